@@ -1,0 +1,50 @@
+"""One exception class per kind of failure that a user can meet.
+
+Every message is one paragraph in three parts: what was expected, what was found, what to do.
+"""
+
+
+class StudyError(Exception):
+    """Base of all errors that are the user's to mend; shown without a traceback by the runner.
+
+    Parameters
+    ----------
+    expected, found, fix : str
+        The three parts of the message. A part is a phrase without a full stop.
+    """
+
+    def __init__(self, expected: str, found: str, fix: str) -> None:
+        super().__init__(f"Expected {expected}. Found {found}. What to do: {fix}.")
+        self.expected, self.found, self.fix = expected, found, fix
+
+
+class UnknownNameError(StudyError):
+    """A profile, notebook, parameter, arm or series name that does not exist."""
+
+
+class InvalidValueError(StudyError):
+    """A value of the wrong type or outside its range."""
+
+
+class EnvironmentProblem(StudyError):
+    """Wrong Python, a missing package, or versions that differ from the lock."""
+
+
+class StorageError(StudyError):
+    """A read-only or full disk, or a folder that cannot be written."""
+
+
+class CorruptArtefactError(StudyError):
+    """A stored artefact whose files do not match their recorded hashes."""
+
+
+class DownloadError(StudyError):
+    """A download that failed, was interrupted, or does not match its checksum."""
+
+
+class UnsafeWeightsError(StudyError):
+    """A model folder that offers pickled weights only."""
+
+
+class NotebookFailedError(StudyError):
+    """A notebook cell that raised, or a kernel that died."""
