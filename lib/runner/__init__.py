@@ -1,0 +1,1 @@
+"""The ordered, resumable run of all notebooks: ``python -m lib.runner --help``."""
