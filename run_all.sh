@@ -11,11 +11,12 @@ Sets up what is missing (an environment with exactly the packages of requirement
 the study's notebooks in order. Finished work is kept: run it again and it continues.
 
   --profile NAME    settings of the run: a file in profiles/ (default: sandbox)
-  --only 03         run this notebook alone (repeatable, or a comma-separated list)
+  --only 03         run this notebook alone; --only 01,03 runs two
   --from 02         run from this notebook on
-  --fresh           run everything again, reusing nothing
-  -p KEY=VALUE      change one setting of the profile, for example -p finetune.rank=8
-  --list            list the notebooks and their state, and stop
+  --fresh           delete this profile's results and start over
+  -p, --parameter NAME=VALUE
+                    change one setting of the profile, for example -p finetune.rank=8
+  --list            show profiles, notebooks and how long they took, and end
   --conda           set up with conda, mamba or micromamba from environment.yml
   -h, --help        show this text; sets nothing up
 

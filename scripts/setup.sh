@@ -57,13 +57,15 @@ explain() {
 
 # logged LOG ACTION COMMAND...: runs the command quietly with one moving line of progress.
 logged() {
-  local log=$1 action=$2 started=$SECONDS last=-1 note pid; shift 2
+  local log=$1 action=$2 started=$SECONDS last=-1 collected note pid; shift 2
   "$@" > "$log" 2>&1 & pid=$!
-  trap 'kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; say; say "Interrupted; run again to continue."; exit 130' INT TERM
+  trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; say; say "Interrupted; run again to continue."; exit 130' INT TERM
   while kill -0 "$pid" 2>/dev/null; do
-    sleep 0.2
-    note="$action: $(grep -c '^Collecting' "$log") collected, $((SECONDS - started)) s"
-    grep -q '^Installing collected' "$log" && note="$action: writing files, $((SECONDS - started)) s"
+    sleep 0.1
+    collected=$(grep -c '^Collecting' "$log" || true)
+    note="$action: $((SECONDS - started)) s"
+    if grep -q '^Installing collected' "$log"; then note="$note, writing files"
+    elif [ "$collected" -gt 0 ]; then note="$note, $collected found"; fi
     if [ -t 2 ]; then printf '\r\033[K%s' "$note" >&2
     elif [ $((SECONDS / 15)) -ne "$last" ]; then last=$((SECONDS / 15)); say "$note"; fi
   done
@@ -89,14 +91,15 @@ require_place() {
 
 install_packages() {
   local env=$1 log=$2 lock=$study_root/requirements.lock pip
-  pip="$env/bin/python -m pip install --no-input --disable-pip-version-check --progress-bar off --no-compile"
+  pip=(env -u PYTHONPATH "$env/bin/python" -m pip install --no-input --disable-pip-version-check
+       --progress-bar off --no-compile)
   "$env/bin/python" -m lib.environment --resume
   if [ -n "${TORCH_INDEX_URL:-}" ] && [ -f "$env/pyvenv.cfg" ]; then
     logged "$log" "Installing torch from TORCH_INDEX_URL" \
-      $pip --index-url "$TORCH_INDEX_URL" --force-reinstall --no-deps "$(grep '^torch==' "$lock")"
+      "${pip[@]}" --index-url "$TORCH_INDEX_URL" --force-reinstall --no-deps "$(grep '^torch==' "$lock")"
   fi
-  logged "$log" "Installing $(grep -c == "$lock") packages" $pip -r "$lock"
-  logged "$log" "Installing the study's own package" $pip --no-deps --no-build-isolation -e "$study_root"
+  logged "$log" "Installing $(grep -c == "$lock") packages" "${pip[@]}" -r "$lock"
+  logged "$log" "Installing the study's own package" "${pip[@]}" --no-deps --no-build-isolation -e "$study_root"
   stamp_text "$env/bin/python" > "$env/study-stamp.part" && mv "$env/study-stamp.part" "$env/study-stamp"
 }
 
@@ -163,13 +166,13 @@ use_active() {
 }
 
 study_setup() {
+  # So that kernels and workers import this checkout's lib, whatever else is installed, while the
+  # user's working directory, from which paths on the command line are meant, stays.
+  export PYTHONPATH="$study_root${PYTHONPATH:+:$PYTHONPATH}"
   case ${STUDY_VENV:-/} in /*) ;; *) STUDY_VENV=$PWD/$STUDY_VENV ;; esac
-  cd "$study_root" || exit 1
   if [ "$1" = conda ]; then set_up "${STUDY_VENV:-$study_root/.conda}" make_conda
   elif [ -n "${STUDY_VENV:-}" ]; then set_up "$STUDY_VENV" make_venv
   elif ! use_active; then set_up "$study_root/.venv" make_venv; fi
-  # So that kernels and workers import this checkout's lib, whatever else is installed.
-  export PYTHONPATH="$study_root${PYTHONPATH:+:$PYTHONPATH}"
   # The environment's programs (jupyter) first, so that the kernel is this interpreter.
   PATH="$(dirname "$study_python"):$PATH"; export PATH
 }

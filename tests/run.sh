@@ -17,6 +17,7 @@ done
 
 source "$here/../scripts/setup.sh"
 study_setup "$route"
+cd "$study_root"
 
 # Real benchmark data and models are optional; a test that needs an absent one is skipped with its reason.
 if [ -d "$study_root/../shared/data" ]; then
