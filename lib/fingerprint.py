@@ -17,6 +17,7 @@ import grimp
 
 from lib import paths
 from lib.errors import InvalidValueError, UnknownNameError
+from lib.names import nearest
 
 DATA_FOLDERS = {"lib.sandbox": "sandbox", "lib.published": "published"}
 """Packages of `lib` that read a folder of ``data/``: its files count as their code."""
@@ -77,13 +78,24 @@ def notebook_modules(path: Path, package: str = "lib") -> list[str]:
 
     Lines of IPython magic are skipped. A cell that is not Python otherwise counts as importing
     the whole package: rather run once too often than keep a stale result.
+
+    Raises
+    ------
+    UnknownNameError
+        The notebook imports a module of `package` that does not exist.
     """
     known = _graph(package).modules
     named: set[str] = set()
     for cell in _cells(path):
         if cell["cell_type"] == "code":
             named |= _imported_names(_source(cell), known)
-    return sorted(name for name in named if name.partition(".")[0] == package)
+    ours = sorted(name for name in named if name.partition(".")[0] == package)
+    if unknown := [name for name in ours if name not in known]:
+        raise UnknownNameError(
+            f"{path.name} to import modules of {package} that exist", unknown[0],
+            nearest(unknown[0], sorted(known)),
+        )
+    return ours
 
 
 def file_sha256(path: Path) -> str:

@@ -5,7 +5,6 @@ it exists; unknown keys are refused with the nearest valid name, so that no opti
 silently ignored.
 """
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lib import paths
 from lib.errors import InvalidValueError, UnknownNameError
+from lib.names import nearest
 from lib.yaml_reader import parse_yaml, read_yaml
 
 Rho = Annotated[float, Field(ge=0, le=1)]
@@ -223,14 +223,6 @@ def fields(model: type[BaseModel] = Profile, prefix: str = "") -> dict[str, str]
         else:
             found |= fields(section, f"{prefix}{name}.")
     return found
-
-
-def nearest(name: str, valid: list[str]) -> str:
-    """Advice for a name that does not exist: the closest valid one, or all of them."""
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    tail = [full for full in valid if full.rpartition(".")[2] == name.rpartition(".")[2]]
-    best = close or tail
-    return f"did you mean {best[0]}" if best else f"choose one of {', '.join(valid)}"
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:

@@ -26,7 +26,7 @@ def toy(tmp_path, monkeypatch):
     (root / "pack").mkdir(parents=True)
     files = {
         "__init__.py": "", "a.py": "from toypack import b\n", "b.py": "X = 1\n", "d.py": "",
-        "e.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from toypack.a import b\n",
+        "e.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import toypack.a\n",
         "pack/__init__.py": "from toypack.d import *\n",
         "pack/c.py": "def f():\n    import toypack.b\n",
     }
@@ -133,6 +133,12 @@ def test_notebook_source_counts(tmp_path):
 )
 def test_imports_of_a_notebook(tmp_path, cell, modules):
     assert notebook_modules(write_notebook(tmp_path, "00_a", cell)) == modules
+
+
+def test_import_that_does_not_exist_is_explained(tmp_path):
+    path = write_notebook(tmp_path, "00_a", "from lib.stor import Store")
+    with pytest.raises(UnknownNameError, match="00_a.ipynb.*did you mean lib.store"):
+        notebook_modules(path)
 
 
 def test_cell_that_cannot_be_read_counts_as_everything(tmp_path):

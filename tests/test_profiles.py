@@ -10,7 +10,6 @@ from lib.errors import InvalidValueError, UnknownNameError
 from lib.profiles import (
     fields,
     load_profile,
-    nearest,
     parse_override,
     profile_names,
     require_complete,
@@ -151,7 +150,3 @@ def test_malformed_command_line_value(text):
 def test_profile_is_immutable():
     with pytest.raises(ValueError, match="frozen"):
         load_profile("smoke").seed = 3
-
-
-def test_nearest_falls_back_to_all_names():
-    assert nearest("zzz", ["alpha", "beta"]) == "choose one of alpha, beta"

@@ -7,7 +7,7 @@ from types import NoneType
 from typing import Any
 
 from lib.errors import InvalidValueError, UnknownNameError
-from lib.profiles import nearest
+from lib.names import nearest
 
 TYPES: dict[str, tuple[type, ...]] = {
     "profile": (str,),

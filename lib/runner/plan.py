@@ -15,7 +15,7 @@ from lib.fingerprint import (
     notebook_fingerprint,
     notebook_modules,
 )
-from lib.profiles import nearest
+from lib.names import nearest
 from lib.store import verify
 
 if TYPE_CHECKING:
