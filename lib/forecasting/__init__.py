@@ -1,0 +1,1 @@
+"""Time series, what is shown of them, and what a rational forecaster would say."""

@@ -1,0 +1,196 @@
+"""Item frames of the forecasting task: what is shown, and what came next.
+
+One row per series and round. Columns that every frame has:
+
+==================  ======================================================================
+``series``          unique identifier; errors are clustered by it
+``t``               position of the last value shown within its series (0 is the oldest)
+``rho, sigma, mu``  parameters of the process (NaN where they are not known)
+``horizon``         h, periods from the last value shown to the outcome
+``x``               last value shown
+``history``         values shown, oldest first; the last one is ``x``
+``previous_history``  what was shown one round earlier; the last one is ``x_{t-1}``
+``outcome``         ``x_{t+h}``
+==================  ======================================================================
+
+``forecast`` (of ``x_{t+h}`` given ``history``) and ``previous_forecast`` (of the **same**
+``x_{t+h}`` given ``previous_history``, hence h + 1 periods ahead) are filled by benchmarks,
+by the forecasters of the zoo, or by a language model.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.errors import InvalidValueError
+from lib.forecasting.processes import ar1
+from lib.forecasting.windows import to_units, window_items
+
+__all__ = [
+    "ar1_items", "horizon_of", "panel_items", "panel_values", "shown", "to_units", "window_items"
+]
+
+MAX_BATCHES = 200
+
+
+def panel_items(
+    values: np.ndarray, history: int, ids: Sequence[str], horizon: int = 1, **columns: Any
+) -> pd.DataFrame:
+    """Cut a panel of shape ``(series, length)`` into items, every round that fits.
+
+    The first row of a series shows positions ``1..history``, so that a round before it exists;
+    there are ``length - history - horizon`` rounds. ``columns`` are constants for all rows.
+
+    Raises
+    ------
+    InvalidValueError
+        A panel too short for one round, or identifiers that are not unique.
+    """
+    values = np.asarray(values)
+    rounds = values.shape[1] - history - horizon
+    if rounds < 1 or len(set(ids)) != len(values):
+        raise InvalidValueError(
+            f"at least {history + horizon + 1} values a series and one unique id for each",
+            f"{values.shape[1]} values, {len(set(ids))} unique ids for {len(values)} series",
+            "simulate longer series, show less history, or rename the series",
+        )
+    windows = np.lib.stride_tricks.sliding_window_view(values, history, axis=1)
+    last = np.arange(history, history + rounds)
+    return pd.DataFrame(
+        {
+            "series": np.repeat(np.asarray(ids, dtype=object), rounds),
+            "t": np.tile(last, len(values)),
+            **dict.fromkeys(("rho", "sigma", "mu"), np.nan),
+            **columns,
+            "horizon": horizon,
+            "x": values[:, last].ravel(),
+            "history": windows[:, 1 : rounds + 1].reshape(-1, history).tolist(),
+            "previous_history": windows[:, :rounds].reshape(-1, history).tolist(),
+            "outcome": values[:, last + horizon].ravel(),
+        }
+    )
+
+
+def ar1_items(
+    rhos: Sequence[float],
+    series: int,
+    rounds: int,
+    history: int,
+    sigma: float,
+    mu: float = 100.0,
+    low: int = 0,
+    high: int = 199,
+    *,
+    horizon: int = 1,
+    seed: int,
+) -> pd.DataFrame:
+    """Panel in the manner of Afrouzi et al. (2023), on a display scale of integers.
+
+    Every value, ``outcome`` included, is the **displayed integer** (the process rounded). A
+    series that leaves ``[low, high]`` is rejected and drawn anew, which truncates the process;
+    column ``rejected`` holds the share of draws rejected at that rho (0 to 3 % for sigma = 8 on
+    0..199), and a benchmark ignores it. Series of different seeds or rhos share no random number.
+
+    Parameters
+    ----------
+    series : int
+        Series per rho, the clusters.
+    rounds : int
+        Rows per series.
+    history : int
+        Numbers shown.
+
+    Raises
+    ------
+    InvalidValueError
+        When almost every series leaves the display scale.
+    """
+    frames = []
+    for rho in rhos:
+        rng = np.random.default_rng([seed, round((rho + 1) * 1e6), history, horizon])
+        length = history + rounds + horizon
+        values, rejected = _displayed(rng, rho, series, length, sigma, mu, low, high)
+        ids = [f"ar1-{rho:g}-s{seed}-{k:04d}" for k in range(series)]
+        known = {"rho": float(rho), "sigma": float(sigma), "mu": float(mu)}
+        frames.append(panel_items(values, history, ids, horizon, **known, rejected=rejected))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _displayed(
+    rng: np.random.Generator,
+    rho: float,
+    series: int,
+    length: int,
+    sigma: float,
+    mu: float,
+    low: int,
+    high: int,
+) -> tuple[np.ndarray, float]:
+    """Rounded series that stay on the scale, and the share of draws rejected on the way."""
+    kept, drawn, accepted = [], 0, 0
+    for _ in range(MAX_BATCHES):
+        batch = np.rint(ar1(rho, series, length, sigma, mu, seed=rng)).astype(int)
+        inside = ((batch >= low) & (batch <= high)).all(axis=1)
+        kept.append(batch[inside])
+        drawn, accepted = drawn + series, accepted + int(inside.sum())
+        if accepted >= series:
+            return np.concatenate(kept)[:series], 1 - accepted / drawn
+    raise InvalidValueError(
+        f"series that stay within {low}..{high}",
+        f"{accepted} of {drawn} draws did (rho = {rho}, sigma = {sigma}, mu = {mu})",
+        "lower sigma or the number of rounds, or widen the display scale",
+    )
+
+
+def shown(frame: pd.DataFrame, column: str = "history") -> np.ndarray:
+    """Matrix ``(rows, history)`` of the numbers shown; lists, tuples and arrays are alike."""
+    return np.stack([np.asarray(h, dtype=float) for h in frame[column]])
+
+
+def horizon_of(frame: pd.DataFrame) -> int:
+    """The one horizon of a frame; 1 where it has no column ``horizon``.
+
+    Raises
+    ------
+    InvalidValueError
+        A frame that mixes horizons.
+    """
+    horizons = sorted(set(frame["horizon"])) if "horizon" in frame else [1]
+    if len(horizons) != 1:
+        raise InvalidValueError(
+            "items of one horizon", f"horizons {horizons}", "split the frame by `horizon`"
+        )
+    return int(horizons[0])
+
+
+def panel_values(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Put the windows of a frame together again: everything known up to each ``t``.
+
+    Returns
+    -------
+    values : ndarray, shape (series, max t + 1)
+        NaN where a series has ended.
+    row : ndarray of int
+        Row of ``values`` that each item belongs to.
+
+    Raises
+    ------
+    InvalidValueError
+        Windows that do not reach back to the first value of their series.
+    """
+    row = pd.factorize(frame["series"])[0]
+    t = frame["t"].to_numpy()
+    values = np.full((row.max() + 1, t.max() + 1), np.nan)
+    for column, end in (("history", t), ("previous_history", t - 1)):
+        window = shown(frame, column)
+        positions = end[:, None] - np.arange(window.shape[1])[::-1]
+        values[row[:, None], positions] = window
+    if (np.isnan(values).cumsum(axis=1)[row, t] > 0).any():
+        raise InvalidValueError(
+            "the windows of every series from its first value on",
+            "series whose past is not in the frame",
+            "keep all rounds of a series, or use what is shown only",
+        )
+    return values, row
