@@ -59,7 +59,7 @@ explain() {
 logged() {
   local log=$1 action=$2 started=$SECONDS last=-1 collected note pid; shift 2
   "$@" > "$log" 2>&1 & pid=$!
-  trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; say; say "Interrupted; run again to continue."; exit 130' INT TERM
+  trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; rm -f "$log"; say; say "Interrupted; run again to continue."; exit 130' INT TERM
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.1
     collected=$(grep -c '^Collecting' "$log" || true)

@@ -50,7 +50,7 @@ class Tree:
         self.bin.mkdir()
         self.program("python3.11", RECORDER)
         self.env = {"PATH": f"{self.bin}:/usr/bin:/bin", "RECORD": str(self.record),
-                    "HOME": str(folder), "STUDY_PYTHON": "python3.11"}
+                    "HOME": str(folder), "TMPDIR": str(folder), "STUDY_PYTHON": "python3.11"}
 
     def program(self, name, text):
         (self.bin / name).write_text(text)
