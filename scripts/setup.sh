@@ -110,7 +110,7 @@ set_up() {
   is_complete "$env" && return
   take_turn
   if ! is_complete "$env"; then
-    log=$(mktemp) || fail "room for a log in ${TMPDIR:-/tmp}" "a full or read-only disk" "free some disk space"
+    log=$(mktemp) || fail "room for a log in the temporary folder (TMPDIR)" "a full or read-only disk" "free some disk space"
     "$maker" "$env" "$log"
     install_packages "$env" "$log"
     rm -f "$log"
