@@ -91,7 +91,8 @@ def ar1_items(
     Every value, ``outcome`` included, is the **displayed integer** (the process rounded). A
     series that leaves ``[low, high]`` is rejected and drawn anew, which truncates the process;
     column ``rejected`` holds the share of draws rejected at that rho (about 1 % at rho = 1 and
-    none below, for 21 values with sigma = 8 on 0..199). Benchmarks ignore the truncation. Series of different seeds or rhos share no random number.
+    none below, for 21 values with sigma = 8 on 0..199). Benchmarks ignore the truncation.
+    Series of different seeds or rhos share no random number.
 
     Parameters
     ----------
