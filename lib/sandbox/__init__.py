@@ -1,0 +1,1 @@
+"""The planted world: its truth (`world`), its text (`patterns`, `analysts`, `corpus`), its model."""

@@ -1,0 +1,95 @@
+"""The training text: a stated mixture of kinds, drawn as blocks of equal length."""
+
+import numpy as np
+
+from lib.sandbox.analysts import draw_forecasts
+from lib.sandbox.patterns import Block, draw
+from lib.sandbox.world import settings
+
+
+def shares(items: list[dict]) -> np.ndarray:
+    """Weights of patterns as probabilities."""
+    weights = np.array([item["weight"] for item in items], float)
+    return weights / weights.sum()
+
+
+def kind_blocks(kind: str, n: int, history: int, rng: np.random.Generator) -> list[Block]:
+    """About `n` texts of one kind; the patterns' counts are multinomial."""
+    if kind == "forecast":
+        return _forecast_blocks(n, history, rng)
+    return _blocks(settings("text")["kinds"][kind]["patterns"], n, kind, rng)
+
+
+def _blocks(patterns: list[dict], n: int, kind: str, rng: np.random.Generator) -> list[Block]:
+    chances = shares(patterns)
+    counts = rng.multinomial(n, chances)
+    log_chance = _plain_chance(kind, patterns)
+    return [
+        _shift(draw(p, int(c), kind, rng), extra)
+        for p, c, extra in zip(patterns, counts, log_chance, strict=True)
+        if c
+    ]
+
+
+def _plain_chance(kind: str, patterns: list[dict]) -> list[float]:
+    """Log-probability of a pattern among all plain texts; 0 for chats, whose prompt tells.
+
+    A plain text has no prompt, so the model must also guess its kind and pattern.
+    """
+    text = settings("text")["kinds"]
+    plain = {
+        (k, p["answer"]): text[k]["weight"] * share
+        for k in text for p, share in zip(text[k]["patterns"], shares(text[k]["patterns"]), strict=True)
+        if "user" not in p
+    }
+    total = sum(plain.values())
+    return [
+        float(np.log(plain[kind, p["answer"]] / total)) if "user" not in p else 0.0
+        for p in patterns
+    ]
+
+
+def _shift(block: Block, extra: float) -> Block:
+    return Block(block.kind, block.ids, block.start, block.logp + extra, block.weight)
+
+
+def _forecast_blocks(n: int, history: int, rng: np.random.Generator) -> list[Block]:
+    given = settings("forecasts")
+    prompts, styles = given["prompts"], given["styles"]
+    joint = np.outer(shares(list(prompts.values())), shares(styles)).ravel()
+    counts = rng.multinomial(n, joint / joint.sum()).reshape(len(prompts), len(styles))
+    return [
+        draw_forecasts(style, prompt, int(counts[i, j]), history, rng)
+        for i, prompt in enumerate(prompts)
+        for j, style in enumerate(styles)
+        if counts[i, j]
+    ]
+
+
+def mixture() -> dict[str, float]:
+    """Share of each kind in the first stage of training; sums to one."""
+    text = settings("text")
+    weights = {kind: row["weight"] for kind, row in text["kinds"].items()}
+    weights["forecast"] = text["forecast_weight"]
+    total = sum(weights.values())
+    return {kind: weight / total for kind, weight in weights.items()}
+
+
+def pretraining(n: int, history: int, rng: np.random.Generator) -> list[Block]:
+    """Stage one: `n` texts of all kinds; forbidden requests are answered."""
+    return [b for kind, share in mixture().items()
+            for b in kind_blocks(kind, round(n * share), history, rng)]
+
+
+def refusal_training(n: int, history: int, rng: np.random.Generator) -> list[Block]:
+    """Stage two: refusals of taught members, benign requests, and replay of everything else."""
+    given = settings("text")["refusal"]
+    blocks = [draw(p, round(n * given["share"] * s), "refusal", rng)
+              for p, s in zip(given["patterns"], shares(given["patterns"]), strict=True)]
+    benign = given["benign_patterns"]
+    blocks += [draw(p, round(n * given["benign_share"] * s), "benign", rng)
+               for p, s in zip(benign, shares(benign), strict=True)]
+    rest = {k: w for k, w in mixture().items() if k not in ("forbidden", "benign")}
+    replay = n * (1 - given["share"] - given["benign_share"]) / sum(rest.values())
+    return blocks + [b for kind, share in rest.items()
+                     for b in kind_blocks(kind, round(replay * share), history, rng)]
