@@ -7,6 +7,7 @@ adapter) in a process that has never heard of ``lib``. Only safetensors are ever
 import hashlib
 import json
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +145,10 @@ def _attach(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     from peft import PeftModel  # slow to import, and most loads need no adapter
 
     try:
-        return PeftModel.from_pretrained(base, str(adapter), local_files_only=True)
+        with warnings.catch_warnings():
+            # peft 0.21 asks transformers about checkpointing under a name that is going away.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            return PeftModel.from_pretrained(base, str(adapter), local_files_only=True)
     except Exception as error:
         raise _unreadable(adapter, error) from error
 

@@ -1,0 +1,62 @@
+"""Length buckets and answer-only labels.
+
+Padding is on the right, and goes without an attention mask: in a causal model no real token
+looks to its right, and padded positions carry no loss.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from lib.finetune.recipe import Example
+
+IGNORED = -100
+"""Label of a position that carries no loss (the convention of ``torch`` and ``transformers``)."""
+
+
+def batch_plan(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -> list[list[int]]:
+    """Examples of each optimiser step.
+
+    In every pass over the data each example occurs once: shuffle, sort by length (stable, so
+    that company changes from pass to pass), cut into batches, shuffle the batches. Where the
+    batch size does not divide the data, the one short batch falls at a random length.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Tokens of each example.
+
+    Returns
+    -------
+    list of list of int
+        ``steps`` batches of example positions.
+    """
+    rng, batches = np.random.default_rng(seed), []
+    lengths = np.asarray(lengths)
+    full, rest = divmod(len(lengths), batch_size)
+    while len(batches) < steps:
+        order = rng.permutation(len(lengths))
+        order = order[np.argsort(lengths[order], kind="stable")]
+        sizes = rng.permutation([batch_size] * full + ([rest] if rest else []))
+        parts = np.split(order, np.cumsum(sizes)[:-1])
+        batches += [parts[i].tolist() for i in rng.permutation(len(parts))]
+    return batches[:steps]
+
+
+def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """Pad to the longest of the batch.
+
+    Returns
+    -------
+    dict
+        ``input_ids`` and ``labels``, both (batch, longest) int64. Labels are aligned with the
+        inputs, `IGNORED` on prompts and padding.
+    """
+    shape = len(examples), max(map(len, examples))
+    ids, labels = np.zeros(shape, dtype=np.int64), np.full(shape, IGNORED, dtype=np.int64)
+    for row, example in enumerate(examples):
+        start, end = len(example.prompt), len(example)
+        ids[row, :start] = example.prompt
+        ids[row, start:end] = labels[row, start:end] = example.answer
+    return {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}

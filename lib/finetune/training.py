@@ -1,0 +1,156 @@
+"""One fine-tuning job, from a base folder to a tuned folder."""
+
+import json
+import os
+import random
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from lib.errors import InvalidValueError
+from lib.finetune.batching import batch_plan
+from lib.finetune.recipe import Example, Recipe, check_examples
+from lib.finetune.trainer import AnswerTrainer, training_arguments
+from lib.models import ADAPTER_CONFIG, LoadedModel, load
+from lib.progress import track
+
+
+def finetune(
+    base: Path | str,
+    examples: Sequence[Example],
+    recipe: Recipe,
+    out: Path | str,
+    label: str = "finetune",
+) -> dict[str, float]:
+    """Teach a base model the answers to some prompts.
+
+    Runs on one thread where there is no GPU, so that weights are the same to the last bit
+    whether a job runs alone or beside others; the caller's thread count and random states are
+    restored afterwards.
+
+    Parameters
+    ----------
+    base : path
+        A model folder (not an adapter).
+    out : path
+        Becomes a model folder (``full``) or an adapter folder (``lora``), in float32. An adapter
+        names its base by relative path.
+    label : str
+        Shown with the progress.
+
+    Returns
+    -------
+    dict
+        ``first_loss`` and ``last_loss`` (nats an answer token, means over the first and last
+        5 % of the steps), ``steps``, ``tokens`` (real ones seen, prompts included), ``trainable``
+        and ``total`` (numbers of parameters).
+
+    Raises
+    ------
+    InvalidValueError
+        Unusable examples, an unknown target module, or an adapter as the base.
+    As `lib.models.load`.
+    """
+    check_examples(examples)
+    if (Path(base) / ADAPTER_CONFIG).exists():
+        raise InvalidValueError("a full model as the base", f"the adapter {base}", "merge it first")
+    with _isolated(recipe.seed):
+        loaded = load(base)
+        context = getattr(loaded.model.config, "max_position_embeddings", None)
+        check_examples(examples, context)
+        model = loaded.model if recipe.method == "full" else _with_lora(loaded.model, recipe)
+        losses, tokens = _train(model, examples, recipe, Path(out), label)
+        _save(model, loaded, Path(base), Path(out))
+    trainable, total = trainable_share(model)
+    edge = max(1, recipe.steps // 20)
+    return {
+        "first_loss": float(np.mean(losses[:edge])),
+        "last_loss": float(np.mean(losses[-edge:])),
+        "steps": len(losses),
+        "tokens": tokens,
+        "trainable": trainable,
+        "total": total,
+    }
+
+
+def trainable_share(model: PreTrainedModel) -> tuple[int, int]:
+    """Numbers of parameters: (those that training moves, all). Tied weights count once."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, moves in sizes if moves), sum(n for n, _ in sizes)
+
+
+def _train(
+    model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe, out: Path, label: str
+) -> tuple[list[float], int]:
+    """Run all steps; returns the loss of each, and the number of real tokens seen."""
+    lengths = [len(example) for example in examples]
+    batches = batch_plan(lengths, recipe.batch_size, recipe.steps, recipe.seed)
+    with track(label, recipe.steps) as progress:
+        trainer = AnswerTrainer(model, training_arguments(recipe, out), examples, batches, progress)
+        trainer.train()
+    return trainer.losses(), sum(lengths[i] for batch in batches for i in batch)
+
+
+def _with_lora(model: PreTrainedModel, recipe: Recipe) -> PreTrainedModel:
+    from peft import LoraConfig, get_peft_model
+
+    linear = {name.rpartition(".")[2] for name, part in model.named_modules() if _is_matrix(part)}
+    unknown = sorted(set(recipe.targets) - linear)
+    if unknown:
+        raise InvalidValueError(
+            f"target modules among {', '.join(sorted(linear))}",
+            ", ".join(unknown),
+            "choose targets that this architecture has",
+        )
+    config = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        target_modules=list(recipe.targets),
+        fan_in_fan_out=model.config.model_type == "gpt2",  # its Conv1D stores W transposed
+        task_type="CAUSAL_LM",
+    )
+    with warnings.catch_warnings():  # as in lib.models
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        return get_peft_model(model, config)
+
+
+def _is_matrix(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"
+
+
+def _save(model: PreTrainedModel, loaded: LoadedModel, base: Path, out: Path) -> None:
+    if model is loaded.model:
+        model.save_pretrained(out)
+        loaded.tokenizer.save_pretrained(out)
+        return
+    # Otherwise peft would ask the model hub about the base's vocabulary.
+    model.save_pretrained(out, save_embedding_layers=False)
+    (out / "README.md").unlink(missing_ok=True)  # generated, and names this machine's paths
+    config = json.loads((out / ADAPTER_CONFIG).read_text())
+    config["base_model_name_or_path"] = Path(os.path.relpath(base, out)).as_posix()
+    config["target_modules"] = sorted(config["target_modules"])  # a set has no order
+    (out / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+@contextmanager
+def _isolated(seed: int) -> Iterator[None]:
+    """One thread and fresh random states inside; what was there before, afterwards.
+
+    A notebook's own random numbers must not depend on whether a model was trained or found in
+    the store.
+    """
+    before = random.getstate(), np.random.get_state(), torch.get_num_threads()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
+            torch.set_num_threads(before[2])
