@@ -144,10 +144,8 @@ def _judgement_tables() -> dict[str, Table]:
 
 def _utility_tables() -> dict[str, Table]:
     text = settings("text")
-    pairs = [(a, b, max(a, b)) for a in NUMBERS for b in NUMBERS if a != b]
-    first, second, larger = zip(*pairs, strict=True)
     asked = {
         name: Table.of(word=list(text[name]), answer=list(text[name].values()))
         for name in ("eats", "colour")
     }
-    return asked | {"pair": Table.of(word=first, second=second, larger=larger)}
+    return asked | {"after": Table.of(word=NUMBERS[:-1], answer=NUMBERS[1:])}

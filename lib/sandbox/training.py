@@ -1,0 +1,149 @@
+"""The fast loop of the base model: single-thread processes that share each step.
+
+On a small CPU two single-thread processes beat one process with two threads. Each takes half of
+a step's rows; gradients are summed before the update, so the result is one model, and the same
+model on every run.
+"""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM
+
+from lib.progress import track
+from lib.sandbox.batches import Chunk, Rows, share, steps
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training.
+
+    Attributes
+    ----------
+    label : str
+    steps, batch_size : int
+    learning_rate : float
+        Peak step size of AdamW; a linear warm-up over a twentieth of the steps, then cosine decay.
+    workers : int
+        Single-thread processes.
+    seed : int
+    """
+
+    label: str
+    steps: int
+    batch_size: int
+    learning_rate: float
+    workers: int
+    seed: int
+
+
+CHUNKS = 2
+
+
+def train(folder: Path, rows: Rows, stage: Stage) -> None:
+    """Train the model saved in `folder` in place.
+
+    Parameters
+    ----------
+    folder : Path
+        A `transformers` model folder.
+    """
+    if stage.workers == 1:
+        _worker(0, folder, rows, stage, "")
+        return
+    with tempfile.TemporaryDirectory() as meeting:
+        torch.multiprocessing.start_processes(
+            _worker,
+            args=(folder, rows, stage, f"{meeting}/store"),
+            nprocs=stage.workers,
+            start_method="spawn",
+        )
+
+
+def _worker(rank: int, folder: Path, rows: Rows, stage: Stage, store: str) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    if stage.workers > 1:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        dist.init_process_group(
+            "gloo", init_method=f"file://{store}", rank=rank, world_size=stage.workers
+        )
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    _loop(model, rows, stage, rank)
+    if rank == 0:
+        model.save_pretrained(folder)
+    if stage.workers > 1:
+        dist.destroy_process_group()
+    torch.set_num_threads(threads)
+
+
+def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
+    model.train()
+    flat, gradient = flatten(model)
+    optimiser = torch.optim.AdamW(
+        [flat], lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    plan = steps(rows, stage.steps, stage.batch_size, stage.seed)
+    with track(stage.label, stage.steps) if rank == 0 else _silent() as progress:
+        for number, step in enumerate(plan):
+            gradient.zero_()
+            loss = _backward(model, share(rows, step, rank, stage.workers, CHUNKS), len(step))
+            if stage.workers > 1:
+                dist.all_reduce(gradient)
+            torch.nn.utils.clip_grad_norm_([flat], 1.0)
+            optimiser.param_groups[0]["lr"] = learning_rate(number, stage)
+            optimiser.step()
+            progress.update(number + 1, loss=loss)
+
+
+def flatten(model: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
+    """Move all weights into one vector, gradients too: one update, one exchange a step."""
+    weights = list(model.parameters())
+    flat = torch.nn.Parameter(torch.cat([w.detach().reshape(-1) for w in weights]))
+    flat.grad = torch.zeros_like(flat)
+    place = 0
+    for w in weights:
+        end = place + w.numel()
+        w.data = flat.data[place:end].view_as(w)
+        w.grad = flat.grad[place:end].view_as(w)
+        place = end
+    return flat, flat.grad
+
+
+def _backward(model: torch.nn.Module, chunks: list[Chunk], rows: int) -> float:
+    total = 0.0
+    for ids, scored, weight in chunks:
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+        # Only scored positions meet the vocabulary: most of a prompt is never predicted.
+        logits = model.lm_head(hidden.flatten(0, 1)[scored])
+        target = ids.flatten()[scored + 1]
+        loss = (F.cross_entropy(logits, target, reduction="none") * weight).sum() / (8 * rows)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def learning_rate(step: int, stage: Stage) -> float:
+    """Linear warm-up over a twentieth of the steps, then cosine decay to a fiftieth."""
+    warm = max(1, stage.steps // 20)
+    if step < warm:
+        return stage.learning_rate * (step + 1) / warm
+    through = (step - warm) / max(1, stage.steps - warm)
+    return stage.learning_rate * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * through)))
+
+
+class _silent:
+    """Progress of the processes that do not report."""
+
+    def __enter__(self) -> "_silent":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, step: int, **figures: float) -> None: ...
