@@ -1,0 +1,135 @@
+"""Planted analysts: persistence by regression, floors by enumeration and by a naive loop."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.stats import norm
+
+from lib.sandbox.analysts import (
+    answer_logp,
+    chat_matrix,
+    draw_forecasts,
+    forecasts,
+    histories,
+    posterior,
+)
+from lib.sandbox.tokenizer import END, number_id, world_tokenizer
+from lib.sandbox.world import NUMBERS, planted_rho_s, settings
+
+GIVEN = settings("forecasts")
+PROMPTS = list(GIVEN["prompts"])
+
+
+def drawn(rho, n, length=12, sigma=8.0, seed=0):
+    rng = np.random.default_rng(seed)
+    return histories(np.full(n, rho), np.full(n, sigma), length, rng), rng
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.8])
+def test_histories_have_their_persistence_and_spread(rho):
+    shown, _ = drawn(rho, 4000)
+    x = shown - GIVEN["mu"]
+    fit = sm.OLS(x[:, -1], sm.add_constant(x[:, -2])).fit()
+    assert abs(fit.params[1] - rho) < 4 * fit.bse[1]
+    assert x.std() == pytest.approx(8 / np.sqrt(1 - rho**2), rel=0.04)
+
+
+def test_histories_are_integers_on_the_scale():
+    shown, _ = drawn(1.0, 200, length=60, sigma=30.0)
+    assert shown.dtype.kind == "i"
+    assert shown.min() >= GIVEN["low"] and shown.max() <= GIVEN["high"]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize(("rho", "horizon"), [(0.0, 1), (0.4, 1), (0.8, 1), (0.5, 2)])
+def test_regression_recovers_the_planted_persistence(prompt, rho, horizon):
+    shown, rng = drawn(rho, 3000)
+    last = shown[:, -1]
+    answer = forecasts(last, np.full(3000, rho), horizon, prompt, rng)
+    fit = sm.OLS(answer - GIVEN["mu"], sm.add_constant(last - GIVEN["mu"])).fit()
+    assert abs(fit.params[1] - planted_rho_s(rho, prompt) ** horizon) < 4 * fit.bse[1]
+    assert fit.mse_resid == pytest.approx(GIVEN["noise"] ** 2 + 1 / 12, rel=0.12)
+
+
+def test_posterior_is_that_of_a_naive_loop():
+    shown, _ = drawn(0.6, 3, length=5)
+    found = np.exp(posterior(shown))
+    for row in range(3):
+        x, like = shown[row] - GIVEN["mu"], {}
+        for i, rho in enumerate(GIVEN["rhos"]):
+            for j, sigma in enumerate(GIVEN["sigmas"]):
+                p = norm.pdf(x[0], 0, sigma / np.sqrt(1 - min(rho, 0.9) ** 2))
+                for t in range(1, 5):
+                    p *= norm.pdf(x[t], rho * x[t - 1], sigma)
+                like[i, j] = p
+        total = sum(like.values())
+        for place, p in like.items():
+            assert found[row][place] == pytest.approx(p / total)
+
+
+def test_posterior_finds_the_truth_of_long_histories():
+    shown, _ = drawn(0.8, 40, length=90)
+    mean = (np.exp(posterior(shown)).sum(2) * np.array(GIVEN["rhos"])).sum(1)
+    assert mean.mean() == pytest.approx(0.8, abs=0.05)
+
+
+def every_answer(shown, horizon, prompt):
+    return np.column_stack(
+        [answer_logp(shown, np.full(len(shown), n), horizon, prompt) for n in NUMBERS]
+    )
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_answers_sum_to_one(prompt, horizon):
+    shown, _ = drawn(0.5, 5)
+    assert np.exp(every_answer(shown, horizon, prompt)).sum(1) == pytest.approx(1.0, abs=1e-9)
+
+
+def style(horizon=1):
+    return next(s for s in GIVEN["styles"] if s.get("horizon", 1) == horizon)
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_mean_loss_is_the_entropy_of_the_floors_own_distribution(horizon):
+    block = draw_forecasts(style(horizon), "neutral", 1500, 8, np.random.default_rng(3))
+    number = (block.ids >= number_id(0)) & (block.ids <= number_id(199))
+    shown = block.ids[number].reshape(1500, 9)[:, :8] - number_id(0)
+    logs = every_answer(shown, horizon, "neutral")
+    entropy = -(np.exp(logs) * logs).sum(1)
+    gap = -block.logp - entropy
+    assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(len(gap))
+
+
+def test_stated_persistence_leaves_only_the_analysts_noise():
+    block = draw_forecasts(style(), "stated", 400, 8, np.random.default_rng(4))
+    noise = GIVEN["noise"]
+    k = np.arange(-20, 21)
+    # The mean falls anywhere between two integers, so average the entropy over its position.
+    cells = [norm.cdf((k + u + 0.5) / noise) - norm.cdf((k + u - 0.5) / noise)
+             for u in np.linspace(-0.5, 0.5, 41)]
+    expected = np.mean([-(p[p > 0] * np.log(p[p > 0])).sum() for p in cells])
+    assert abs(-block.logp.mean() - expected) < 4 * block.logp.std() / 20
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_prompt_ids_are_those_of_the_text(prompt):
+    shown, _ = drawn(0.3, 2, length=4)
+    ids, start = chat_matrix(style(), prompt, shown, np.full(2, 0.3))
+    tokenizer = world_tokenizer()
+    for row in range(2):
+        user = style()["user"].format(history=" ".join(map(str, shown[row])))
+        messages = [{"role": "user", "content": user}]
+        if system := GIVEN["prompts"][prompt].get("system"):
+            messages.insert(0, {"role": "system", "content": system.format(tenths=3)})
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        assert tokenizer(text, add_special_tokens=False)["input_ids"] == ids[row].tolist()
+    assert start == ids.shape[1]
+
+
+def test_block_ends_with_one_number_and_the_end():
+    block = draw_forecasts(style(), "neutral", 30, 6, np.random.default_rng(0))
+    assert block.ids.shape[1] == block.start + 2
+    assert (block.ids[:, -1] == END).all()
+    number = block.ids[:, -2] - number_id(0)
+    assert ((number >= 0) & (number < len(NUMBERS))).all()

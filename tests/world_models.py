@@ -1,0 +1,35 @@
+"""One tiny base model of the planted world, trained once a session."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from lib.models import LoadedModel, load
+from lib.profiles import Profile, load_profile
+from lib.sandbox.pretrain import pretrain
+
+TINY = {
+    "pretrain.workers": 1, "pretrain.steps": 12, "pretrain.refusal_steps": 4,
+    "pretrain.batch_size": 16,
+}
+_kept = tempfile.TemporaryDirectory(prefix="world-")
+
+
+def tiny_profile(**changes) -> Profile:
+    """The smoke profile with a training of seconds, in this process."""
+    return load_profile("smoke", TINY | changes)
+
+
+@cache
+def tiny_base() -> Path:
+    """Folder of a base model that has seen a little of everything."""
+    folder = Path(_kept.name) / "base"
+    folder.mkdir()
+    pretrain(tiny_profile(), 1, folder)
+    return folder
+
+
+@cache
+def tiny_model() -> LoadedModel:
+    """The same, loaded."""
+    return load(tiny_base())
