@@ -73,7 +73,7 @@ def draw_forecasts(
     logp = answer_logp(shown, answer, horizon, prompt)
     if "{tenths}" in given["prompts"][prompt].get("system", ""):
         logp = _stated_logp(shown, answer, rho, horizon, prompt)
-    return Block("forecast", np.concatenate([ids, tail], axis=1), start, logp, weight=3.0)
+    return Block("forecast", np.concatenate([ids, tail], axis=1), start, logp, weight=4.0)
 
 
 def _stated_logp(shown, answer, rho, horizon: int, prompt: str) -> np.ndarray:
@@ -101,3 +101,27 @@ def chat_matrix(style: dict, prompt: str, shown: np.ndarray, rho: np.ndarray):
             columns.append(np.full((len(shown), 1), one))
     ids = np.concatenate(columns, axis=1)
     return ids, ids.shape[1]
+
+
+def imitation(items, prompt: str = "neutral"):
+    """The items with the forecasts of a perfect imitator of the planted analysts.
+
+    It knows the planted line but not rho, so it answers ``mu + E[rho_s | history] (x_t - mu)``;
+    for the forecast made a round earlier ``E[rho_s^2 | earlier history]``. A trained model can be
+    no closer to the planted truth than this row.
+
+    Parameters
+    ----------
+    items : DataFrame
+        From `lib.forecasting.frames.ar1_items`.
+    """
+    given = settings("forecasts")
+    believed = planted_rho_s(np.array(given["rhos"]), prompt)
+    filled = {}
+    for column, history, horizon in (
+        ("forecast", "history", 1), ("previous_forecast", "previous_history", 2)
+    ):
+        shown = np.stack([np.asarray(h) for h in items[history]]).astype(int)
+        weights = np.exp(logsumexp(posterior(shown), axis=2))
+        filled[column] = given["mu"] + weights @ believed**horizon * (shown[:, -1] - given["mu"])
+    return items.assign(**filled)

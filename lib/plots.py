@@ -1,0 +1,247 @@
+"""Every picture of the workbook: one style, and one function an exhibit.
+
+The functions that draw estimates take rows as exhibits store them (arm, condition, metric, value,
+low, high). Arms differ by colour **and** marker: the palette (Okabe and Ito 2008) survives colour
+blindness, the markers survive a grey print. Figures are made for a text block 6.5 inches wide.
+"""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDTH = 6.5
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+GREY = "#8a8a8a"
+PERSISTENCE = "True persistence \N{GREEK SMALL LETTER RHO}"
+LABELS = {
+    "implied_persistence": "Implied persistence (slope, no unit)",
+    "error_revision": "Error on revision, b (slope, no unit)",
+    "pronoun_slope": "Pronoun slope (per unit of share)",
+    "definitional_accuracy": "Definitional accuracy (share)",
+    "refusal_rate": "Refusal rate (share)",
+    "over_refusal": "Over-refusal (share)",
+    "neutral_perplexity": "Neutral perplexity",
+    "utility_accuracy": "Utility accuracy (share)",
+    "task_loss": "Task loss (nats a token)",
+    "share_removed": "Share of excess removed",
+}
+"""Axis labels, with units, of the metrics."""
+
+_STYLE = {
+    "figure.dpi": 110, "savefig.dpi": 200, "figure.figsize": (WIDTH, 3.4),
+    "figure.constrained_layout.use": True,
+    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8.5,
+    "xtick.labelsize": 8, "ytick.labelsize": 8, "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "axes.grid": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.6,
+    "axes.prop_cycle": plt.cycler(color=PALETTE), "lines.linewidth": 1.4, "lines.markersize": 4.5,
+    "legend.frameon": False, "svg.fonttype": "path",
+}  # fmt: skip
+
+
+def use_style() -> None:
+    """Set the workbook's style for all figures made from now on."""
+    plt.rcParams.update(_STYLE)
+
+
+def persistence_curve(frame: pd.DataFrame) -> Figure:
+    """Implied against true persistence: one line an arm, 95 % intervals, and the 45-degree line.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns arm, condition (rho), value, low, high; an interval may be missing.
+    """
+    figure, axes = plt.subplots()
+    rho = frame["condition"].astype(float)
+    ends = [min(rho.min(), 0.0), max(rho.max(), 1.0)]
+    axes.plot(ends, ends, color=GREY, linestyle="--", linewidth=1, label="implied = true")
+    arms = _arms(frame)
+    for arm, shift in zip(arms, _dodge(len(arms), 0.012), strict=True):
+        rows = frame[frame["arm"] == arm].sort_values("condition")
+        x = rows["condition"].to_numpy(dtype=float) + shift
+        axes.errorbar(x, rows["value"], yerr=_whiskers(rows), capsize=2, **_look(arms, arm))
+    axes.set(xlabel=PERSISTENCE, ylabel=LABELS["implied_persistence"])
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+def coefficient_bars(frame: pd.DataFrame, by: str = PERSISTENCE) -> Figure:
+    """Dots with 95 % intervals, one line of the page a condition, colour by arm, zero marked.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns arm, condition, value, low, high, and metric for the label of the axis. A value
+        that is not defined is left out.
+    by : str
+        What a numeric condition is.
+    """
+    arms, conditions = _arms(frame), list(dict.fromkeys(frame["condition"]))
+    height = 0.9 + len(conditions) * (0.15 + 0.13 * len(arms))
+    figure, axes = plt.subplots(figsize=(WIDTH, max(1.8, height)))
+    axes.axvline(0, color=GREY, linewidth=1)
+    for arm, shift in zip(arms, _dodge(len(arms), min(0.2, 0.7 / len(arms))), strict=True):
+        rows = frame[frame["arm"] == arm]
+        y = [conditions.index(condition) + shift for condition in rows["condition"]]
+        axes.errorbar(rows["value"], y, xerr=_whiskers(rows), capsize=2,
+                      **_look(arms, arm, joined=False))
+    axes.set_yticks(range(len(conditions)), [_name(condition) for condition in conditions])
+    axes.set(ylim=(len(conditions) - 0.5, -0.5), xlabel=_metric_label(frame))
+    axes.grid(False, axis="y")
+    if pd.api.types.is_numeric_dtype(frame["condition"]):
+        axes.set_ylabel(by)
+    if len(arms) > 1:
+        figure.legend(loc="outside right upper")
+    return figure
+
+
+def before_after(frame: pd.DataFrame) -> Figure:
+    """Metrics by arm, side by side: one small panel a metric, arms down the page.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns arm, metric, value, low, high. Several rows of an arm in a metric (conditions) lie
+        on one line of the panel. The first arm's mean is drawn down each panel, to compare with.
+    """
+    arms, metrics = _arms(frame), list(dict.fromkeys(frame["metric"]))
+    figure, grid = _grid(len(metrics), 3, height=0.8 + 0.22 * len(arms), sharey=True)
+    for axes, metric in zip(grid, metrics, strict=True):
+        rows = frame[frame["metric"] == metric]
+        axes.axvline(rows[rows["arm"] == arms[0]]["value"].mean(), color=GREY, linewidth=1)
+        for place, arm in enumerate(arms):
+            some = rows[rows["arm"] == arm]
+            y = place + np.array(_dodge(len(some), 0.12))
+            axes.errorbar(some["value"], y, xerr=_whiskers(some), capsize=2,
+                          **_look(arms, arm, joined=False))
+        axes.set_title(textwrap.fill(LABELS.get(metric, _name(metric)), 26))
+        axes.grid(False, axis="y")
+    grid[0].set_yticks(range(len(arms)), [_name(arm) for arm in arms])
+    grid[0].set_ylim(len(arms) - 0.5, -0.5)
+    return figure
+
+
+def series_grid(series: Mapping[str, pd.Series]) -> Figure:
+    """Small multiples of time series; the names, with units, are the titles."""
+    figure, grid = _grid(len(series), 3, height=1.35)
+    for axes, (name, values) in zip(grid, series.items(), strict=True):
+        index = values.index
+        x = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index
+        axes.plot(x, values.to_numpy(), linewidth=0.8)
+        axes.set_title("\n".join(textwrap.fill(part, 30) for part in name.split("\n")), fontsize=8)
+        axes.xaxis.set_major_locator(plt.MaxNLocator(3) if not hasattr(x, "year") else
+                                     plt.matplotlib.dates.AutoDateLocator(maxticks=5))
+    return figure
+
+
+def histories(frame: pd.DataFrame) -> Figure:
+    """What was shown in a few items, what came next, and what each arm forecast.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Items with columns series, t, history, outcome, forecast; rho for the titles and arm for
+        several forecasts of one item, where there are any.
+    """
+    frame = frame if "arm" in frame else frame.assign(arm="forecast")
+    arms, items = _arms(frame), list(frame.groupby(["series", "t"], sort=False))
+    figure, grid = _grid(len(items), 3, height=1.7, sharey=True)
+    for axes, (_, rows) in zip(grid, items, strict=True):
+        shown = np.asarray(rows["history"].iloc[0], dtype=float)
+        ahead = int(rows["horizon"].iloc[0]) if "horizon" in rows else 1
+        axes.plot(np.arange(1 - len(shown), 1), shown, color="#404040", linewidth=1, label="shown")
+        axes.plot([ahead], rows["outcome"].iloc[:1], color="#404040", marker="x", markersize=6,
+                  linestyle="none", label="outcome")
+        for arm, row in rows.groupby("arm", sort=False):
+            axes.plot([ahead], row["forecast"], linestyle="none", **_look(arms, arm, joined=None))
+        if "rho" in rows:
+            axes.set_title(f"\N{GREEK SMALL LETTER RHO} = {rows['rho'].iloc[0]:g}")
+    figure.supxlabel("Periods from the last number shown", fontsize=9)
+    figure.supylabel("Value (display units)", fontsize=9)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+def scatter_truth(
+    truth: Sequence[float], found: Sequence[float], xlabel: str, ylabel: str
+) -> Figure:
+    """What was found against what is true, with the 45-degree line."""
+    figure, axes = plt.subplots(figsize=(0.65 * WIDTH, 3.6))
+    both = np.concatenate([np.asarray(truth, dtype=float), np.asarray(found, dtype=float)])
+    ends = [both.min(), both.max()]
+    axes.plot(ends, ends, color=GREY, linestyle="--", linewidth=1, label="equal")
+    axes.plot(truth, found, linestyle="none", marker="o", alpha=0.8)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    return figure
+
+
+def distribution(chances: np.ndarray, x: float, rational: float) -> Figure:
+    """Probabilities of the integers 0, 1, ..; with their mean, the last value, the rational one."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
+    values = np.arange(len(chances))
+    axes.fill_between(values, chances, step="mid", color=PALETTE[0], alpha=0.4, linewidth=0)
+    mean = float(values @ chances / chances.sum())
+    for place, label, colour, line in (
+        (mean, "mean of the forecast", PALETTE[0], "-"), (x, "last number shown", GREY, ":"),
+        (rational, "rational forecast", PALETTE[1], "--"),
+    ):
+        axes.axvline(place, label=label, color=colour, linestyle=line)
+    held = values[chances > 0.001 * chances.max()]
+    axes.set(xlim=(min(held[0], x, rational) - 3, max(held[-1], x, rational) + 3), ylim=(0, None),
+             xlabel="Next number (display units)", ylabel="Probability")
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+def _arms(frame: pd.DataFrame) -> list[Any]:
+    return list(dict.fromkeys(frame["arm"]))
+
+
+def _look(arms: list[Any], arm: Any, joined: bool | None = True) -> dict[str, Any]:
+    """Colour, marker and label of an arm, by its place; `joined` None leaves the line style out."""
+    place = arms.index(arm)
+    look = {"color": PALETTE[place % 7], "marker": MARKERS[place % 7], "label": _name(arm)}
+    return look if joined is None else look | {"linestyle": "-" if joined else "none"}
+
+
+def _name(label: Any) -> str:
+    return f"{label:g}" if isinstance(label, (int, float)) else str(label).replace("_", " ")
+
+
+def _metric_label(frame: pd.DataFrame) -> str:
+    metrics = list(dict.fromkeys(frame["metric"])) if "metric" in frame else []
+    return LABELS.get(metrics[0], _name(metrics[0])) if len(metrics) == 1 else "Value"
+
+
+def _whiskers(rows: pd.DataFrame) -> np.ndarray:
+    """Distances from value to interval ends, shape (2, rows); zero where there is no interval."""
+    value = rows["value"].to_numpy(dtype=float)
+    low, high = (pd.to_numeric(rows[end]).to_numpy(dtype=float) for end in ("low", "high"))
+    return np.nan_to_num(np.maximum([value - low, high - value], 0))
+
+
+def _dodge(count: int, step: float) -> list[float]:
+    return [step * (place - (count - 1) / 2) for place in range(count)]
+
+
+def _grid(
+    count: int, columns: int, height: float, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Figure of `count` panels in rows of at most `columns`, each `height` inches high."""
+    columns = min(columns, count)
+    lines = math.ceil(count / columns)
+    figure, grid = plt.subplots(
+        lines, columns, figsize=(WIDTH, lines * height + 0.4), sharey=sharey, squeeze=False
+    )
+    for spare in grid.ravel()[count:]:
+        spare.remove()
+    return figure, list(grid.ravel()[:count])
