@@ -105,28 +105,29 @@ def coefficient_bars(frame: pd.DataFrame, by: str = PERSISTENCE) -> Figure:
 
 
 def before_after(frame: pd.DataFrame) -> Figure:
-    """Metrics by arm, side by side: one small panel a metric, arms down the page.
+    """Metrics by arm: one small panel a metric, conditions down the panel, colour by arm.
 
     Parameters
     ----------
     frame : DataFrame
-        Columns arm, metric, value, low, high. Several rows of an arm in a metric (conditions) lie
-        on one line of the panel. The first arm's mean is drawn down each panel, to compare with.
+        Columns arm, condition, metric, value, low, high.
     """
     arms, metrics = _arms(frame), list(dict.fromkeys(frame["metric"]))
-    figure, grid = _grid(len(metrics), 3, height=0.8 + 0.22 * len(arms), sharey=True)
+    figure, grid = _grid(len(metrics), 2, height=1.35)
     for axes, metric in zip(grid, metrics, strict=True):
         rows = frame[frame["metric"] == metric]
-        axes.axvline(rows[rows["arm"] == arms[0]]["value"].mean(), color=GREY, linewidth=1)
-        for place, arm in enumerate(arms):
+        conditions = list(dict.fromkeys(rows["condition"]))
+        for arm, shift in zip(arms, _dodge(len(arms), 0.25), strict=True):
             some = rows[rows["arm"] == arm]
-            y = place + np.array(_dodge(len(some), 0.12))
+            y = [conditions.index(condition) + shift for condition in some["condition"]]
             axes.errorbar(some["value"], y, xerr=_whiskers(some), capsize=2,
                           **_look(arms, arm, joined=False))
-        axes.set_title(textwrap.fill(LABELS.get(metric, _name(metric)), 26))
+        axes.set_yticks(range(len(conditions)), [_name(condition) for condition in conditions])
+        axes.set_ylim(len(conditions) - 0.4, -0.6)
+        axes.set_title(LABELS.get(metric, _name(metric)))
         axes.grid(False, axis="y")
-    grid[0].set_yticks(range(len(arms)), [_name(arm) for arm in arms])
-    grid[0].set_ylim(len(arms) - 0.5, -0.5)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center",
+                  ncols=len(arms))
     return figure
 
 
