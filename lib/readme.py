@@ -7,37 +7,22 @@ Nothing measured is typed into the README by hand. Between ``<!-- generated:NAME
 import argparse
 import csv
 import difflib
-import html
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lib import paths
 from lib.disk import write_text
 from lib.errors import InvalidValueError, StudyError
+from lib.markdown import cell, table
 from lib.profiles import Profile, load_profile, profile_names, require_complete
-from lib.progress import clock_text
+from lib.run_cost import FILE, extract, runtime
 from lib.yaml_reader import read_yaml
 
 BLOCK = re.compile(r"(<!-- generated:(\w+) -->\n)(.*?)(<!-- /generated -->)", re.DOTALL)
 HEADLINE = "03_before_after"
-KEPT_HARDWARE = ("cpu", "cores", "memory_gib", "gpu", "system")
-SHOWN_VERSIONS = ("python", "torch", "transformers", "peft", "statsmodels")
-
-
-def cell(text: object) -> str:
-    """A value as the text of one Markdown table cell: one line, no markup of its own."""
-    line = html.escape(" ".join(str(text).split()), quote=False)
-    return re.sub(r"([\\|*_`\[\]])", r"\\\1", line)
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown table of cells that are already escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def headline() -> str:
@@ -45,7 +30,7 @@ def headline() -> str:
     name = f"{HEADLINE}.png"
     if not (paths.FIGURES / name).is_file():
         return f"*The headline figure, `{HEADLINE}`, is not committed yet.*"
-    return f"![{cell(_captions().get(HEADLINE, HEADLINE))}](figures/{name})"
+    return f"![{cell(captions().get(HEADLINE, HEADLINE))}](figures/{name})"
 
 
 def exhibits() -> str:
@@ -90,30 +75,6 @@ def profiles() -> str:
     return table(["profile", "what it is", "model", "seeds an arm", "items a cell", "runs"], rows)
 
 
-def runtime() -> str:
-    """Time, memory, storage and versions of the reference run, from ``figures/run.json``."""
-    path = paths.FIGURES / "run.json"
-    if not path.is_file():
-        return ("*No reference run is committed yet; "
-                "`python -m lib.readme --manifest runs/sandbox/manifest.json` writes one.*")
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    entries = facts["notebooks"]
-    rows = [[f"`{name}`", clock_text(e["seconds"]), str(e["peak_memory_mb"])]
-            for name, e in entries.items()]
-    rows.append(["all", clock_text(sum(e["seconds"] for e in entries.values())),
-                 str(max(e["peak_memory_mb"] for e in entries.values()))])
-    machine, versions = facts["hardware"], facts["versions"]
-    gpu = cell(machine["gpu"] or "no GPU")
-    shown = ", ".join(f"{name} {versions[name]}" for name in SHOWN_VERSIONS if versions.get(name))
-    return (
-        f"Profile `{facts['profile']}`, seed {facts['seed']}, on {cell(machine['cpu'])}, "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB memory, {gpu}, "
-        f"{cell(machine['system'])}; {cell(shown)}. "
-        f"The run's results take {facts['storage_mb']} MB of disk.\n\n"
-        + table(["notebook", "minutes:seconds", "peak memory, MB"], rows)
-    )
-
-
 BLOCKS = {"headline": headline, "exhibits": exhibits, "notebooks": notebooks,
           "profiles": profiles, "runtime": runtime}
 
@@ -136,41 +97,6 @@ def render(text: str) -> str:
     return BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m[2]]()}\n\n{m[4]}", text)
 
 
-def extract(manifest: Path) -> dict[str, Any]:
-    """What a run says of its cost: no path, host, commit, date or artefact.
-
-    Raises
-    ------
-    InvalidValueError
-        The manifest is absent or damaged, the run has changed settings, or is not complete.
-    """
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        entries, given = content["notebooks"], content["parameters"]
-        undone = [name for name, e in entries.items() if e["status"] != "done"]
-        if given or undone or not entries:
-            raise InvalidValueError(
-                "a complete run of a profile as it is", f"changed settings {given}, "
-                f"notebooks not done {undone}, {len(entries)} notebooks in all",
-                "run ./run_all.sh to its end without -p",
-            )
-        return {
-            "profile": content["profile"], "seed": content["seed"],
-            "hardware": {name: content["hardware"][name] for name in KEPT_HARDWARE},
-            "versions": content["versions"],
-            "storage_mb": round(sum(p.stat().st_size for p in manifest.parent.rglob("*")
-                                    if p.is_file()) / 1e6),
-            "notebooks": {name: {"seconds": round(e["seconds"]),
-                                 "peak_memory_mb": e["peak_memory_mb"]}
-                          for name, e in sorted(entries.items())},
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidValueError(
-            f"the manifest of a run at {manifest}", f"{type(error).__name__}: {error}",
-            "run ./run_all.sh first, or give the path of its manifest.json",
-        ) from None
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the README's blocks, or with ``--check`` print what differs and return 1."""
     parser = argparse.ArgumentParser(prog="python -m lib.readme", description=__doc__)
@@ -182,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if chosen.manifest:
             facts = json.dumps(extract(chosen.manifest), indent=1)
-            write_text(paths.FIGURES / "run.json", facts + "\n")
+            write_text(paths.FIGURES / FILE, facts + "\n")
         old = readme.read_text(encoding="utf-8")
         new = render(old)
     except StudyError as error:
@@ -197,15 +123,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _captions() -> dict[str, str]:
+def captions() -> dict[str, str]:
+    """Caption by exhibit id, from ``figures/captions.yml``."""
     path = paths.FIGURES / "captions.yml"
     return read_yaml(path) or {} if path.is_file() else {}
 
 
 def _caption(id: str) -> str:
     """The caption; without one, the metrics that the table holds."""
-    if id in _captions():
-        return cell(_captions()[id])
+    if id in captions():
+        return cell(captions()[id])
     path = paths.FIGURES / "tables" / f"{id}.csv"
     if not path.is_file():
         return "a figure without a table"
@@ -240,3 +167,7 @@ def _runs(profile: Profile) -> bool:
     except InvalidValueError:
         return False
     return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
