@@ -1,6 +1,6 @@
 """Real tokens per second of the base model's loop against a plain `Trainer`, side by side.
 
-    python benchmarks/training_speed.py [--steps 40] [--batch-size 128]
+    python -m benchmarks.training_speed [--steps 40] [--batch-size 128]
 
 Both train the same untrained model on the same rows, the same number of steps and rows a step,
 and score answers only. Ours runs the profile's number of single-thread processes; `Trainer` runs
