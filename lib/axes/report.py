@@ -85,7 +85,7 @@ def side_effects(model: LoadedModel, items: int, history: int, seed: int) -> pd.
 
 
 def persistence(model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral") -> pd.DataFrame:
-    """Implied persistence by rho: columns metric, condition (rho), value, low, high, n."""
+    """Implied persistence by rho: column rho, then the fields of `Estimate`, one row a rho."""
     return by_condition(forecast(model, items, prompt), implied_persistence)
 
 

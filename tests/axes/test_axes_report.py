@@ -147,7 +147,7 @@ def test_persistence_by_rho(monkeypatch, model):
     believed = items.assign(forecast=100 + (0.5 + 0.5 * items["rho"]) * (items["x"] - 100))
     monkeypatch.setattr("lib.axes.report.forecast", lambda *_: believed)
     found = persistence(model, items)
-    values = sorted(e.value for e in found) if isinstance(found, list) else sorted(found["value"])
+    assert found["rho"].tolist() == [0.2, 0.7] and (found["name"] == "implied_persistence").all()
     direct = [implied_persistence(believed[believed["rho"] == r]).value for r in (0.2, 0.7)]
-    assert values == pytest.approx(direct)
-    assert values == pytest.approx([0.6, 0.85])
+    assert found["value"].tolist() == pytest.approx(direct)
+    assert found["value"].tolist() == pytest.approx([0.6, 0.85])

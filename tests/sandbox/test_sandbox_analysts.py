@@ -5,12 +5,14 @@ import pytest
 import statsmodels.api as sm
 from scipy.stats import norm
 
+from lib.forecasting.frames import ar1_items
 from lib.sandbox.analysts import (
     answer_logp,
     chat_matrix,
     draw_forecasts,
     forecasts,
     histories,
+    imitation,
     posterior,
 )
 from lib.sandbox.tokenizer import END, number_id, world_tokenizer
@@ -133,3 +135,18 @@ def test_block_ends_with_one_number_and_the_end():
     assert (block.ids[:, -1] == END).all()
     number = block.ids[:, -2] - number_id(0)
     assert ((number >= 0) & (number < len(NUMBERS))).all()
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize(
+    ("column", "history", "horizon"),
+    [("forecast", "history", 1), ("previous_forecast", "previous_history", 2)],
+)
+def test_perfect_imitator_answers_the_mean_of_the_floors_distribution(
+    prompt, column, history, horizon
+):
+    items = ar1_items([0.2, 0.8], 3, 2, 6, 8.0, seed=1)
+    shown = np.stack(items[history]).astype(int)
+    mean = np.exp(every_answer(shown, horizon, prompt)) @ np.array(NUMBERS)
+    # Rounding to integers moves the mean of so wide a distribution by less than this.
+    assert imitation(items, prompt)[column].to_numpy() == pytest.approx(mean, abs=1e-3)
