@@ -1,0 +1,113 @@
+"""Every committed notebook: its shape, and stored outputs that belong to its source."""
+
+import ast
+import re
+
+import nbformat
+import pytest
+
+from lib import paths
+from lib.notebook_outputs import is_current
+
+NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+MACHINE_PATH = re.compile(
+    r"(?<![\w/.:])/(?:home|root|tmp|work|Users|mnt|var|opt|private)/|[A-Z]:\\\\?Users"
+)
+DEFAULTS = {"profile": "sandbox", "seed": 1, "overrides": {}}
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def outputs(path):
+    return [(i, output) for i, cell in enumerate(code_cells(path)) for output in cell.outputs]
+
+
+def test_is_valid_and_finds_its_kernel_anywhere(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.kernelspec.language == "python"
+
+
+def test_has_one_parameters_cell_of_three_literals(path):
+    tagged = [c for c in code_cells(path) if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    body = ast.parse(tagged[0].source).body
+    assert all(isinstance(statement, ast.Assign) for statement in body)
+    values = {statement.targets[0].id: ast.literal_eval(statement.value) for statement in body}
+    assert values == DEFAULTS
+
+
+def test_opens_with_question_outcome_prerequisites_time_and_outputs(path):
+    first = read(path).cells[0]
+    assert first.cell_type == "markdown"
+    assert re.match(rf"# {path.name[:2]} · ", first.source)
+    words = ("**Question.**", "**At the end you have**", "| Prerequisites |", "| Outputs |",
+             "| Time and hardware |")
+    assert [w for w in words if w not in first.source] == []
+
+
+def test_opens_the_study_under_its_own_number(path):
+    source = "\n".join(cell.source for cell in code_cells(path))
+    assert f'Study(profile, seed, overrides, notebook="{path.name[:2]}")' in source
+
+
+def test_is_short_and_its_cells_are_small(path):
+    assert 25 <= len(read(path).cells) <= 55
+    long = {i: len(c.source.splitlines()) for i, c in enumerate(code_cells(path))}
+    assert {i: lines for i, lines in long.items() if lines > 15} == {}
+
+
+def test_every_code_cell_follows_some_prose(path):
+    cells = read(path).cells
+    code = sum(cell.cell_type == "code" for cell in cells)
+    assert 0.3 <= code / len(cells) <= 0.7
+
+
+def test_asks_for_a_prediction_and_hides_its_solutions(path):
+    prose = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    assert re.search(r"predict|guess", prose, re.IGNORECASE)
+    assert prose.count("<details>") == prose.count("</details>") > 0
+
+
+def test_installs_and_downloads_nothing(path):
+    source = "\n".join(cell.source for cell in code_cells(path))
+    forbidden = r"^\s*[!%].*|\bpip install\b|urlopen|requests\.get"
+    assert re.findall(forbidden, source, re.MULTILINE) == []
+
+
+def test_stored_outputs_came_from_the_stored_source(path):
+    assert is_current(path), "run it and publish it: python -m lib.notebook_outputs EXECUTED"
+
+
+def test_was_run_from_top_to_bottom(path):
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert outputs(path)
+
+
+def test_stored_outputs_hold_no_error(path):
+    bad = [(i, output.get("name")) for i, output in outputs(path)
+           if output.output_type == "error" or output.get("name") == "stderr"]
+    assert bad == []
+
+
+def test_stored_outputs_name_no_machine_path(path):
+    texts = []
+    for i, output in outputs(path):
+        data = output.get("data", {})
+        texts += [(i, output.get("text", ""))]
+        texts += [(i, str(value)) for kind, value in data.items() if kind.startswith("text/")]
+    assert [i for i, text in texts if MACHINE_PATH.search(text)] == []
+
+
+def test_shows_at_least_one_picture(path):
+    assert any("image/png" in output.get("data", {}) for _, output in outputs(path))
