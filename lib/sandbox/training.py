@@ -6,6 +6,7 @@ model on every run.
 """
 
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +80,20 @@ def _worker(rank: int, folder: Path, rows: Rows, stage: Stage, store: str) -> No
     if rank == 0:
         model.save_pretrained(folder)
     if stage.workers > 1:
-        dist.destroy_process_group()
+        _leave()
     torch.set_num_threads(threads)
+
+
+def _leave() -> None:
+    """End a spawned process when all have finished.
+
+    Gloo's threads may still run when the interpreter takes itself apart, which now and then
+    aborts a process whose work is done. So wait for the others, then end without the teardown.
+    """
+    dist.barrier()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
