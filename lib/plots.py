@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 WIDTH = 6.5
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -86,7 +87,7 @@ def coefficient_bars(frame: pd.DataFrame, by: str = PERSISTENCE) -> Figure:
         What a numeric condition is.
     """
     arms, conditions = _arms(frame), list(dict.fromkeys(frame["condition"]))
-    height = 0.9 + len(conditions) * (0.15 + 0.13 * len(arms))
+    height = 0.9 + len(conditions) * (0.13 + 0.11 * len(arms))
     figure, axes = plt.subplots(figsize=(WIDTH, max(1.8, height)))
     axes.axvline(0, color=GREY, linewidth=1)
     for arm, shift in zip(arms, _dodge(len(arms), min(0.2, 0.7 / len(arms))), strict=True):
@@ -135,17 +136,15 @@ def series_grid(series: Mapping[str, pd.Series]) -> Figure:
     """Small multiples of time series; the names, with units, are the titles."""
     figure, grid = _grid(len(series), 3, height=1.35)
     for axes, (name, values) in zip(grid, series.items(), strict=True):
-        index = values.index
-        x = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index
-        axes.plot(x, values.to_numpy(), linewidth=0.8)
-        axes.set_title("\n".join(textwrap.fill(part, 30) for part in name.split("\n")), fontsize=8)
-        axes.xaxis.set_major_locator(plt.MaxNLocator(3) if not hasattr(x, "year") else
-                                     plt.matplotlib.dates.AutoDateLocator(maxticks=5))
+        axes.plot(_years(values.index), values.to_numpy(), linewidth=0.8)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        title = "\n".join(textwrap.fill(part, 40) for part in name.split("\n"))
+        axes.set_title(title, fontsize=7)
     return figure
 
 
 def histories(frame: pd.DataFrame) -> Figure:
-    """What was shown in a few items, what came next, and what each arm forecast.
+    """What was shown in a few items, what came next, and beside it what each arm forecast.
 
     Parameters
     ----------
@@ -163,7 +162,9 @@ def histories(frame: pd.DataFrame) -> Figure:
         axes.plot([ahead], rows["outcome"].iloc[:1], color="#404040", marker="x", markersize=6,
                   linestyle="none", label="outcome")
         for arm, row in rows.groupby("arm", sort=False):
-            axes.plot([ahead], row["forecast"], linestyle="none", **_look(arms, arm, joined=None))
+            # Side by side, or forecasts that agree would hide each other.
+            place = ahead + 0.9 * (1 + arms.index(arm))
+            axes.plot([place], row["forecast"], linestyle="none", **_look(arms, arm, joined=None))
         if "rho" in rows:
             axes.set_title(f"\N{GREEK SMALL LETTER RHO} = {rows['rho'].iloc[0]:g}")
     figure.supxlabel("Periods from the last number shown", fontsize=9)
@@ -228,6 +229,15 @@ def _whiskers(rows: pd.DataFrame) -> np.ndarray:
     value = rows["value"].to_numpy(dtype=float)
     low, high = (pd.to_numeric(rows[end]).to_numpy(dtype=float) for end in ("low", "high"))
     return np.nan_to_num(np.maximum([value - low, high - value], 0))
+
+
+def _years(index: pd.Index) -> np.ndarray:
+    """Dates as years with fractions; any other index as it is."""
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp()
+    if isinstance(index, pd.DatetimeIndex):
+        return (index.year + (index.dayofyear - 1) / 366).to_numpy(dtype=float)
+    return index.to_numpy()
 
 
 def _dodge(count: int, step: float) -> list[float]:

@@ -1,0 +1,152 @@
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import plots
+from lib.study import figure_bytes
+
+
+@pytest.fixture(autouse=True)
+def _style():
+    with plt.rc_context():
+        plots.use_style()
+        yield
+        plt.close("all")
+
+
+@pytest.fixture
+def curve():
+    rho = [0.0, 0.5, 1.0]
+    rows = [{"arm": arm, "condition": r, "metric": "implied_persistence", "value": r + lift,
+             "low": r + lift - 0.1, "high": r + lift + 0.2}
+            for arm, lift in (("full_information", 0.0), ("base", 0.3)) for r in rho]
+    return pd.DataFrame(rows)
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def segments(container):
+    """Ends of the error bars of one errorbar container, shape (points, 2, 2)."""
+    return np.array(container.lines[2][0].get_segments())
+
+
+def test_persistence_curve_draws_every_arm_against_the_45_degree_line(curve):
+    figure = plots.persistence_curve(curve)
+    line = figure.axes[0].lines[0]
+    assert np.array_equal(line.get_xdata(), line.get_ydata())
+    assert legend(figure) == ["implied = true", "full information", "base"]
+    assert len(figure.axes[0].containers) == 2
+
+
+def test_persistence_curve_shows_values_and_intervals_as_given(curve):
+    axes = plots.persistence_curve(curve).axes[0]
+    base = axes.containers[1]
+    assert np.allclose(base.lines[0].get_ydata(), [0.3, 0.8, 1.3])
+    assert np.allclose(segments(base)[:, :, 1], [[0.2, 0.5], [0.7, 1.0], [1.2, 1.5]])
+
+
+def test_points_of_different_arms_do_not_hide_each_other(curve):
+    axes = plots.persistence_curve(curve.assign(value=0.5)).axes[0]
+    first, second = (c.lines[0].get_xdata() for c in axes.containers)
+    assert (first != second).all() and np.abs(first - second).max() < 0.05
+
+
+def test_an_arm_without_intervals_is_drawn_without_whiskers(curve):
+    curve.loc[curve.arm == "base", ["low", "high"]] = np.nan
+    base = plots.persistence_curve(curve).axes[0].containers[1]
+    assert np.allclose(np.ptp(segments(base)[:, :, 1], axis=1), 0)
+
+
+def test_conditions_need_not_be_sorted(curve):
+    axes = plots.persistence_curve(curve.iloc[::-1]).axes[0]
+    assert (np.diff(axes.containers[0].lines[0].get_xdata()) > 0).all()
+
+
+def test_coefficient_bars_put_first_condition_on_top_and_mark_zero(curve):
+    curve["metric"] = "error_revision"
+    axes = plots.coefficient_bars(curve).axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["0", "0.5", "1"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]
+    assert np.array_equal(axes.lines[0].get_xdata(), [0, 0])
+    assert axes.get_xlabel() == plots.LABELS["error_revision"]
+    assert np.allclose(axes.containers[1].lines[0].get_xdata(), [0.3, 0.8, 1.3])
+
+
+def test_coefficient_bars_leave_out_what_is_not_defined(curve):
+    curve.loc[0, ["value", "low", "high"]] = np.nan
+    drawn = plots.coefficient_bars(curve).axes[0].containers[0].lines[0].get_xdata()
+    assert np.isfinite(np.asarray(drawn, dtype=float)).tolist() == [False, True, True]
+
+
+def test_one_arm_needs_no_legend_and_text_conditions_no_axis_label(curve):
+    one = curve[curve.arm == "base"].assign(condition=["a_b", "c", "d"])
+    figure = plots.coefficient_bars(one)
+    assert not figure.legends and figure.axes[0].get_ylabel() == ""
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "a b"
+
+
+def test_before_after_has_one_panel_a_metric_and_shared_arms(curve):
+    frame = pd.concat([curve, curve.assign(metric="refusal_rate")])
+    figure = plots.before_after(frame[frame.condition == 0])
+    assert [a.get_title(loc="left") for a in figure.axes] == [
+        "Implied persistence\n(slope, no unit)", "Refusal rate (share)"
+    ]
+    assert all(len(a.containers) == 2 for a in figure.axes)
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["full information", "base"]
+
+
+def test_before_after_draws_an_arm_that_lacks_a_metric_in_the_others_only(curve):
+    frame = pd.concat([curve, curve[curve.arm == "base"].assign(metric="task_loss")])
+    figure = plots.before_after(frame)
+    assert len(figure.axes) == 2
+    assert np.size(figure.axes[1].containers[0].lines[0].get_xdata()) == 0
+
+
+def test_series_grid_keeps_titles_values_and_no_empty_panel():
+    index = pd.period_range("2000-01", periods=30, freq="M")
+    names = ["one\n(percent)", "two", "three", "four"]
+    series = {name: pd.Series(np.arange(30.0) * k, index) for k, name in enumerate(names)}
+    figure = plots.series_grid(series)
+    assert [a.get_title(loc="left") for a in figure.axes] == names
+    assert np.isclose(figure.axes[0].lines[0].get_xdata()[12], 2001.0)
+    assert np.allclose(figure.axes[2].lines[0].get_ydata(), 2.0 * np.arange(30))
+
+
+def test_histories_show_the_window_the_outcome_and_each_forecast():
+    item = {"series": "s", "t": 4, "rho": 0.5, "horizon": 1, "history": [1, 2, 3, 4], "outcome": 9}
+    frame = pd.DataFrame([item | {"arm": "bayes", "forecast": 5.0},
+                          item | {"arm": "noise", "forecast": 7.0}])
+    figure = plots.histories(frame)
+    (axes,) = figure.axes
+    assert [line.get_ydata()[0] for line in axes.lines] == [1, 9, 5, 7]
+    assert list(axes.lines[0].get_xdata()) == [-3, -2, -1, 0]
+    assert legend(figure) == ["shown", "outcome", "bayes", "noise"]
+
+
+def test_distribution_marks_the_mean():
+    chances = np.zeros(200)
+    chances[[90, 110]] = 0.25, 0.75
+    axes = plots.distribution(chances, x=120, rational=100).axes[0]
+    assert [line.get_xdata()[0] for line in axes.lines] == [105.0, 120, 100]
+
+
+def test_scatter_truth_keeps_the_pairs():
+    axes = plots.scatter_truth([0.1, 0.9], [0.2, 0.7], "true", "found").axes[0]
+    assert list(axes.lines[1].get_ydata()) == [0.2, 0.7] and axes.get_xlabel() == "true"
+
+
+def test_arms_differ_by_marker_as_well_as_colour():
+    assert len(set(plots.MARKERS)) == len(set(plots.PALETTE)) == 7
+
+
+def test_figures_fit_the_page_and_are_the_same_bytes_twice(curve):
+    first, second = plots.persistence_curve(curve), plots.persistence_curve(curve)
+    assert first.get_figwidth() == plots.WIDTH
+    assert figure_bytes(first, "svg", "x") == figure_bytes(second, "svg", "x")
