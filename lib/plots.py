@@ -118,7 +118,7 @@ def before_after(frame: pd.DataFrame) -> Figure:
     for axes, metric in zip(grid, metrics, strict=True):
         rows = frame[frame["metric"] == metric]
         conditions = list(dict.fromkeys(rows["condition"]))
-        for arm, shift in zip(arms, _dodge(len(arms), 0.25), strict=True):
+        for arm, shift in zip(arms, _dodge(len(arms), min(0.25, 0.8 / len(arms))), strict=True):
             some = rows[rows["arm"] == arm]
             y = [conditions.index(condition) + shift for condition in some["condition"]]
             axes.errorbar(some["value"], y, xerr=_whiskers(some), capsize=2,

@@ -92,21 +92,32 @@ def test_one_arm_needs_no_legend_and_text_conditions_no_axis_label(curve):
     assert figure.axes[0].get_yticklabels()[0].get_text() == "a b"
 
 
-def test_before_after_has_one_panel_a_metric_and_shared_arms(curve):
-    frame = pd.concat([curve, curve.assign(metric="refusal_rate")])
-    figure = plots.before_after(frame[frame.condition == 0])
-    assert [a.get_title(loc="left") for a in figure.axes] == [
-        "Implied persistence\n(slope, no unit)", "Refusal rate (share)"
-    ]
-    assert all(len(a.containers) == 2 for a in figure.axes)
-    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["full information", "base"]
+def test_before_after_has_one_panel_a_metric_with_its_own_conditions(curve):
+    other = curve[curve.condition == 0].assign(metric="refusal_rate", condition="forbidden")
+    figure = plots.before_after(pd.concat([curve, other]))
+    names = ["implied_persistence", "refusal_rate"]
+    assert [a.get_title(loc="left") for a in figure.axes] == [plots.LABELS[n] for n in names]
+    ticks = [[t.get_text() for t in a.get_yticklabels()] for a in figure.axes]
+    assert ticks == [["0", "0.5", "1"], ["forbidden"]]
+    assert np.allclose(figure.axes[1].containers[1].lines[0].get_xdata(), [0.3])
+    assert legend(figure) == ["full information", "base"]
 
 
-def test_before_after_draws_an_arm_that_lacks_a_metric_in_the_others_only(curve):
+def test_before_after_draws_an_arm_only_where_it_was_measured(curve):
     frame = pd.concat([curve, curve[curve.arm == "base"].assign(metric="task_loss")])
     figure = plots.before_after(frame)
-    assert len(figure.axes) == 2
-    assert np.size(figure.axes[1].containers[0].lines[0].get_xdata()) == 0
+    drawn = [[np.size(c.lines[0].get_xdata()) for c in a.containers] for a in figure.axes]
+    assert drawn == [[3, 3], [0, 3]]
+
+
+def test_many_arms_stay_within_their_condition():
+    arms = [f"arm{i}" for i in range(6)]
+    frame = pd.DataFrame([{"arm": a, "condition": c, "metric": "task_loss", "value": 1.0,
+                           "low": 0.9, "high": 1.1} for a in arms for c in ("x", "y")])
+    for draw in (plots.before_after, plots.coefficient_bars):
+        lines = [c.lines[0] for c in draw(frame).axes[0].containers]
+        highest = max(line.get_ydata()[0] for line in lines)
+        assert highest < min(line.get_ydata()[1] for line in lines)
 
 
 def test_series_grid_keeps_titles_values_and_no_empty_panel():
