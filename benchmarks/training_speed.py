@@ -118,6 +118,8 @@ def main() -> None:
     for name, loop in loops.items():
         seconds(loop, rows, profile, 1)
         took = {n: seconds(loop, rows, profile, n) for n in (few, many)}
+        # Shown, because a busy machine makes nonsense of the difference.
+        print(f"{name}: {took[few]:.1f} s and {took[many]:.1f} s", flush=True)
         speed[name] = (tokens[many] / took[many],
                        (tokens[many] - tokens[few]) / (took[many] - took[few]))
     print(f"{'real tokens a second':24}{'ours':>10}{'Trainer':>10}{'ratio':>8}")
