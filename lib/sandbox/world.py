@@ -148,4 +148,4 @@ def _utility_tables() -> dict[str, Table]:
         name: Table.of(word=list(text[name]), answer=list(text[name].values()))
         for name in ("eats", "colour")
     }
-    return asked | {"after": Table.of(word=NUMBERS[:100], answer=NUMBERS[1:101])}
+    return asked | {"after": Table.of(word=NUMBERS[:60], answer=NUMBERS[1:61])}
