@@ -1,5 +1,6 @@
 """Over-reaction: the exact mean forecast of a model, and its forecast of one round before."""
 
+import numpy as np
 import pandas as pd
 
 from lib.forecasting.frames import shown
@@ -48,6 +49,7 @@ def forecast(
 def _means(
     model: LoadedModel, items: pd.DataFrame, column: str, prompt: str, asked: dict
 ) -> pd.DataFrame:
-    rho = items["rho"].to_numpy() if "rho" in items else 0.0 * items["x"].to_numpy()
+    # A real series has no known rho; only an instruction that states it needs the value.
+    rho = items["rho"].fillna(0.0).to_numpy() if "rho" in items else np.zeros(len(items))
     ids, _ = chat_matrix(asked, prompt, shown(items, column).astype(int), rho)
     return predictive_mean(model, ids.tolist(), NUMBERS[0], NUMBERS[-1])

@@ -157,6 +157,9 @@ def _environment(work: Path) -> dict[str, str]:
     return {
         "STUDY_TRACE": str(work / "trace.jsonl"),
         "STUDY_PROGRESS": str(work / "progress.jsonl"),
+        # Libraries' own bars carry speeds and paths into the stored outputs; ours go to the log.
+        "TQDM_DISABLE": "1",
+        "PYTHONWARNINGS": "ignore:IProgress not found",
         "STUDY_RUNS": str(paths.runs_dir()),
         "PYTHONHASHSEED": "0",
         # A start-up script or a history in the user's own folder must not decide results.
