@@ -163,9 +163,11 @@ def environment():
 
 
 def start(root, *arguments):
+    # A suite started in the background ignores Ctrl-C, and its children would inherit that.
     return subprocess.Popen([sys.executable, "-m", "lib.runner", "--profile", "smoke", *arguments],
                             cwd=root, env=environment(), text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)
+                            stderr=subprocess.PIPE,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def test_change_in_lib_reruns_exactly_the_notebooks_that_import_it(copy):
