@@ -2,94 +2,28 @@
 
 The regressions are the same as in `lib.estimators.regressions`, written with plain numpy over an
 array of panels (a test holds the two equal), so that a design takes a second and not minutes.
+`lib.estimators.calibration_lags` does the same for the estimators with twelve lags.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from lib.errors import InvalidValueError
-from lib.forecasting.processes import Seed, ar1
+from lib.estimators.designs import METRICS, Design, Metric, Panels, sides, simulate, truth
+from lib.estimators.wild import cluster_sums, draw_weights, pvalues
+from lib.forecasting.processes import Seed
 
-Metric = Literal["implied_persistence", "error_revision"]
+__all__ = [
+    "METRICS", "Design", "Metric", "Panels", "calibrate", "calibration_table", "cluster_ols",
+    "simulate", "summary", "truth",
+]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Design:
-    """A panel of AR(1) series and a forecaster with a planted habit.
-
-    ``F_t x_{t+1} = r x_t + noise`` and ``F_{t-1} x_{t+1} = r^2 x_{t-1} + noise``, where r is
-    ``rho_s`` plus a habit of the series drawn from ``N(0, habit_sd^2)``: what makes errors within
-    a series alike, and clustering necessary.
-
-    Attributes
-    ----------
-    rho, rho_s : float
-        True persistence, and the planted one.
-    series, rounds, history : int
-        Clusters, rows of each, and periods before the first row.
-    sigma, noise_sd : float
-        Standard deviation of innovations, and of independent noise in each forecast.
-    habit_sd : float
-        Standard deviation of r between series.
-    """
-
-    rho: float
-    rho_s: float
-    series: int = 40
-    rounds: int = 8
-    history: int = 12
-    sigma: float = 8.0
-    noise_sd: float = 2.0
-    habit_sd: float = 0.1
-
-
-@dataclass(frozen=True)
-class Panels:
-    """Arrays of shape ``(panels, series, rounds)``."""
-
-    x: np.ndarray
-    outcome: np.ndarray
-    forecast: np.ndarray
-    previous_forecast: np.ndarray
-
-
-def simulate(design: Design, panels: int, *, seed: Seed) -> Panels:
-    """Independent panels of one design."""
-    rng, d = np.random.default_rng(seed), design
-    length = d.history + d.rounds + 1
-    values = ar1(d.rho, panels * d.series, length, d.sigma, seed=rng)
-    values = values.reshape(panels, d.series, length)
-    before, x, outcome = (values[..., d.history + k : length - 1 + k] for k in (-1, 0, 1))
-    r = d.rho_s + rng.normal(0.0, d.habit_sd, (panels, d.series, 1))
-    noise = rng.normal(0.0, d.noise_sd, (2, *x.shape))
-    return Panels(x, outcome, r * x + noise[0], r**2 * before + noise[1])
-
-
-def truth(design: Design, metric: Metric) -> float:
-    """Population coefficient of a design.
-
-    ``rho_s`` for implied persistence. For error on revision, with ``x_t = rho x_{t-1} + e`` and V
-    the variance of ``x_{t-1}``, ``F_t - F_{t-1} = (r rho - r^2) x_{t-1} + r e`` gives::
-
-        b = E[(rho - r)((r rho - r^2) rho V + r sigma^2) - s^2]
-            / E[(r rho - r^2)^2 V + r^2 sigma^2 + 2 s^2]
-
-    with expectations over the habits r (Gauss-Hermite quadrature).
-    """
-    if metric == "implied_persistence":
-        return design.rho_s
-    d = design
-    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
-    r = d.rho_s + d.habit_sd * nodes
-    loading = r * d.rho - r**2
-    variance, s2 = _variance_before(d), d.noise_sd**2
-    covariance = (d.rho - r) * (loading * d.rho * variance + r * d.sigma**2) - s2
-    revision = loading**2 * variance + r**2 * d.sigma**2 + 2 * s2
-    return float((weights @ covariance) / (weights @ revision))
+WILD_DRAWS = 599
+"""Draws of the wild cluster bootstrap, the same weights for all panels of a design."""
 
 
 def cluster_ols(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -125,60 +59,78 @@ def calibrate(
     Returns
     -------
     Series
-        The design, ``metric``, ``truth``, ``bias`` with its simulation error ``bias_se``, ``sd``
-        of the estimates and ``mean_se`` (they should agree), ``coverage`` of the nominal 95 %
-        interval and ``coverage_independent`` without clustering, ``size`` (how often the planted
-        value is rejected at 5 %), and ``power``: how often rationality is (implied persistence =
-        rho, b = 0), which is a size where the planted forecaster is rational.
+        The design, ``metric``, and what `summary` returns. ``size`` is how often the planted value
+        is rejected at 5 %, ``power`` how often rationality is (implied persistence = rho, else a
+        slope of 0), which is a size where the planted forecaster is rational.
+        ``coverage_independent`` is the coverage without clustering and ``coverage_wild`` that of
+        the wild cluster bootstrap's interval (NaN with fewer than six series).
+
+    Raises
+    ------
+    InvalidValueError
+        A metric other than those of `METRICS`.
     """
-    if metric not in ("implied_persistence", "error_revision"):
-        raise InvalidValueError(
-            "metric implied_persistence or error_revision", f"{metric!r}", "choose one of them"
-        )
-    slope, se, se_independent = cluster_ols(*_sides(simulate(design, panels, seed=seed), metric))
-    planted, rational = truth(design, metric), design.rho if metric[0] == "i" else 0.0
-    critical = stats.t.ppf(0.975, design.series - 1)
-    covered = np.abs(slope - planted) <= critical * se
-    naive = np.abs(slope - planted) <= 1.96 * se_independent
-    found = {
+    return _row(design, metric, simulate(design, panels, seed=seed))
+
+
+def summary(
+    value: np.ndarray, se: np.ndarray, planted: float, rational: float, df: float
+) -> dict[str, float]:
+    """What a thousand estimates, shape ``(panels,)``, say about one estimator.
+
+    Returns
+    -------
+    dict
+        ``truth``, ``bias`` with its simulation error ``bias_se``, ``sd`` of the estimates and
+        ``mean_se`` (they should agree), ``coverage`` of the nominal 95 % interval, ``size``,
+        ``power`` against ``rational``, ``panels``.
+    """
+    critical, panels = stats.t.ppf(0.975, df), len(value)
+    covered = np.abs(value - planted) <= critical * se
+    return {
         "truth": planted,
-        "bias": slope.mean() - planted,
-        "bias_se": slope.std(ddof=1) / np.sqrt(panels),
-        "sd": slope.std(ddof=1),
+        "bias": value.mean() - planted,
+        "bias_se": value.std(ddof=1) / np.sqrt(panels),
+        "sd": value.std(ddof=1),
         "mean_se": se.mean(),
         "coverage": covered.mean(),
-        "coverage_independent": naive.mean(),
         "size": (~covered).mean(),
-        "power": (np.abs(slope - rational) > critical * se).mean(),
+        "power": (np.abs(value - rational) > critical * se).mean(),
         "panels": panels,
     }
-    return pd.Series(asdict(design) | {"metric": metric} | found)
 
 
 def calibration_table(
-    designs: list[Design],
-    metrics: tuple[Metric, ...] = ("implied_persistence", "error_revision"),
+    designs: Sequence[Design],
+    metrics: Sequence[Metric] = ("implied_persistence", "error_revision"),
     panels: int = 1000,
     *,
     seed: int = 0,
 ) -> pd.DataFrame:
     """`calibrate` for every design and metric, one row each, with a seed of its own per design."""
-    rows = [
-        calibrate(design, metric, panels, seed=np.random.SeedSequence([seed, i]))
-        for i, design in enumerate(designs)
-        for metric in metrics
-    ]
+    rows = []
+    for i, design in enumerate(designs):
+        simulated = simulate(design, panels, seed=np.random.SeedSequence([seed, i]))
+        rows += [_row(design, metric, simulated) for metric in metrics]
     return pd.DataFrame(rows).infer_objects()
 
 
-def _sides(p: Panels, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
-    if metric == "implied_persistence":
-        return p.forecast, p.x
-    return p.outcome - p.forecast, p.forecast - p.previous_forecast
+def _row(design: Design, metric: Metric, panels: Panels) -> pd.Series:
+    if metric not in METRICS:
+        raise InvalidValueError(f"a metric among {', '.join(METRICS)}", f"{metric!r}", "choose one")
+    y, x = sides(panels, metric)
+    slope, se, se_independent = cluster_ols(y, x)
+    planted, rational = truth(design, metric), design.rho if metric[0] == "i" else 0.0
+    found = summary(slope, se, planted, rational, design.series - 1) | {
+        "coverage_independent": (np.abs(slope - planted) <= 1.96 * se_independent).mean(),
+        "coverage_wild": _wild_coverage(y, x, planted),
+    }
+    return pd.Series(asdict(design) | {"metric": metric} | found)
 
 
-def _variance_before(d: Design) -> float:
-    """Variance of ``x_{t-1}``, averaged over rounds for the random walk (which starts at 0)."""
-    if d.rho == 1:
-        return d.sigma**2 * float(np.mean(d.history - 1 + np.arange(d.rounds)))
-    return d.sigma**2 / (1 - d.rho**2)
+def _wild_coverage(y: np.ndarray, x: np.ndarray, planted: float) -> float:
+    """Share of panels whose wild bootstrap does not reject the planted value."""
+    if y.shape[1] < 6:
+        return np.nan
+    weights = draw_weights(y.shape[1], WILD_DRAWS, "rademacher", 0)
+    return float((pvalues(cluster_sums(y, x), planted, weights) > 0.05).mean())

@@ -174,7 +174,9 @@ def from_fit(
     kind: str = "cluster by series",
 ) -> Estimate:
     """`Estimate` of one coefficient of a statsmodels fit with ``use_t=True``."""
-    value, se = float(fit.params[position]), float(fit.bse[position])
+    value = float(fit.params[position])
+    # Where everything cancels, rounding can leave a variance just below zero.
+    se = float(np.sqrt(max(0.0, fit.cov_params()[position, position])))
     df = clusters - 1.0 if clusters > 1 else float(fit.df_resid)
     low, high = t_interval(value, se, df)
     method = f"ols, {kind}, t({df:g})"
