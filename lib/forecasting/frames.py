@@ -18,7 +18,8 @@ One row per series and round. Columns that every frame has:
 by the forecasters of the zoo, or by a language model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ from lib.forecasting.processes import ar1
 from lib.forecasting.windows import to_units, window_items
 
 __all__ = [
-    "ar1_items", "horizon_of", "panel_items", "panel_values", "shown", "to_units", "window_items"
+    "ar1_items", "displayed", "horizon_of", "panel_items", "panel_values", "shown", "to_units",
+    "window_items",
 ]
 
 MAX_BATCHES = 200
@@ -112,35 +114,39 @@ def ar1_items(
     for rho in rhos:
         rng = np.random.default_rng([seed, round((rho + 1) * 1e6), history, horizon])
         length = history + rounds + horizon
-        values, rejected = _displayed(rng, rho, series, length, sigma, mu, low, high)
+        draw = partial(ar1, rho, series, length, sigma, mu, seed=rng)
+        label = f"rho = {rho}, sigma = {sigma}, mu = {mu}"
+        values, rejected = displayed(draw, label, low, high)
         ids = [f"ar1-{rho:g}-s{seed}-{k:04d}" for k in range(series)]
         known = {"rho": float(rho), "sigma": float(sigma), "mu": float(mu)}
         frames.append(panel_items(values, history, ids, horizon, **known, rejected=rejected))
     return pd.concat(frames, ignore_index=True)
 
 
-def _displayed(
-    rng: np.random.Generator,
-    rho: float,
-    series: int,
-    length: int,
-    sigma: float,
-    mu: float,
-    low: int,
-    high: int,
+def displayed(
+    draw: Callable[[], np.ndarray], label: str, low: int = 0, high: int = 199
 ) -> tuple[np.ndarray, float]:
-    """Rounded series that stay on the scale, and the share of draws rejected on the way."""
+    """Rounded series that stay on the scale, and the share of draws rejected on the way.
+
+    ``draw()`` returns a fresh panel at every call; as many series are kept as it has rows.
+    ``label`` names the process in the error.
+
+    Raises
+    ------
+    InvalidValueError
+        When almost every series leaves the display scale.
+    """
     kept, drawn, accepted = [], 0, 0
     for _ in range(MAX_BATCHES):
-        batch = np.rint(ar1(rho, series, length, sigma, mu, seed=rng)).astype(int)
+        batch = np.rint(draw()).astype(int)
         inside = ((batch >= low) & (batch <= high)).all(axis=1)
         kept.append(batch[inside])
-        drawn, accepted = drawn + series, accepted + int(inside.sum())
-        if accepted >= series:
-            return np.concatenate(kept)[:series], 1 - accepted / drawn
+        drawn, accepted = drawn + len(batch), accepted + int(inside.sum())
+        if accepted >= len(batch):
+            return np.concatenate(kept)[: len(batch)], 1 - accepted / drawn
     raise InvalidValueError(
         f"series that stay within {low}..{high}",
-        f"{accepted} of {drawn} draws did (rho = {rho}, sigma = {sigma}, mu = {mu})",
+        f"{accepted} of {drawn} draws did ({label})",
         "lower sigma or the number of rounds, or widen the display scale",
     )
 

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
+from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from lib.errors import InvalidValueError
 from lib.forecasting import benchmarks as b
-from lib.forecasting.conditional import ar1_path, ma1_path
+from lib.forecasting.conditional import ar1_path, ar2_path, ma1_path, state_space_path
 from lib.forecasting.frames import ar1_items, panel_items, shown
-from lib.forecasting.processes import ar1, ma1
+from lib.forecasting.processes import ar1, ar2, ma1
 
 GRID = b.TRAINING_GRID
 FORECASTS = ["forecast", "previous_forecast"]
@@ -27,6 +28,18 @@ RULES = {
     "least squares, 2 lags": partial(b.least_squares, lags=2),
     "least squares, rolling": partial(b.least_squares, window=11),
     "least squares, shown": partial(b.least_squares, data="shown", iterate=True),
+}
+PATHS = RULES | {
+    "ar2": partial(b.full_information, path=partial(ar2_path, phi1=0.5, phi2=0.2, mu=100.0)),
+    "ma1": partial(b.full_information, path=partial(ma1_path, theta=0.5, mu=100.0)),
+    "state space": partial(
+        b.full_information,
+        path=partial(
+            state_space_path,
+            build=lambda x: SARIMAX(x, order=(1, 0, 1), trend="c"),
+            params=np.array([40.0, 0.6, 0.3, 64.0]),
+        ),
+    ),
 }
 
 
@@ -54,6 +67,29 @@ def test_full_information_of_another_process_takes_its_path():
     assert (frame["previous_forecast"] == 100).all()
     with pytest.raises(InvalidValueError, match="path"):
         b.full_information(frame)
+
+
+KNOWN = {
+    "ar1": (partial(ar1_path, rho=0.7), (1, 0, 0), [0.7, 64.0]),
+    "ar2": (partial(ar2_path, phi1=1.2, phi2=-0.5), (2, 0, 0), [1.2, -0.5, 64.0]),
+    "ma1": (partial(ma1_path, theta=0.6), (0, 0, 1), [0.6, 64.0]),
+}
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+@pytest.mark.parametrize("name", KNOWN)
+def test_both_forecasts_of_every_item_are_those_of_statsmodels(name, horizon):
+    path, order, params = KNOWN[name]
+    values = ar2(0.5, 0.2, 3, 18, 8.0, seed=4)
+    frame = b.full_information(panel_items(values, 10, list("abc"), horizon), path)
+    for i in (0, 7, len(frame) - 1):
+        series, t = frame.loc[i, ["series", "t"]]
+        x = values["abc".index(series)]
+        for column, end, ahead in (
+            ("forecast", t, horizon), ("previous_forecast", t - 1, horizon + 1)
+        ):
+            fit = SARIMAX(x[: end + 1], order=order).smooth(np.array(params))
+            assert frame[column][i] == pytest.approx(fit.forecast(ahead)[-1], abs=1e-8)
 
 
 def test_expanding_least_squares_equals_statsmodels_on_that_past(frame):
@@ -139,7 +175,7 @@ def test_bayes_revisions_are_unforecastable_over_the_prior_not_within_a_cell():
     assert slope(frame["rho"] == 0) < -0.3
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", PATHS)
 @settings(max_examples=15, deadline=None)
 @given(cut=st.integers(14, 26), jump=st.integers(-60, 60))
 def test_no_future_value_can_change_a_past_target(rule, cut, jump):
@@ -148,7 +184,7 @@ def test_no_future_value_can_change_a_past_target(rule, cut, jump):
     changed[:, cut + 1 :] += jump
     known = {"rho": 0.6, "mu": 100.0, "sigma": 8.0}
     one, two = (
-        RULES[rule](panel_items(v, 12, list("abcd"), **known)) for v in (values, changed)
+        PATHS[rule](panel_items(v, 12, list("abcd"), **known)) for v in (values, changed)
     )
     past = one["t"] <= cut
     assert past.any()

@@ -64,9 +64,18 @@ def test_the_filter_equals_the_forecast_method_of_statsmodels(horizon):
         assert path[1, t] == pytest.approx(expected, abs=1e-8)
 
 
-@pytest.mark.parametrize("case", CASES)
+PATHS = {name: case[0] for name, case in CASES.items()} | {
+    "break": partial(c.break_path, rho_before=0.9, rho_after=0.2, break_at=25, mu_after=6.0),
+    "state space": partial(
+        c.state_space_path, build=lambda x: SARIMAX(x, order=(1, 0, 1)),
+        params=np.array([0.7, 0.3, 4.0]),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PATHS)
 def test_the_past_of_a_path_ignores_the_future(case):
-    path, _, _, values = CASES[case]
+    path, values = PATHS[case], CASES["ar1"][3]
     changed = values.copy()
     changed[:, 21:] += 100.0
     for h in (1, 2):

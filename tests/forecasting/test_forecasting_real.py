@@ -59,6 +59,27 @@ def test_catalogue_says_what_each_series_is():
     assert (table["n"] == [len(real_series(n)) for n in table["name"]]).all()
 
 
+def test_catalogue_covers_the_kinds_of_series_of_the_study_and_states_their_rights():
+    table = catalogue().set_index("name")
+    assert {
+        "market", "smb", "hml", "sp500", "nasdaq", "oil", "core_inflation", "inflation",
+        "default_spread", "real_rate", "gdp_growth", "unemployment", "bill_rate",
+    } <= set(table.index)  # fmt: skip
+    free = table["licence"].str.contains("public domain")
+    kept = table["licence"].str.contains("do not redistribute")
+    assert (free ^ kept).all()
+    assert set(table.index[kept]) == {"market", "smb", "hml", "sp500", "nasdaq", "default_spread"}
+
+
+def test_rights_of_the_macro_series_are_what_the_package_says():
+    import statsmodels.datasets as data
+
+    table = catalogue()
+    for package in table.loc[table["package"].str.startswith("statsmodels"), "package"]:
+        dataset = getattr(data, package.split("(")[1].rstrip(")"))
+        assert "public domain" in dataset.COPYRIGHT
+
+
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UnknownNameError, match="market"):
         real_series("marke")

@@ -32,6 +32,23 @@ def test_no_future_value_changes_what_is_shown(cut, jump, window):
     pd.testing.assert_frame_equal(one.loc[known, same], two.loc[known, same], check_exact=True)
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    cut=st.integers(60, 115), jump=st.floats(-50, 50), window=st.sampled_from([None, 30]),
+    lags=st.integers(1, 3), horizon=st.integers(1, 3),
+)  # fmt: skip
+def test_no_future_value_changes_what_a_learner_says(cut, jump, window, lags, horizon):
+    values = series(np.random.default_rng(1).normal(size=120))
+    other = values.copy()
+    other.iloc[cut + 1 :] += jump
+    one, two = (
+        least_squares_real(window_items(v, 12, horizon=horizon), v, lags=lags, window=window)
+        for v in (values, other)
+    )
+    past, said = one["t"] <= cut, ["forecast", "previous_forecast"]
+    pd.testing.assert_frame_equal(one.loc[past, said], two.loc[past, said], check_exact=True)
+
+
 def test_both_windows_of_a_row_use_the_scale_of_the_earlier_period(walk):
     frame = window_items(walk, 12)
     i, t = 30, int(frame["t"][30])
