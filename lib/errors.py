@@ -17,6 +17,10 @@ class StudyError(Exception):
         super().__init__(f"Expected {expected}. Found {found}. What to do: {fix}.")
         self.expected, self.found, self.fix = expected, found, fix
 
+    def __reduce__(self) -> tuple[type["StudyError"], tuple[str, str, str]]:
+        """Pickle the three parts: an exception is otherwise rebuilt from its message alone."""
+        return type(self), (self.expected, self.found, self.fix)
+
 
 class UnknownNameError(StudyError):
     """A profile, notebook, parameter, arm or series name that does not exist."""

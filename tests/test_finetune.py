@@ -1,6 +1,9 @@
+import inspect
 import os
+import pickle
 import random
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,10 +13,20 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tiny_models import gpt2_model, saved_word_model, word_model, word_tokenizer
 
-from lib.errors import CorruptArtefactError, InvalidValueError
-from lib.finetune import Example, Job, Recipe, finetune, finetune_many, trainable_share
-from lib.finetune.batching import batch_plan, collate
-from lib.finetune.trainer import answer_loss
+from lib import errors
+from lib.errors import CorruptArtefactError, InvalidValueError, StudyError
+from lib.finetune import (
+    Example,
+    Job,
+    Penalty,
+    Recipe,
+    Regularizer,
+    finetune,
+    finetune_many,
+    trainable_share,
+)
+from lib.finetune.answers import answer_logits, answer_loss, scored_logprobs
+from lib.finetune.batching import batch_plan, collate, split
 from lib.models import load, merge_adapter
 from lib.scoring import generate, sequence_logprobs
 
@@ -87,6 +100,23 @@ def test_labels_cover_answers_only():
     assert batch["labels"].tolist() == [[-100, -100, 7, -100], [-100, 9, 1, 2]]
 
 
+@given(st.lists(st.integers(4, 9), min_size=1, max_size=9), st.integers(1, 4))
+def test_parts_of_a_step_are_its_examples_in_order(sizes, parts):
+    batches = [list(range(10 * i, 10 * i + n)) for i, n in enumerate(sizes)]
+    pieces = split(batches, parts)
+    assert len(pieces) == parts * len(batches)
+    for i, batch in enumerate(batches):
+        step = pieces[i * parts : (i + 1) * parts]
+        assert sum(step, []) == batch
+        assert max(map(len, step)) - min(map(len, step)) <= 1
+
+
+def test_a_step_smaller_than_its_parts_is_refused():
+    """Ten examples in steps of eight leave two for the last, which cannot be cut in four."""
+    with pytest.raises(InvalidValueError, match="at least 4 .* Found a step of 2"):
+        split(batch_plan([3] * 10, 8, 2, 0), 4)
+
+
 # Loss
 
 
@@ -106,6 +136,25 @@ def test_loss_equals_that_of_transformers():
     mask = (batch["input_ids"] != 0).long()
     truth = model(**batch, attention_mask=mask).loss
     torch.testing.assert_close(answer_loss(model, **batch), truth)
+
+
+def test_logits_begin_with_the_one_of_the_first_answer_token():
+    model, example = word_model().model, Example([5, 6, 7], [8, 9])
+    logits, targets = answer_logits(model, **collate([example]))
+    everything = model(torch.tensor([[5, 6, 7, 8, 9]])).logits
+    assert targets.tolist() == [[8, 9]]
+    torch.testing.assert_close(logits, everything[:, 2:4])
+
+
+def test_scored_logprobs_come_for_each_example_whatever_its_company():
+    model, examples = word_model().model, countdown(9)
+    found = dict(scored_logprobs(model, examples))
+    assert sorted(found) == list(range(9))
+    for i, example in enumerate(examples):
+        ids = torch.tensor([[*example.prompt, *example.answer]])
+        alone = model(ids).logits[0, len(example.prompt) - 1 : -1].log_softmax(-1)
+        torch.testing.assert_close(found[i], alone, atol=1e-5, rtol=1e-5)
+        assert not found[i].requires_grad
 
 
 # Training
@@ -198,6 +247,72 @@ def test_callers_random_states_and_threads_survive(base, tmp_path):
     assert states() == before
 
 
+# Regularisers, by one that only watches
+
+
+@dataclass(frozen=True)
+class Watching(Regularizer):
+    """Adds a constant and writes down what it was shown."""
+
+    on: bool = True
+
+    @property
+    def active(self):
+        return self.on
+
+    def start(self, model, examples, recipe):
+        penalty = Watcher()
+        penalty.given = model, examples, recipe, model.training
+        seen.append(penalty)
+        return penalty
+
+
+class Watcher(Penalty):
+    def answers(self, model, batch):
+        self.rows = getattr(self, "rows", []) + batch["rows"].tolist()
+        return super().answers(model, batch)
+
+    def step(self, model):
+        self.history.append({"seen": float(len(self.rows))})
+        return torch.tensor(100.0)
+
+    def finish(self, model):
+        return {"training_mode": float(model.training)}
+
+
+seen = []
+
+
+def test_a_regulariser_sees_the_base_every_row_and_each_step_once(base, lora, tmp_path):
+    seen.clear()
+    figures = finetune(base, countdown(), LORA, tmp_path, regularizer=Watching())
+    (penalty,) = seen
+    model, *others = penalty.given
+    assert hasattr(model, "peft_config") and others == [countdown(), LORA, False]
+    plan = batch_plan([len(e) for e in countdown()], 8, 12, seed=1)
+    assert penalty.rows == sum(plan, [])
+    assert [row["seen"] for row in penalty.history] == [8.0 * (i + 1) for i in range(12)]
+    assert (tmp_path / "penalty.csv").read_text().startswith("step,seen\n0,8.0\n")
+    assert figures == lora[1] | {"training_mode": 0.0}  # losses without the constant
+
+
+def test_accumulation_calls_the_penalty_once_a_step(base, lora, tmp_path):
+    seen.clear()
+    recipe = Recipe("lora", rank=2, alpha=4, learning_rate=0.02, steps=12, batch_size=8, seed=1,
+                    accumulation=4)
+    figures = finetune(base, countdown(), recipe, tmp_path, regularizer=Watching())
+    # Eight rows in four parts; the penalty comes with the first part.
+    assert [row["seen"] for row in seen[0].history] == [8.0 * i + 2 for i in range(12)]
+    for name in ("first_loss", "last_loss", "tokens", "steps"):
+        assert figures[name] == pytest.approx(lora[1][name], rel=1e-4)
+
+
+def test_an_inactive_regulariser_is_never_started(base, lora, tmp_path):
+    seen.clear()
+    assert finetune(base, countdown(), LORA, tmp_path, regularizer=Watching(False)) == lora[1]
+    assert not seen and not (tmp_path / "penalty.csv").exists()
+
+
 # Many jobs
 
 
@@ -223,8 +338,20 @@ def test_a_workers_error_reaches_the_caller(base, tmp_path):
     broken = saved_word_model(tmp_path / "broken")
     (broken / "config.json").write_text("{")
     jobs = [Job(folder, countdown(8), LORA, tmp_path / folder.name) for folder in (base, broken)]
-    with pytest.raises(CorruptArtefactError, match="does not load"):
+    with pytest.raises(CorruptArtefactError, match="does not load") as caught:
         finetune_many(jobs, workers=2)
+    assert caught.value.fix.startswith("delete the folder")
+
+
+def test_every_error_survives_pickling():
+    """As between processes; without help an exception is rebuilt from its message alone."""
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)
+             if issubclass(kind, StudyError)]
+    assert len(kinds) > 5
+    for kind in kinds:
+        twin = pickle.loads(pickle.dumps(kind("a", "b", "c")))
+        assert type(twin) is kind and (twin.expected, twin.found, twin.fix) == ("a", "b", "c")
+        assert str(twin) == "Expected a. Found b. What to do: c."
 
 
 # Bad input
@@ -232,7 +359,8 @@ def test_a_workers_error_reaches_the_caller(base, tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [dict(method="prefix"), dict(steps=0), dict(learning_rate=-1.0), dict(targets=())],
+    [dict(method="prefix"), dict(steps=0), dict(learning_rate=-1.0), dict(targets=()),
+     dict(accumulation=0)],
 )
 def test_bad_recipe_is_refused(changes):
     with pytest.raises(InvalidValueError):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from lib.errors import InvalidValueError
 from lib.finetune.recipe import Example
 
 IGNORED = -100
@@ -44,7 +45,32 @@ def batch_plan(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -
     return batches[:steps]
 
 
-def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+def split(batches: Sequence[list[int]], parts: int) -> list[list[int]]:
+    """Cut each step's batch into parts of nearly equal size.
+
+    Returns
+    -------
+    list of list of int
+        ``len(batches) * parts`` lists of example positions, in order.
+
+    Raises
+    ------
+    InvalidValueError
+        A batch with fewer examples than parts.
+    """
+    smallest = min(map(len, batches))
+    if smallest < parts:
+        raise InvalidValueError(
+            f"at least {parts} examples in each step, as accumulation is {parts}",
+            f"a step of {smallest}",
+            "lower accumulation, or choose a batch size that divides the number of examples",
+        )
+    return [part.tolist() for batch in batches for part in np.array_split(batch, parts)]
+
+
+def collate(
+    examples: Sequence[Example], device: torch.device | str = "cpu"
+) -> dict[str, torch.Tensor]:
     """Pad to the longest of the batch.
 
     Returns
@@ -59,4 +85,5 @@ def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         start, end = len(example.prompt), len(example)
         ids[row, :start] = example.prompt
         ids[row, start:end] = labels[row, start:end] = example.answer
-    return {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
+    tensors = {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
+    return {name: tensor.to(device) for name, tensor in tensors.items()}

@@ -7,14 +7,14 @@ spawned, not forked: a fork copies the locks of a notebook kernel's threads.
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.errors import StudyError
 from lib.finetune.recipe import Example, Recipe, check_examples
+from lib.finetune.regularizer import Regularizer
 from lib.finetune.training import finetune
 
 
@@ -27,10 +27,13 @@ class Job:
     recipe: Recipe
     out: Path
     label: str = "finetune"
+    regularizer: Regularizer | None = None
 
     def run(self) -> dict[str, float]:
         """Train in this process."""
-        return finetune(self.base, self.examples, self.recipe, self.out, self.label)
+        return finetune(
+            self.base, self.examples, self.recipe, self.out, self.label, self.regularizer
+        )
 
 
 def finetune_many(jobs: Sequence[Job], workers: int) -> list[dict[str, float]]:
@@ -57,32 +60,35 @@ def finetune_many(jobs: Sequence[Job], workers: int) -> list[dict[str, float]]:
         check_examples(job.examples)
     if min(workers, len(jobs)) <= 1:
         return [job.run() for job in jobs]
+    # The pool ends first, which cancels what waits, so that no thread waits for ever.
+    with ThreadPoolExecutor(len(jobs)) as threads, worker_pool(min(workers, len(jobs))) as run:
+        return list(threads.map(run, jobs))
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[Callable[[Job], dict[str, float]]]:
+    """A function that runs a job and returns its figures; call it from several threads.
+
+    With one worker jobs run in this process, one after the other. Otherwise processes start with
+    the first call, and jobs wait for a free one; an error of a job is raised by its call, and
+    when the context ends by an error, waiting jobs are not started.
+    """
+    if workers <= 1:
+        turn = threading.Lock()
+
+        def run(job: Job) -> dict[str, float]:
+            with turn:
+                return job.run()
+
+        yield run
+        return
     with _single_threaded_children():
-        pool = ProcessPoolExecutor(
-            min(workers, len(jobs)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_end_with_parent,
-        )
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
         try:
-            futures = [pool.submit(_outcome, job) for job in jobs]
-            return [_unwrap(future.result()) for future in futures]
+            yield lambda job: pool.submit(job.run).result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _outcome(job: Job) -> dict[str, float] | tuple[type[StudyError], tuple[str, str, str]]:
-    """Figures, or the parts of a user's error: such an error cannot be rebuilt from its text."""
-    try:
-        return job.run()
-    except StudyError as error:
-        return type(error), (error.expected, error.found, error.fix)
-
-
-def _unwrap(outcome: dict[str, float] | tuple) -> dict[str, float]:
-    if isinstance(outcome, tuple):
-        kind, parts = outcome
-        raise kind(*parts)
-    return outcome
 
 
 def _end_with_parent() -> None:

@@ -43,6 +43,9 @@ class Recipe:
         Peak of the schedule.
     steps, batch_size : int
         Optimiser steps, and examples in each.
+    accumulation : int
+        Parts in which a step's examples go through the model, one after the other, where
+        memory is short. The gradient is that of the whole step.
     seed : int
         Decides the order of examples, ``A``'s starting values and dropout.
 
@@ -60,13 +63,14 @@ class Recipe:
     steps: int = 100
     batch_size: int = 32
     seed: int = 0
+    accumulation: int = 1
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise InvalidValueError(
                 f"a method among {', '.join(METHODS)}", repr(self.method), "name one of them"
             )
-        for name in ("rank", "alpha", "learning_rate", "steps", "batch_size"):
+        for name in ("rank", "alpha", "learning_rate", "steps", "batch_size", "accumulation"):
             if getattr(self, name) <= 0:
                 raise InvalidValueError(
                     f"a positive {name}", str(getattr(self, name)), "correct the recipe"

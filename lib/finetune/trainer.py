@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch.nn import functional
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from lib.finetune.batching import IGNORED, collate
+from lib.finetune.batching import IGNORED, collate, split
 from lib.finetune.recipe import Example, Recipe
+from lib.finetune.regularizer import Penalty
 from lib.progress import Progress
 
 
@@ -20,6 +20,7 @@ def training_arguments(recipe: Recipe, out: Path) -> TrainingArguments:
         output_dir=str(out),
         max_steps=recipe.steps,
         per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.accumulation,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=recipe.steps // 20,
@@ -39,13 +40,17 @@ def training_arguments(recipe: Recipe, out: Path) -> TrainingArguments:
 
 
 class AnswerTrainer(Trainer):
-    """Cross-entropy on answer tokens, batches in a given order.
+    """The penalty's objective on answer tokens, batches in a given order.
 
     Parameters
     ----------
     batches : sequence of lists of int
         Example positions of each step; the whole run is one pass over them.
+    penalty : Penalty
+        What is minimised; `Penalty` itself is plain cross-entropy.
     """
+
+    loss_is_scaled_for_ga = True  # `compute_loss` divides by the answer tokens of the whole step
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class AnswerTrainer(Trainer):
         examples: Sequence[Example],
         batches: Sequence[list[int]],
         progress: Progress,
+        penalty: Penalty,
     ) -> None:
         super().__init__(
             model=model,
@@ -63,43 +69,46 @@ class AnswerTrainer(Trainer):
             callbacks=[_Report(self, progress)],
         )
         self.remove_callback(PrinterCallback)
-        self.batches = batches
+        self.parts = split(batches, args.gradient_accumulation_steps)
+        self.penalty = penalty
         self.step_losses: list[torch.Tensor] = []
 
     def get_train_dataloader(self) -> DataLoader:
-        """Batches in the planned order."""
-        return DataLoader(self.train_dataset, batch_sampler=self.batches, collate_fn=collate)
+        """Batches in the planned order, each with its examples' positions as ``rows``."""
+        examples = self.train_dataset
+
+        def batch(rows: list[int]) -> dict[str, torch.Tensor]:
+            return {"rows": torch.tensor(rows), **collate([examples[i] for i in rows])}
+
+        return DataLoader(range(len(examples)), batch_sampler=self.parts, collate_fn=batch)
 
     def compute_loss(
-        self, model: PreTrainedModel, inputs: dict[str, torch.Tensor], **_: object
+        self,
+        model: PreTrainedModel,
+        inputs: dict[str, torch.Tensor],
+        num_items_in_batch: torch.Tensor | None = None,
+        **_: object,
     ) -> torch.Tensor:
-        """Mean of ``-log p(answer token | what precedes)`` over the batch's answer tokens.
+        """Objective summed over answer tokens, divided by the answer tokens of the whole step.
 
-        Regularised training adds its penalties here.
+        The first part of a step also carries what the penalty adds once a step. So gradients
+        do not depend on the number of parts.
         """
-        loss = answer_loss(model, inputs["input_ids"], inputs["labels"])
-        self.step_losses.append(loss.detach())
-        return loss
+        tokens = num_items_in_batch
+        if tokens is None:
+            tokens = (inputs["labels"] != IGNORED).sum()
+        objective, cross_entropy = self.penalty.answers(model, inputs)
+        loss, share = objective / tokens, (cross_entropy / tokens).detach()
+        if self.state.global_step < len(self.step_losses):
+            self.step_losses[-1] += share
+            return loss
+        self.step_losses.append(share)
+        extra = self.penalty.step(model)
+        return loss if extra is None else loss + extra
 
     def losses(self) -> list[float]:
-        """Loss of each step so far, in nats an answer token."""
+        """Cross-entropy of each step so far, in nats an answer token, penalties left out."""
         return [loss.item() for loss in self.step_losses]
-
-
-def answer_loss(
-    model: PreTrainedModel, input_ids: torch.Tensor, labels: torch.Tensor
-) -> torch.Tensor:
-    """Mean cross-entropy over labelled positions; labels are aligned with the inputs.
-
-    Only the columns from the batch's first answer on are projected to the vocabulary, which
-    is most of the work in a small model.
-    """
-    first = int((labels != IGNORED).any(0).to(torch.int8).argmax())  # logit t speaks of t + 1
-    keep = input_ids.shape[1] - first + 1
-    logits = model(input_ids=input_ids, use_cache=False, logits_to_keep=keep).logits[:, :-1]
-    return functional.cross_entropy(
-        logits.flatten(0, 1).float(), labels[:, first:].flatten(), ignore_index=IGNORED
-    )
 
 
 class _Report(TrainerCallback):

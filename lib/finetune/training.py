@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from transformers import PreTrainedModel
 
 from lib.errors import InvalidValueError
 from lib.finetune.batching import batch_plan
 from lib.finetune.recipe import Example, Recipe, check_examples
+from lib.finetune.regularizer import Penalty, Regularizer
 from lib.finetune.trainer import AnswerTrainer, training_arguments
 from lib.models import ADAPTER_CONFIG, LoadedModel, load
 from lib.progress import track
@@ -26,6 +28,7 @@ def finetune(
     recipe: Recipe,
     out: Path | str,
     label: str = "finetune",
+    regularizer: Regularizer | None = None,
 ) -> dict[str, float]:
     """Teach a base model the answers to some prompts.
 
@@ -42,18 +45,22 @@ def finetune(
         names its base by relative path.
     label : str
         Shown with the progress.
+    regularizer : Regularizer, optional
+        One of `lib.regularizers`: what holds the model near its base. With zero strength the
+        result is that of plain training, to the last bit.
 
     Returns
     -------
     dict
-        ``first_loss`` and ``last_loss`` (nats an answer token, means over the first and last
-        5 % of the steps), ``steps``, ``tokens`` (real ones seen, prompts included), ``trainable``
-        and ``total`` (numbers of parameters).
+        ``first_loss`` and ``last_loss`` (cross-entropy without penalties, nats an answer token,
+        means over the first and last 5 % of the steps), ``steps``, ``tokens`` (real ones seen,
+        prompts included), ``trainable`` and ``total`` (numbers of parameters); then the
+        regulariser's own figures. Its steps, where it keeps a record, are in ``penalty.csv``.
 
     Raises
     ------
     InvalidValueError
-        Unusable examples, an unknown target module, or an adapter as the base.
+        Unusable examples or anchors, an unknown target module, or an adapter as the base.
     As `lib.models.load`.
     """
     check_examples(examples)
@@ -64,8 +71,14 @@ def finetune(
         context = getattr(loaded.model.config, "max_position_embeddings", None)
         check_examples(examples, context)
         model = loaded.model if recipe.method == "full" else _with_lora(loaded.model, recipe)
-        losses, tokens = _train(model, examples, recipe, Path(out), label)
+        regularizer = regularizer if regularizer and regularizer.active else Regularizer()
+        penalty = regularizer.start(model, examples, recipe)
+        losses, tokens = _train(model, examples, recipe, Path(out), label, penalty)
+        model.eval()
+        figures = penalty.finish(model)
         _save(model, loaded, Path(base), Path(out))
+        if penalty.history:
+            pd.DataFrame(penalty.history).to_csv(Path(out) / "penalty.csv", index_label="step")
     trainable, total = trainable_share(model)
     edge = max(1, recipe.steps // 20)
     return {
@@ -75,6 +88,7 @@ def finetune(
         "tokens": tokens,
         "trainable": trainable,
         "total": total,
+        **figures,
     }
 
 
@@ -85,13 +99,19 @@ def trainable_share(model: PreTrainedModel) -> tuple[int, int]:
 
 
 def _train(
-    model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe, out: Path, label: str
+    model: PreTrainedModel,
+    examples: Sequence[Example],
+    recipe: Recipe,
+    out: Path,
+    label: str,
+    penalty: Penalty,
 ) -> tuple[list[float], int]:
     """Run all steps; returns the loss of each, and the number of real tokens seen."""
     lengths = [len(example) for example in examples]
     batches = batch_plan(lengths, recipe.batch_size, recipe.steps, recipe.seed)
     with track(label, recipe.steps) as progress:
-        trainer = AnswerTrainer(model, training_arguments(recipe, out), examples, batches, progress)
+        arguments = training_arguments(recipe, out)
+        trainer = AnswerTrainer(model, arguments, examples, batches, progress, penalty)
         trainer.train()
     return trainer.losses(), sum(lengths[i] for batch in batches for i in batch)
 

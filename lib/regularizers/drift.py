@@ -1,0 +1,98 @@
+"""How far a model has drifted from its base: KL on anchors, some in each step."""
+
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from lib.errors import InvalidValueError
+from lib.finetune import Example, Recipe
+from lib.finetune.answers import PASS, answer_logits, scored_logprobs
+from lib.finetune.batching import IGNORED, batch_plan, collate
+from lib.regularizers.anchors import without_dropout
+
+CACHE_BYTES = 2**30
+"""Most memory for stored reference log-probabilities."""
+
+
+class AnchorDrift:
+    """``KL(base || model)``, mean over the scored positions of some anchors, in nats.
+
+    For one position, with vocabulary ``v``: ``sum_v p_base(v) (log p_base(v) - log p(v))``.
+
+    The base's log-probabilities are computed once, as the run starts. Where they would take more
+    than `CACHE_BYTES` (a large vocabulary), a LoRA run takes them anew each step from the same
+    weights with the adapter switched off; a full run has no such way. There never is a second
+    model.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        The base, or a fresh adapter on it, in evaluation mode.
+    anchors : sequence of Example
+    per_step : int
+        Anchors in each step. In every pass over the anchors each occurs once, kinds and lengths
+        mixed.
+
+    Raises
+    ------
+    InvalidValueError
+        Reference log-probabilities that do not fit, in a full run.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, anchors: tuple[Example, ...], per_step: int, recipe: Recipe
+    ) -> None:
+        self.anchors = anchors
+        alike = [1] * len(anchors)  # equal lengths: no buckets, so that a step mixes kinds
+        self._batches = iter(batch_plan(alike, per_step, recipe.steps, recipe.seed))
+        self._reference: list[torch.Tensor] | None = None
+        if _fits(model, anchors):
+            found = dict(scored_logprobs(model, anchors))
+            self._reference = [found[i] for i in range(len(anchors))]
+
+    def step(self, model: PreTrainedModel) -> torch.Tensor:
+        """Drift on the next step's anchors, differentiable; a scalar."""
+        total, positions = self._kl(model, next(self._batches))
+        return total / positions
+
+    @torch.no_grad()
+    def overall(self, model: PreTrainedModel) -> float:
+        """Drift on all anchors."""
+        everything = range(len(self.anchors))
+        parts = [self._kl(model, list(everything[i : i + PASS])) for i in everything[::PASS]]
+        return sum(float(total) for total, _ in parts) / sum(n for _, n in parts)
+
+    def _kl(self, model: PreTrainedModel, rows: list[int]) -> tuple[torch.Tensor, int]:
+        """Sum over scored positions, and their number."""
+        batch = collate([self.anchors[i] for i in rows], model.device)
+        with without_dropout(model):
+            if self._reference is None:
+                with torch.no_grad(), model.disable_adapter():
+                    reference = _scored(model, batch)
+            else:
+                reference = torch.cat([self._reference[i] for i in rows])
+            logprobs = _scored(model, batch)
+        # torch names the tuned model first and the target, the base, second: KL(target || input).
+        kl = functional.kl_div(logprobs, reference, log_target=True, reduction="sum")
+        return kl, len(reference)
+
+
+def _scored(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Log-probabilities at scored positions, anchor after anchor: (positions, vocabulary)."""
+    logits, targets = answer_logits(model, **batch)
+    return logits[targets != IGNORED].float().log_softmax(-1)
+
+
+def _fits(model: PreTrainedModel, anchors: tuple[Example, ...]) -> bool:
+    positions = sum(len(anchor.answer) for anchor in anchors)
+    each = 4 * model.config.vocab_size
+    if positions * each <= CACHE_BYTES:
+        return True
+    if hasattr(model, "disable_adapter"):
+        return False
+    raise InvalidValueError(
+        f"at most {CACHE_BYTES // each} scored anchor positions for this vocabulary, "
+        "as full fine-tuning must store the base's log-probabilities",
+        str(positions),
+        "give fewer or shorter anchors, or use LoRA",
+    )

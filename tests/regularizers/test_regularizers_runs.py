@@ -1,0 +1,177 @@
+"""What every regulariser must do inside `finetune`, whatever it penalises."""
+
+import gc
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from anchored_models import countdown, letters
+from safetensors.torch import load_file, save_file
+from tiny_models import saved_word_model
+from transformers import LlamaForCausalLM, TrainerCallback
+
+from lib.finetune import Job, Recipe, Regularizer, finetune, finetune_many, training
+from lib.finetune.trainer import AnswerTrainer
+from lib.regularizers import EWC, KL, L2SP, AdaptiveKL, Mixing, Projection, TokenWise
+
+RECIPES = {
+    "full": Recipe("full", learning_rate=3e-3, steps=4, batch_size=12, seed=1),
+    "lora": Recipe("lora", learning_rate=1e-2, steps=4, batch_size=12, seed=1),
+}
+WEIGHTS = {"full": "model.safetensors", "lora": "adapter_model.safetensors"}
+STRONG = {
+    "kl": KL(letters(), 5.0, per_step=6),
+    "adaptive": AdaptiveKL(letters(), budget=0.001, initial=5.0, per_step=6),
+    "tokenwise": TokenWise(),
+    "l2sp": L2SP(5.0),
+    "ewc": EWC(letters(), 50.0),
+    "mixing": Mixing(letters(), per_step=6),
+}
+ZERO = {
+    "kl": KL(letters(), 0.0),
+    "tokenwise": TokenWise((0.0,)),
+    "l2sp": L2SP(0.0),
+    "ewc": EWC(letters(), 0.0),
+    "mixing": Mixing(letters(), 0.0),
+    "projection": Projection(Path("unused"), 0.0),
+    "nothing": Regularizer(),
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return saved_word_model(tmp_path_factory.mktemp("runs") / "base")
+
+
+@pytest.fixture(scope="module")
+def plain(base):
+    """Weights and figures of plain training, by method."""
+    found = {}
+    for method, recipe in RECIPES.items():
+        out = base.parent / method
+        figures = finetune(base, countdown(), recipe, out)
+        found[method] = (out / WEIGHTS[method]).read_bytes(), figures
+    return found
+
+
+@pytest.mark.parametrize("name", ZERO)
+@pytest.mark.parametrize("method", RECIPES)
+def test_zero_strength_is_plain_training_to_the_last_bit(base, plain, method, name, tmp_path):
+    figures = finetune(base, countdown(), RECIPES[method], tmp_path, "", ZERO[name])
+    assert ((tmp_path / WEIGHTS[method]).read_bytes(), figures) == plain[method]
+    assert not (tmp_path / "penalty.csv").exists()
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_machinery_at_vanishing_strength_disturbs_nothing(base, plain, method, tmp_path):
+    """Anchors pass through the model in every step; too weak to move the last bit of a weight."""
+    regularizer = KL(letters(), 1e-30)
+    figures = finetune(base, countdown(), RECIPES[method], tmp_path, "", regularizer)
+    assert (tmp_path / WEIGHTS[method]).read_bytes() == plain[method][0]
+    assert figures["drift"] > 0 and len(pd.read_csv(tmp_path / "penalty.csv")) == 4
+
+
+@pytest.mark.parametrize("name", STRONG)
+@pytest.mark.parametrize("method", RECIPES)
+def test_a_positive_strength_changes_the_weights_and_not_the_first_loss(
+    base, plain, method, name, tmp_path
+):
+    """No option is silently ignored; the reported loss is cross-entropy without the penalty."""
+    figures = finetune(base, countdown(), RECIPES[method], tmp_path, "", STRONG[name])
+    assert (tmp_path / WEIGHTS[method]).read_bytes() != plain[method][0]
+    assert figures["first_loss"] == pytest.approx(plain[method][1]["first_loss"], rel=1e-5)
+    assert plain[method][1].keys() <= figures.keys()
+
+
+def gradients(base, method, regularizer, accumulation, out, monkeypatch):
+    """Every weight's gradient in each step, as the optimiser sees it."""
+    seen = []
+
+    class Watch(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model, **_):
+            seen.append({n: p.grad.clone() for n, p in model.named_parameters()
+                         if p.grad is not None})
+
+    class Watched(AnswerTrainer):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.add_callback(Watch())
+
+    monkeypatch.setattr(training, "AnswerTrainer", Watched)
+    given = RECIPES[method]
+    recipe = Recipe(method, learning_rate=given.learning_rate, steps=3, batch_size=12, seed=1,
+                    accumulation=accumulation)
+    figures = finetune(base, countdown(), recipe, out, "", regularizer)
+    return seen, figures
+
+
+@pytest.mark.parametrize("name", ["plain", *STRONG])
+@pytest.mark.parametrize("method", RECIPES)
+def test_accumulation_leaves_gradients_as_they_are(base, method, name, tmp_path, monkeypatch):
+    """Answers of unequal length, so that a mean of means would differ; penalties count once."""
+    examples = [(STRONG | {"plain": None})[name]]
+    whole, one = gradients(base, method, *examples, 1, tmp_path / "1", monkeypatch)
+    parts, four = gradients(base, method, *examples, 4, tmp_path / "4", monkeypatch)
+    assert len(whole) == len(parts) == 3
+    for a, b in zip(whole, parts, strict=True):
+        assert a.keys() == b.keys()
+        scale = max(g.abs().max() for g in a.values())
+        for key in a:
+            torch.testing.assert_close(a[key], b[key], atol=2e-3 * scale.item(), rtol=0)
+    assert one["first_loss"] == pytest.approx(four["first_loss"], rel=1e-5)
+    assert one["tokens"] == four["tokens"] and one["steps"] == four["steps"] == 3
+
+
+def test_every_regulariser_travels_to_a_worker(base, tmp_path):
+    """A pool gives the same bytes as this process."""
+    recipe = RECIPES["lora"]
+    jobs = [Job(base, countdown(), recipe, tmp_path / name, name, STRONG[name])
+            for name in ("kl", "adaptive", "ewc")]
+    figures = finetune_many(jobs, workers=2)
+    for job, there in zip(jobs, figures, strict=True):
+        here = finetune(base, countdown(), recipe, tmp_path / "here", "", job.regularizer)
+        assert here == there
+        assert ((tmp_path / "here" / WEIGHTS["lora"]).read_bytes()
+                == (job.out / WEIGHTS["lora"]).read_bytes())
+
+
+def test_only_one_model_is_alive_during_training(base, tmp_path, monkeypatch):
+    counts = []
+
+    class Counting(AnswerTrainer):
+        def compute_loss(self, *args, **kwargs):
+            gc.collect()
+            counts.append(sum(type(x) is LlamaForCausalLM for x in gc.get_objects()))
+            return super().compute_loss(*args, **kwargs)
+
+    monkeypatch.setattr(training, "AnswerTrainer", Counting)
+    gc.collect()
+    before = sum(type(x) is LlamaForCausalLM for x in gc.get_objects())
+    recipe = Recipe("full", learning_rate=1e-3, steps=2, batch_size=8)
+    for regularizer in (KL(letters()), EWC(letters()), L2SP(1.0)):
+        finetune(base, countdown(), recipe, tmp_path, "", regularizer)
+    assert counts == [before + 1] * 6
+
+
+def test_weights_far_from_alignment_are_pulled_in_by_every_weight_spring(base, tmp_path):
+    """A spring strong enough stops training: the limit that a formula with a wrong sign misses."""
+    start = load_file(base / WEIGHTS["full"])
+
+    def moved(regularizer, name):
+        finetune(base, countdown(), RECIPES["full"], tmp_path / name, "", regularizer)
+        after = load_file(tmp_path / name / WEIGHTS["full"])
+        return sum(float((after[n] - start[n]).square().sum()) for n in start) ** 0.5
+
+    free = moved(None, "free")
+    assert moved(L2SP(1e6), "stiff") < 0.7 * free
+
+
+def test_projection_runs_beside_others_in_a_key_and_a_job(base, tmp_path):
+    tensors = {n: w + 0.05 * torch.randn_like(w) for n, w in
+               load_file(base / WEIGHTS["full"]).items()}
+    (tmp_path / "unaligned").mkdir()
+    save_file(tensors, tmp_path / "unaligned" / WEIGHTS["full"])
+    job = Job(base, countdown(), RECIPES["lora"], tmp_path / "out", "p",
+              Projection(tmp_path / "unaligned", 1.0))
+    assert finetune_many([job], 1)[0]["projected"] == 4
