@@ -1,0 +1,127 @@
+"""Perplexity of running text, which says nothing without its unit and its window.
+
+Two protocols cut a text into pieces of at most ``window`` tokens:
+
+``rolling``  every token is scored once: the first piece after the start token, each later one
+             after the last token of the piece before (lm-evaluation-harness with its window less
+             one, since the token before a piece is not scored in it).
+``meade``    the first token of a piece is only read, and the mean of the others stands for it
+             (Bias-Bench, with ``window`` = context - 32).
+
+GPT-2 on WikiText-2 is 29.4, 29.9, 30.2 or 37.4 in the literature: other text (detokenised or not),
+unit, window.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lib.axes.gender.sentences import start_id
+from lib.axes.items import item_frame
+from lib.errors import InvalidValueError
+from lib.models import LoadedModel
+from lib.scoring import sequence_logprobs
+
+RESERVED = {"rolling": 1, "meade": 32}
+"""Tokens of the context that the default window of a protocol leaves free."""
+UNITS = {"token": "tokens", "word": "words", "byte": "bytes"}
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """``exp(nats / count)``; prints with all that it depends on.
+
+    Attributes
+    ----------
+    value, nats : float
+        Perplexity, and minus the log-likelihood of the whole text.
+    unit : str
+        What ``count`` counts: token, word (between white space of the text) or byte (UTF-8).
+    """
+
+    value: float
+    nats: float
+    unit: str
+    count: int
+    window: int
+    protocol: str
+
+    def __str__(self) -> str:
+        return (f"{self.value:.4g} per {self.unit} ({self.count} {self.unit}s, "
+                f"{self.protocol} windows of {self.window} tokens)")
+
+
+def score(
+    model: LoadedModel, texts: pd.DataFrame, window: int | None = None, protocol: str = "rolling"
+) -> pd.DataFrame:
+    """Item frame with ``nll`` (nats) and the numbers of ``tokens``, ``words``, ``bytes``.
+
+    Parameters
+    ----------
+    texts : DataFrame
+        Columns ``item`` and ``text``, such as `lib.datasets.wikitext2.articles`. No context
+        passes from one text to the next.
+    window : int, optional
+        Tokens of a piece; by default the model's context less 1 (rolling) or less 32 (meade).
+    protocol : {"rolling", "meade"}
+
+    Raises
+    ------
+    InvalidValueError
+        Unknown protocol, a window below 2 or beyond the context.
+    """
+    window = _window(model, window, protocol)
+    ids = model.tokenizer(list(texts["text"]), add_special_tokens=False, verbose=False)["input_ids"]
+    pieces = [(i, at) for i, text in enumerate(ids) for at in range(0, len(text), window)]
+    cut = _rolling if protocol == "rolling" else _first_read
+    prompts, answers = zip(*(cut(ids[i], at, window, start_id(model.tokenizer))
+                             for i, at in pieces), strict=True)
+    scored = sequence_logprobs(model, prompts, answers)
+    # One for a piece that is scored whole; window / (window - 1) for one whose first token is not.
+    weight = np.array([min(window, len(ids[i]) - at) for i, at in pieces]) / scored["tokens"]
+    nll = np.bincount([i for i, _ in pieces], weights=-scored["logprob"] * weight)
+    names = list(texts["item"])
+    return item_frame(
+        "utility", "wikitext2", names, names, nll=nll, tokens=[len(text) for text in ids],
+        words=[len(text.split()) for text in texts["text"]],
+        bytes=[len(text.encode()) for text in texts["text"]], window=window, protocol=protocol,
+    )
+
+
+def perplexity(frame: pd.DataFrame, unit: str = "token") -> Perplexity:
+    """Perplexity of all texts of an item frame in one unit.
+
+    Parameters
+    ----------
+    unit : {"token", "word", "byte"}
+        Per token compares models of one tokenizer; per word or byte compares any two.
+    """
+    if unit not in UNITS:
+        raise InvalidValueError(f"a unit among {', '.join(UNITS)}", repr(unit), "name one of them")
+    nats, count = float(frame["nll"].sum()), int(frame[UNITS[unit]].sum())
+    window, protocol = frame[["window", "protocol"]].iloc[0]
+    return Perplexity(float(np.exp(nats / count)), nats, unit, count, int(window), protocol)
+
+
+def _window(model: LoadedModel, window: int | None, protocol: str) -> int:
+    if protocol not in RESERVED:
+        raise InvalidValueError(
+            f"a protocol among {', '.join(RESERVED)}", repr(protocol), "name one of them"
+        )
+    most = model.model.config.max_position_embeddings
+    chosen = most - RESERVED[protocol] if window is None else window
+    if not 2 <= chosen <= most - (protocol == "rolling"):
+        raise InvalidValueError(
+            f"a window of 2 to {most - (protocol == 'rolling')} tokens", str(chosen),
+            "choose another window",
+        )
+    return chosen
+
+
+def _rolling(ids: list[int], at: int, window: int, start: int) -> tuple[list[int], list[int]]:
+    return [ids[at - 1] if at else start], ids[at : at + window]
+
+
+def _first_read(ids: list[int], at: int, window: int, start: int) -> tuple[list[int], list[int]]:
+    return ids[at : at + 1], ids[at + 1 : at + window]
