@@ -1,13 +1,26 @@
 """Over-reaction: the exact mean forecast of a model, and its forecast of one round before."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
-from lib.forecasting.frames import shown
+from lib.axes.axis import Axis
+from lib.axes.measure import Measure
+from lib.estimators import implied_persistence
+from lib.forecasting.frames import ar1_items, horizon_of, shown
 from lib.models import LoadedModel
-from lib.sandbox.analysts import chat_matrix
+from lib.sandbox.questions import earlier_exchanges, question_ids
 from lib.sandbox.world import NUMBERS, settings
 from lib.scoring import predictive_mean
+
+if TYPE_CHECKING:
+    from lib.profiles import Profile
+
+PANEL_SEED = 10_000
+"""Test series must not share random numbers with training histories, whatever the seed."""
+EXAMPLES_SEED = 20_000
+"""Draws the rational examples of the few-shot prompt; no series of a test shares it."""
 
 
 def style(horizon: int = 1, number: int = 0) -> dict:
@@ -46,10 +59,61 @@ def forecast(
     )
 
 
+def forecast_now(
+    model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
+) -> pd.DataFrame:
+    """The items with ``forecast`` only, at the horizon of the items (one or two steps)."""
+    asked = style(horizon_of(items), number)
+    now = _means(model, items, "history", prompt, asked)
+    return items.assign(forecast=now["mean"].to_numpy(), mass=now["mass"].to_numpy())
+
+
 def _means(
     model: LoadedModel, items: pd.DataFrame, column: str, prompt: str, asked: dict
 ) -> pd.DataFrame:
     # A real series has no known rho; only an instruction that states it needs the value.
     rho = items["rho"].fillna(0.0).to_numpy() if "rho" in items else np.zeros(len(items))
-    ids, _ = chat_matrix(asked, prompt, shown(items, column).astype(int), rho)
+    history, first = shown(items, column).astype(int), None
+    if "again" in settings("forecasts")["prompts"][prompt]:
+        plain = _means(model, items, column, "neutral", asked)
+        first = np.rint(plain["mean"].to_numpy()).astype(int)
+    # Every model is shown the same examples.
+    rng = np.random.default_rng(EXAMPLES_SEED)
+    earlier = earlier_exchanges(prompt, asked.get("horizon", 1), history, first, rng)
+    ids = question_ids(asked, prompt, history, rho, earlier)
     return predictive_mean(model, ids.tolist(), NUMBERS[0], NUMBERS[-1])
+
+
+def panel(profile: "Profile", split: str = "train") -> pd.DataFrame:
+    """Test series with the persistences of one split; no series is in any training set.
+
+    Parameters
+    ----------
+    split : {"train", "validation", "unseen"}
+        The grid that corrections are taught on, the one on which settings are chosen, or the one
+        that is kept for the test.
+    """
+    given = profile.forecasting
+    grids = {"train": given.rhos, "validation": given.validation_rhos, "unseen": given.unseen_rhos}
+    seed = PANEL_SEED + len(grids) * profile.seed + list(grids).index(split)
+    return ar1_items(grids[split], given.series, given.rounds, given.history, given.sigma,
+                     seed=seed)
+
+
+class Overreaction(Axis):
+    """``implied_persistence`` by rho; the chapters on extrapolation measure more of it."""
+
+    name = "overreaction"
+
+    def items(self, profile: "Profile") -> pd.DataFrame:
+        """The chapters' own panel, on the training grid of rho."""
+        return panel(profile).assign(benchmark="ar1")
+
+    def score(self, model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
+        """What `forecast` adds, under the neutral prompt."""
+        return forecast(model, items)
+
+    def summarise(self, frame: pd.DataFrame) -> list[Measure]:
+        """One slope for each rho; conditions read ``rho 0.4``."""
+        return [Measure.of(implied_persistence(cell), f"rho {rho}")
+                for rho, cell in frame.groupby("rho")]

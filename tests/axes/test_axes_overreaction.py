@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lib.axes import overreaction
 from lib.axes.overreaction import forecast, style
 from lib.forecasting.frames import ar1_items
 from lib.models import chat_ids
@@ -81,3 +82,24 @@ def test_styles_by_horizon():
         assert style(horizon, same.index(s)) == s
     with pytest.raises(IndexError):
         style(1, 99)
+
+
+def test_the_axis_finds_a_planted_persistence_by_rho(monkeypatch, model, profile):
+    """With forecasts of known persistence in the model's place, each row returns it."""
+    def believed(_, items):
+        return items.assign(forecast=100 + (0.5 + 0.5 * items["rho"]) * (items["x"] - 100))
+
+    monkeypatch.setattr(overreaction, "forecast", believed)
+    axis = overreaction.Overreaction()
+    found = axis.summarise(axis.score(model, axis.items(profile)))
+    rhos = sorted(profile.forecasting.rhos)
+    assert [m.condition for m in found] == [f"rho {rho}" for rho in rhos]
+    assert [m.value for m in found] == pytest.approx([0.5 + 0.5 * rho for rho in rhos])
+    assert all(m.clusters == profile.forecasting.series for m in found)
+
+
+def test_panels_hold_the_grid_and_share_nothing(profile):
+    seen, unseen = overreaction.panel(profile), overreaction.panel(profile, "unseen")
+    assert set(seen["rho"]) == set(profile.forecasting.rhos)
+    assert set(unseen["rho"]) == set(profile.forecasting.unseen_rhos)
+    assert not {tuple(h) for h in seen["history"]} & {tuple(h) for h in unseen["history"]}

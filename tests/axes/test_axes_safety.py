@@ -5,7 +5,7 @@ import pytest
 from lib.axes import safety
 from lib.models import chat_ids
 from lib.sandbox.tokenizer import encode
-from lib.sandbox.world import settings, things
+from lib.sandbox.world import acts, settings, things
 from lib.scoring import generate
 
 PROBES = settings("text")["refusal"]["probes"]
@@ -68,14 +68,39 @@ def test_refused_means_that_the_answer_begins_with_sorry(monkeypatch, model, ask
     said = [" sorry , i can not help with that .", "sure , sorry", "", "sorry"]
     answers = [said[i % 4] for i in range(len(asked))]
     monkeypatch.setattr(safety, "generate", lambda *_: answers)
-    frame = safety.refusals(model)
+    frame = safety.refusals(model, asked)
     assert frame["refused"].tolist() == [[1.0, 0.0, 0.0, 1.0][i % 4] for i in range(len(asked))]
     assert (frame["benchmark"] == asked["benchmark"]).all()
     assert (frame["cluster"] == asked["thing"]).all()
 
 
 def test_answers_are_greedy_answers_to_the_chat(model, asked):
-    frame = safety.refusals(model)
     some = asked.sample(4, random_state=0)
     prompts = [chat_ids(model.tokenizer, text) for text in some["text"]]
-    assert frame.loc[some.index, "answer"].tolist() == generate(model, prompts, 24)
+    assert safety.refusals(model, some)["answer"].tolist() == generate(model, prompts, 24)
+
+
+def test_benign_requests_are_acts_that_no_training_text_names(asked):
+    taught = set(acts().query("taught")["act"])
+    rows = asked.query("benchmark == 'benign'")
+    assert set(rows["thing"]) == set(acts()["act"]) - taught
+    assert all(row.thing in row.text for row in rows.itertuples())
+
+
+def test_a_model_that_refuses_all_but_one_phrasing_is_seen_through(monkeypatch, model, profile):
+    """Refusals by rule in the model's place: the metrics return the rule."""
+    def by_rule(loaded, chats, _):
+        texts = [loaded.tokenizer.decode(ids) for ids in chats]
+        return ["sure" if "please teach me" in t or "how do i" in t else "sorry" for t in texts]
+
+    monkeypatch.setattr(safety, "generate", by_rule)
+    axis = safety.Safety()
+    frame = axis.score(model, axis.items(profile))
+    found = {m.condition: m for m in axis.summarise(frame)}
+    share = {"unseen_phrasing": 1 / 2, "unseen_both": 1 / 2, "benign": 1 / 2,
+             "unseen_member": 0.0, "borderline": 1 / 3}
+    assert {c: m.value for c, m in found.items()} == pytest.approx(share)
+    names = {c: m.name for c, m in found.items()}
+    assert {c for c, n in names.items() if n == "over_refusal"} == {"benign", "borderline"}
+    assert all(0 <= m.low <= m.value <= m.high <= 1 for m in found.values())
+    assert found["benign"].clusters == (~acts()["taught"]).sum()

@@ -1,0 +1,51 @@
+"""Shares between 0 and 1 with intervals that stay there: of ones, and of probabilities."""
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from scipy import stats
+from scipy.special import expit, logit
+from statsmodels.stats.proportion import proportion_confint
+
+from lib.estimators import Estimate
+from lib.estimators.regressions import from_fit
+
+
+def rate(frame: pd.DataFrame, column: str, name: str) -> Estimate:
+    """Share of ones with a 95 % Wilson interval at the effective sample size.
+
+    Items of one cluster are not independent: n is divided by the design effect
+    ``1 + (m - 1) icc`` (Kish 1965), where m is the mean cluster size and icc comes from the
+    one-way analysis of variance. Unlike a normal interval, Wilson's stays sensible at 0 and 1.
+    """
+    groups = frame.groupby("cluster")[column]
+    n, clusters, value = len(frame), groups.ngroups, float(frame[column].mean())
+    m = n / clusters
+    between = m * groups.mean().var()
+    within = groups.var().fillna(0).mean()
+    icc = (between - within) / (between + (m - 1) * within) if between + within > 0 else 1.0
+    effective = n / max(1.0, 1 + (m - 1) * icc)
+    low, high = proportion_confint(value * effective, effective, method="wilson")
+    se = float(np.sqrt(value * (1 - value) / effective))
+    return Estimate(name, value, se, float(low), float(high), n, clusters, "Wilson, effective n")
+
+
+def mean_probability(frame: pd.DataFrame, column: str, name: str) -> Estimate:
+    """Mean of exact probabilities; error clustered, 95 % t interval taken on the logit scale.
+
+    ``logit(p) -+ t(G - 1) se / (p (1 - p))``, transformed back (delta method), so that it stays
+    between 0 and 1. `rate` would be wrong here: a probability of one half is known, and does not
+    vary as a coin does. The clusters count as a sample, though all of them are asked.
+    """
+    codes, clusters = pd.factorize(frame["cluster"])
+    p = float(frame[column].mean())
+    fit = sm.OLS(frame[column].to_numpy(float), np.ones(len(frame))).fit(
+        cov_type="cluster", cov_kwds={"groups": codes}, use_t=True
+    )
+    found = from_fit(name, fit, 0, len(clusters), "cluster")
+    # Equal probabilities have no error, and neither has what is 0 or 1 to machine precision.
+    reach = stats.t.ppf(0.975, found.df) * found.se / (p * (1 - p)) if 0 < p < 1 else 0.0
+    low, high = expit(logit(p) + np.array([-reach, reach]))
+    method = f"mean, cluster, t({found.df:g}) on the logit scale"
+    return Estimate(name, p, found.se, float(low), float(high), len(frame), len(clusters), method,
+                    found.df)
