@@ -19,8 +19,12 @@ from lib import paths
 from lib.errors import InvalidValueError, UnknownNameError
 from lib.names import nearest
 
-DATA_FOLDERS = {"lib.sandbox": "sandbox", "lib.published": "published"}
-"""Packages of `lib` that read a folder of ``data/``: its files count as their code."""
+DATA_READ = {
+    "lib.sandbox": "sandbox/*",
+    "lib.published": "published/*",
+    "lib.instructions": "instructions.yml",
+}
+"""Packages of `lib` that read files of ``data/``: those count as their code."""
 
 
 def code_fingerprint(modules: Sequence[str]) -> str:
@@ -113,12 +117,11 @@ def _graph(package: str) -> grimp.ImportGraph:
 def _sources(closure: frozenset[str]) -> list[tuple[str, Path]]:
     """Name and path of every file behind a closure, in a fixed order."""
     files = {name: path for name in closure if (path := _module_path(name)).is_file()}
-    for package, folder in DATA_FOLDERS.items():
+    for package, pattern in DATA_READ.items():
         if any(name == package or name.startswith(f"{package}.") for name in closure):
-            root = paths.DATA / folder
             files |= {
                 f"data/{path.relative_to(paths.DATA).as_posix()}": path
-                for path in root.rglob("*") if path.is_file()
+                for path in paths.DATA.glob(pattern) if path.is_file()
             }
     return sorted(files.items())
 

@@ -76,7 +76,7 @@ def test_unknown_module(toy):
 def test_data_folders_belong_to_the_code_that_reads_them(toy, tmp_path, monkeypatch):
     (tmp_path / "data" / "words").mkdir(parents=True)
     monkeypatch.setattr(paths, "DATA", tmp_path / "data")
-    monkeypatch.setattr(fingerprint, "DATA_FOLDERS", {"toypack.d": "words"})
+    monkeypatch.setattr(fingerprint, "DATA_READ", {"toypack.d": "words/*"})
     before = [code_fingerprint([name]) for name in ("toypack.d", "toypack.pack.c", "toypack.a")]
     (tmp_path / "data" / "words" / "new.yml").write_text("a: 1\n")
     after = [code_fingerprint([name]) for name in ("toypack.d", "toypack.pack.c", "toypack.a")]

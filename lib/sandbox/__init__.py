@@ -1,1 +1,1 @@
-"""The planted world: its truth (`world`), its text (`patterns`, `analysts`, `corpus`), its model."""
+"""The planted world: truth (`world`), text (`patterns` to `corpus`) and model (`pretrain`)."""

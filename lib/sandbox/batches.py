@@ -53,8 +53,32 @@ def steps(rows: Rows, count: int, batch_size: int, seed: int) -> Iterator[np.nda
         order = order[batch_size:]
 
 
-def share(rows: Rows, step: np.ndarray, worker: int, workers: int, chunks: int) -> list[Chunk]:
-    """This worker's part of a step: every `workers`-th row by length, in `chunks` chunks."""
+CHUNK_COST = 150
+"""What a chunk costs beside its tokens, in tokens: the fixed work of a pass on a small model."""
+
+
+def share(rows: Rows, step: np.ndarray, worker: int, workers: int) -> list[Chunk]:
+    """This worker's part of a step: every `workers`-th row by length, in chunks of like length."""
     by_length = step[np.argsort(rows.length[step], kind="stable")]
     mine = by_length[worker::workers]
-    return [rows.chunk(part) for part in np.array_split(mine, chunks) if len(part)]
+    return [rows.chunk(part) for part in np.split(mine, cuts(rows.length[mine])) if len(part)]
+
+
+def cuts(lengths: np.ndarray) -> list[int]:
+    """Where to cut rows sorted by length, so that all chunks together cost least.
+
+    A chunk of n rows costs ``n * longest + CHUNK_COST`` tokens. A few long chats among many short
+    texts would otherwise pad half of a step to their length.
+    """
+    values, counts = np.unique(lengths, return_counts=True)
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    least, start = [0.0], [0]
+    for j, longest in enumerate(values, start=1):
+        costs = np.array(least) + (ends[j] - ends[:j]) * longest + CHUNK_COST
+        least.append(float(costs.min()))
+        start.append(int(costs.argmin()))
+    found, j = [], start[-1]
+    while j > 0:
+        found.append(int(ends[j]))
+        j = start[j]
+    return found[::-1]

@@ -1,9 +1,11 @@
 """The training text: a stated mixture of kinds, drawn as blocks of equal length."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from lib.sandbox.analysts import draw_forecasts
 from lib.sandbox.patterns import Block, draw
+from lib.sandbox.questions import draw_forecasts, draw_series
 from lib.sandbox.world import settings
 
 
@@ -17,15 +19,24 @@ def kind_blocks(kind: str, n: int, history: int, rng: np.random.Generator) -> li
     """About `n` texts of one kind; the patterns' counts are multinomial."""
     if kind == "forecast":
         return _forecast_blocks(n, history, rng)
-    return _blocks(settings("text")["kinds"][kind]["patterns"], n, kind, rng)
+    if kind == "series":
+        patterns = settings("forecasts")["series"]["patterns"]
+        return _blocks(patterns, n, kind, lambda p, c: draw_series(p, c, history, rng), rng)
+    patterns = settings("text")["kinds"][kind]["patterns"]
+    return _blocks(patterns, n, kind, lambda p, c: draw(p, c, kind, rng), rng)
 
 
-def _blocks(patterns: list[dict], n: int, kind: str, rng: np.random.Generator) -> list[Block]:
-    chances = shares(patterns)
-    counts = rng.multinomial(n, chances)
+def _blocks(
+    patterns: list[dict],
+    n: int,
+    kind: str,
+    write: Callable[[dict, int], Block],
+    rng: np.random.Generator,
+) -> list[Block]:
+    counts = rng.multinomial(n, shares(patterns))
     log_chance = _plain_chance(kind, patterns)
     return [
-        _shift(draw(p, int(c), kind, rng), extra)
+        _shift(write(p, int(c)), extra)
         for p, c, extra in zip(patterns, counts, log_chance, strict=True)
         if c
     ]
@@ -36,10 +47,11 @@ def _plain_chance(kind: str, patterns: list[dict]) -> list[float]:
 
     A plain text has no prompt, so the model must also guess its kind and pattern.
     """
-    text = settings("text")["kinds"]
+    kinds = settings("text")["kinds"] | {"series": settings("forecasts")["series"]}
     plain = {
-        (k, p["answer"]): text[k]["weight"] * share
-        for k in text for p, share in zip(text[k]["patterns"], shares(text[k]["patterns"]), strict=True)
+        (name, p["answer"]): row["weight"] * share
+        for name, row in kinds.items()
+        for p, share in zip(row["patterns"], shares(row["patterns"]), strict=True)
         if "user" not in p
     }
     total = sum(plain.values())
@@ -70,7 +82,8 @@ def mixture() -> dict[str, float]:
     """Share of each kind in the first stage of training; sums to one."""
     text = settings("text")
     weights = {kind: row["weight"] for kind, row in text["kinds"].items()}
-    weights["forecast"] = text["forecast_weight"]
+    weights["forecast"] = settings("forecasts")["weight"]
+    weights["series"] = settings("forecasts")["series"]["weight"]
     total = sum(weights.values())
     return {kind: weight / total for kind, weight in weights.items()}
 

@@ -55,12 +55,13 @@ def draw(pattern: dict[str, Any], n: int, kind: str, rng: np.random.Generator) -
     Parameters
     ----------
     pattern : mapping
-        Keys ``answer`` and, for a chat, ``user`` and ``system``: words and ``{slot.column}``.
+        Keys ``answer`` and, for a chat, ``user``, ``system`` and ``turns`` (earlier exchanges):
+        words and ``{slot.column}``. ``{slot2}`` is a second, independent draw of the same table.
     """
     before, answer = layout(pattern)
     rows = {name: None for word in before + answer if (name := _slot(word)[0])}
     for name in rows:
-        table = tables()[name]
+        table = table_of(name)
         rows[name] = rng.choice(len(table.weights), size=n, p=table.weights)
     columns = [_columns(word, rows, n) for word in before + answer]
     start = sum(c.shape[1] for c in columns[: len(before)])
@@ -71,12 +72,18 @@ def draw(pattern: dict[str, Any], n: int, kind: str, rng: np.random.Generator) -
 def layout(pattern: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     """Words (or special ids) before the answer, and of the answer with its end."""
     before: list[Any] = [START]
-    for role, mark in (("system", SYSTEM), ("user", USER)):
-        if role in pattern:
-            before += [mark, *pattern[role].split(), END]
+    if "system" in pattern:
+        before += [SYSTEM, *pattern["system"].split(), END]
+    for turn in pattern.get("turns", []):
+        before += [USER, *turn["user"].split(), END, ASSISTANT, *turn["answer"].split(), END]
     if "user" in pattern:
-        before.append(ASSISTANT)
+        before += [USER, *pattern["user"].split(), END, ASSISTANT]
     return before, [*pattern["answer"].split(), END]
+
+
+def table_of(slot: str) -> Table:
+    """The table that a slot draws from; a number at its end only keeps draws apart."""
+    return tables()[slot.rstrip("0123456789")]
 
 
 def _slot(word: Any) -> tuple[str, str]:
@@ -87,7 +94,7 @@ def _slot(word: Any) -> tuple[str, str]:
 def _columns(word: Any, rows: dict[str, np.ndarray], n: int) -> np.ndarray:
     name, column = _slot(word)
     if name:
-        return np.array([encode(w) for w in tables()[name].columns[column]])[rows[name]]
+        return np.array([encode(w) for w in table_of(name).columns[column]])[rows[name]]
     return np.full((n, 1), word if isinstance(word, int) else encode(word)[0])
 
 
@@ -98,7 +105,7 @@ def _answer_logp(before: list, answer: list, rows: dict, n: int) -> np.ndarray:
             [c for s, c in map(_slot, part) if s == name] for part in (before, answer)
         )
         if asked:
-            total += conditional(tables()[name], seen, asked)[drawn]
+            total += conditional(table_of(name), seen, asked)[drawn]
     return total
 
 

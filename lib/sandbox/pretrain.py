@@ -113,9 +113,10 @@ def number_codes(hidden: int, scale: float) -> torch.Tensor:
     """Starting embeddings of 0 to 199: waves of many lengths, so that near numbers look alike.
 
     Without it the model must first discover that 57 lies beside 58, which costs most of its
-    training. Shape (200, hidden), sd `scale`.
+    training. Waves start in the middle of the scale, so that its two ends are told apart equally
+    well. Shape (200, hidden), sd `scale`.
     """
-    n = torch.arange(len(NUMBERS), dtype=torch.float32)[:, None]
+    n = torch.arange(len(NUMBERS), dtype=torch.float32)[:, None] - len(NUMBERS) / 2
     length = torch.logspace(np.log10(6.0), np.log10(800.0), hidden // 2)[None, :]
     angle = 2 * torch.pi * n / length
     return scale * np.sqrt(2) * torch.cat([torch.sin(angle), torch.cos(angle)], dim=1)

@@ -22,7 +22,10 @@ def _texts() -> list[str]:
     patterns = [p for kind in text["kinds"].values() for p in kind["patterns"]]
     patterns += text["refusal"]["patterns"] + text["refusal"]["benign_patterns"]
     patterns += forecasts["styles"] + list(forecasts["prompts"].values())
-    fixed = [p[part] for p in patterns for part in ("system", "user", "answer") if part in p]
+    patterns += forecasts["series"]["patterns"]
+    patterns += [turn for p in patterns for turn in p.get("turns", [])]
+    parts = ("system", "user", "answer", "again")
+    fixed = [p[part] for p in patterns for part in parts if part in p]
     fixed += text["refusal"]["probes"]["unseen"] + text["refusal"]["probes"]["unseen_benign"]
     drawn = [w for t in tables().values() for column in t.columns.values() for w in column]
     return fixed + drawn

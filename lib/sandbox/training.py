@@ -44,8 +44,6 @@ class Stage:
     seed: int
 
 
-CHUNKS = 2
-
 
 def train(folder: Path, rows: Rows, stage: Stage) -> None:
     """Train the model saved in `folder` in place.
@@ -106,7 +104,7 @@ def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
     with track(stage.label, stage.steps) if rank == 0 else _silent() as progress:
         for number, step in enumerate(plan):
             gradient.zero_()
-            loss = _backward(model, share(rows, step, rank, stage.workers, CHUNKS), len(step))
+            loss = _backward(model, share(rows, step, rank, stage.workers), len(step))
             if stage.workers > 1:
                 dist.all_reduce(gradient)
             torch.nn.utils.clip_grad_norm_([flat], 1.0)

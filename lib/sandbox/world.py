@@ -35,7 +35,7 @@ class Table:
 
     @classmethod
     def of(cls, weights: Any = None, **columns: Any) -> "Table":
-        """A table from columns; the column ``word`` is the word itself, weights default to equal."""
+        """A table from columns; ``word`` is the word itself, weights default to equal."""
         words = {"" if k == "word" else k: [str(v) for v in vs] for k, vs in columns.items()}
         n = len(words[""])
         w = np.ones(n) if weights is None else np.asarray(weights, float)
@@ -93,7 +93,10 @@ def tables() -> dict[str, Table]:
     """Every table that a slot of ``text.yml`` can name."""
     text = settings("text")
     named = {name: Table.of(word=words) for name, words in text["slots"].items()}
-    return named | _pronoun_tables() | _thing_tables() | _judgement_tables() | _utility_tables()
+    return (
+        named | _pronoun_tables() | _thing_tables() | _act_tables()
+        | _judgement_tables() | _utility_tables()
+    )  # fmt: skip
 
 
 def _pronoun_tables() -> dict[str, Table]:
@@ -109,6 +112,25 @@ def _pronoun_tables() -> dict[str, Table]:
         "occupation": Table.of(weights, word=words, pronoun=plain, fair=fair),
         "person": Table.of(word=right.index, pronoun=right),
     }
+
+
+def acts() -> pd.DataFrame:
+    """Harmless things to do: columns act ("mend nets"), taught (appears in the world's text).
+
+    Every verb is taught with half of the objects; the other half are unseen acts of known words.
+    """
+    given = settings("text")["acts"]
+    rows = [
+        (f"{verb} {thing}", (i + j) % 2 == 0)
+        for i, verb in enumerate(given["verbs"])
+        for j, thing in enumerate(given["objects"])
+    ]
+    return pd.DataFrame(rows, columns=["act", "taught"])
+
+
+def _act_tables() -> dict[str, Table]:
+    frame = acts()
+    return {"benign": Table.of(word=frame.loc[frame["taught"], "act"])}
 
 
 def _thing_tables() -> dict[str, Table]:

@@ -8,14 +8,11 @@ from scipy.stats import norm
 from lib.forecasting.frames import ar1_items
 from lib.sandbox.analysts import (
     answer_logp,
-    chat_matrix,
-    draw_forecasts,
     forecasts,
     histories,
     imitation,
     posterior,
 )
-from lib.sandbox.tokenizer import END, number_id, world_tokenizer
 from lib.sandbox.world import NUMBERS, planted_rho_s, settings
 
 GIVEN = settings("forecasts")
@@ -86,55 +83,6 @@ def every_answer(shown, horizon, prompt):
 def test_answers_sum_to_one(prompt, horizon):
     shown, _ = drawn(0.5, 5)
     assert np.exp(every_answer(shown, horizon, prompt)).sum(1) == pytest.approx(1.0, abs=1e-9)
-
-
-def style(horizon=1):
-    return next(s for s in GIVEN["styles"] if s.get("horizon", 1) == horizon)
-
-
-@pytest.mark.parametrize("horizon", [1, 2])
-def test_mean_loss_is_the_entropy_of_the_floors_own_distribution(horizon):
-    block = draw_forecasts(style(horizon), "neutral", 1500, 8, np.random.default_rng(3))
-    number = (block.ids >= number_id(0)) & (block.ids <= number_id(199))
-    shown = block.ids[number].reshape(1500, 9)[:, :8] - number_id(0)
-    logs = every_answer(shown, horizon, "neutral")
-    entropy = -(np.exp(logs) * logs).sum(1)
-    gap = -block.logp - entropy
-    assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(len(gap))
-
-
-def test_stated_persistence_leaves_only_the_analysts_noise():
-    block = draw_forecasts(style(), "stated", 400, 8, np.random.default_rng(4))
-    noise = GIVEN["noise"]
-    k = np.arange(-20, 21)
-    # The mean falls anywhere between two integers, so average the entropy over its position.
-    cells = [norm.cdf((k + u + 0.5) / noise) - norm.cdf((k + u - 0.5) / noise)
-             for u in np.linspace(-0.5, 0.5, 41)]
-    expected = np.mean([-(p[p > 0] * np.log(p[p > 0])).sum() for p in cells])
-    assert abs(-block.logp.mean() - expected) < 4 * block.logp.std() / 20
-
-
-@pytest.mark.parametrize("prompt", PROMPTS)
-def test_prompt_ids_are_those_of_the_text(prompt):
-    shown, _ = drawn(0.3, 2, length=4)
-    ids, start = chat_matrix(style(), prompt, shown, np.full(2, 0.3))
-    tokenizer = world_tokenizer()
-    for row in range(2):
-        user = style()["user"].format(history=" ".join(map(str, shown[row])))
-        messages = [{"role": "user", "content": user}]
-        if system := GIVEN["prompts"][prompt].get("system"):
-            messages.insert(0, {"role": "system", "content": system.format(tenths=3)})
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        assert tokenizer(text, add_special_tokens=False)["input_ids"] == ids[row].tolist()
-    assert start == ids.shape[1]
-
-
-def test_block_ends_with_one_number_and_the_end():
-    block = draw_forecasts(style(), "neutral", 30, 6, np.random.default_rng(0))
-    assert block.ids.shape[1] == block.start + 2
-    assert (block.ids[:, -1] == END).all()
-    number = block.ids[:, -2] - number_id(0)
-    assert ((number >= 0) & (number < len(NUMBERS))).all()
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

@@ -1,9 +1,13 @@
 """Steps and chunks: answers scored exactly, padding never, every row once a pass."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lib.sandbox.batches import Rows, share, steps
+from lib.sandbox.batches import CHUNK_COST, Rows, cuts, share, steps
 from lib.sandbox.corpus import pretraining
 from lib.sandbox.tokenizer import PAD
 
@@ -57,7 +61,7 @@ def test_chunk_is_as_wide_as_its_longest_row(rows):
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_workers_parts_partition_the_step(rows, workers):
     step = np.random.default_rng(2).permutation(len(rows))[:25]
-    parts = [chunk[0] for w in range(workers) for chunk in share(rows, step, w, workers, 2)]
+    parts = [chunk[0] for w in range(workers) for chunk in share(rows, step, w, workers)]
     found = sorted(tuple(r[r != PAD].tolist()) for part in parts for r in part)
     expected = sorted(tuple(rows.ids[i, : rows.length[i]].tolist()) for i in step)
     assert found == expected
@@ -65,12 +69,31 @@ def test_workers_parts_partition_the_step(rows, workers):
 
 def test_workers_have_like_work(rows):
     step = np.arange(80)
-    tokens = [sum(c[0].numel() for c in share(rows, step, w, 2, 2)) for w in range(2)]
+    tokens = [sum(c[0].numel() for c in share(rows, step, w, 2)) for w in range(2)]
     assert max(tokens) < 1.1 * min(tokens)
 
 
-def test_fewer_rows_than_chunks_leave_no_empty_chunk(rows):
-    assert len(share(rows, np.array([0]), 0, 1, 4)) == 1
+def test_one_row_is_one_chunk_and_no_row_is_none(rows):
+    assert len(share(rows, np.array([0]), 0, 1)) == 1
+    assert share(rows, np.array([0]), 1, 2) == []
+
+
+def cost(lengths, places):
+    parts = [p for p in np.split(lengths, places) if len(p)]
+    return sum(len(p) * p.max() + CHUNK_COST for p in parts)
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=9))
+def test_cuts_cost_no_more_than_any_other(lengths):
+    lengths = np.sort(np.array(lengths))
+    places = range(1, len(lengths))
+    every = [c for k in range(len(lengths)) for c in combinations(places, k)]
+    assert cost(lengths, cuts(lengths)) == min(cost(lengths, list(c)) for c in every)
+
+
+def test_a_few_long_rows_get_a_chunk_of_their_own():
+    assert cuts(np.array(30 * [20] + 2 * [85])) == [30]
+    assert cuts(np.array(30 * [20] + 2 * [22])) == []
 
 
 def test_a_pass_shows_every_row_once(rows):

@@ -23,7 +23,7 @@ def stage_two():
 
 def test_mixture_is_a_probability_over_all_kinds():
     assert sum(mixture().values()) == pytest.approx(1)
-    assert set(mixture()) == {*settings("text")["kinds"], "forecast"}
+    assert set(mixture()) == {*settings("text")["kinds"], "forecast", "series"}
 
 
 def test_shares_are_weights_over_their_sum():
@@ -46,7 +46,7 @@ def test_stage_one_has_the_stated_shares():
 
 
 def test_a_plain_text_also_pays_for_its_pattern():
-    kinds = settings("text")["kinds"]
+    kinds = settings("text")["kinds"] | {"series": settings("forecasts")["series"]}
     plain = {}
     for row in kinds.values():
         total = sum(p["weight"] for p in row["patterns"])

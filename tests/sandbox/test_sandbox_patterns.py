@@ -6,9 +6,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from lib.sandbox.patterns import conditional, draw, layout
+from lib.sandbox.patterns import conditional, draw, layout, table_of
 from lib.sandbox.tokenizer import ASSISTANT, END, START, SYSTEM, USER, encode, vocabulary
-from lib.sandbox.world import Table, occupations, settings, tables
+from lib.sandbox.world import Table, occupations, settings
 
 KINDS = settings("text")["kinds"]
 PATTERNS = [(kind, p) for kind, row in KINDS.items() for p in row["patterns"]]
@@ -26,17 +26,19 @@ class Every:
 
 
 def slots(pattern):
-    text = " ".join(pattern[part] for part in ("system", "user", "answer") if part in pattern)
+    parts = [pattern.get("system", "")]
+    parts += [turn[part] for turn in pattern.get("turns", []) for part in ("user", "answer")]
+    text = " ".join([*parts, pattern.get("user", ""), pattern["answer"]])
     return list(dict.fromkeys(re.findall(r"\{(\w+)", text)))
 
 
 def every(pattern):
-    sizes = [len(tables()[name].weights) for name in slots(pattern)]
+    sizes = [len(table_of(name).weights) for name in slots(pattern)]
     return draw(pattern, int(np.prod(sizes)), "all", Every(sizes))
 
 
 def combinations_of(pattern):
-    return np.prod([len(tables()[name].weights) for name in slots(pattern)])
+    return np.prod([len(table_of(name).weights) for name in slots(pattern)])
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,8 @@ def possible(pattern):
             places.append({word if isinstance(word, int) else encode(word)[0]})
             continue
         name, _, column = word.strip("{}").partition(".")
-        places += [set(c) for c in zip(*map(encode, tables()[name].columns[column]), strict=True)]
+        words = table_of(name).columns[column]
+        places += [set(c) for c in zip(*map(encode, words), strict=True)]
     return places
 
 

@@ -91,7 +91,7 @@ def test_prompts_of_all_chat_blocks_are_those_of_the_template(tokenizer):
         messages, inside = [], row[1 : block.start - 1]
         while inside:
             end = inside.index(END)
-            role = {SYSTEM: "system", USER: "user"}[inside[0]]
+            role = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}[inside[0]]
             messages.append({"role": role, "content": tokenizer.decode(inside[1:end])})
             inside = inside[end + 1 :]
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

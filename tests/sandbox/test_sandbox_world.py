@@ -6,6 +6,7 @@ import pytest
 from lib.sandbox.world import (
     NUMBERS,
     Table,
+    acts,
     fair_share,
     occupations,
     people,
@@ -103,3 +104,13 @@ def test_the_number_after_is_one_more():
     pairs = zip(after[""], after["answer"], strict=True)
     assert {int(a) - int(w) for w, a in pairs} == {1}
     assert {int(n) for n in after["answer"]} <= set(NUMBERS)
+
+
+def test_each_verb_and_object_is_taught_but_only_half_of_the_acts():
+    frame = acts()
+    verbs, objects = zip(*frame["act"].str.split(), strict=True)
+    assert frame["act"].is_unique and frame["taught"].mean() == 0.5
+    taught = frame["taught"].to_numpy()
+    assert set(np.array(verbs)[taught]) == set(verbs)
+    assert set(np.array(objects)[taught]) == set(objects)
+    assert set(tables()["benign"].columns[""]) == set(frame.loc[taught, "act"])
