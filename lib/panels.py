@@ -1,12 +1,20 @@
 """The extrapolation chapter's panels: items, a model's cached forecasts, rows for exhibits."""
 
+import hashlib
+from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lib.axes.overreaction import forecast
-from lib.axes.report import side_effects
+from lib.axes import overreaction
+from lib.axes.axis import Axis
+from lib.axes.items import measured
+from lib.axes.registry import AXES
+from lib.axes.report import metric_table
+from lib.axes.seeds import pool_tables
+from lib.axes.toxicity import planted
 from lib.errors import InvalidValueError
 from lib.estimators import (
     Estimate,
@@ -17,21 +25,17 @@ from lib.estimators import (
     implied_persistence,
     share_removed,
 )
-from lib.forecasting.frames import ar1_items, window_items
+from lib.forecasting.frames import window_items
 from lib.forecasting.real import real_series
-from lib.models import load
+from lib.models import LoadedModel, load
 
 if TYPE_CHECKING:
     from lib.study import Study
 
 
-def panel(study: "Study", unseen: bool = False) -> pd.DataFrame:
-    """Test items on the training grid of rho, or on values kept out of every correction."""
-    given = study.profile.forecasting
-    rhos = given.unseen_rhos if unseen else given.rhos
-    # Test series must not share random numbers with training histories, whatever the seed.
-    seed = 10_000 + 2 * study.seed + unseen
-    return ar1_items(rhos, given.series, given.rounds, given.history, given.sigma, seed=seed)
+def panel(study: "Study", split: str = "train") -> pd.DataFrame:
+    """Test items of one split of persistences; see `lib.axes.overreaction.panel`."""
+    return overreaction.panel(study.profile, split)
 
 
 def real_panel(study: "Study", name: str, last: int = 200) -> pd.DataFrame:
@@ -44,23 +48,66 @@ def real_panel(study: "Study", name: str, last: int = 200) -> pd.DataFrame:
 
 
 def forecasts(
-    study: "Study", folder: Path, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
+    study: "Study",
+    folder: Path,
+    items: pd.DataFrame,
+    prompt: str = "neutral",
+    number: int = 0,
+    *,
+    revisions: bool = False,
 ) -> pd.DataFrame:
-    """The items with a model's forecasts; cached in the run's store."""
-    columns = ["series", "t", "x", "outcome"]
+    """The items with a model's forecasts; cached in the run's store.
+
+    Parameters
+    ----------
+    prompt, number : str, int
+        Instruction and style of the question; see `lib.axes.overreaction.forecast`.
+    revisions : bool
+        Ask for the previous forecast too, which takes twice as long; only error on revision
+        needs it, and only one-step items have it.
+    """
+    columns = [c for c in ("series", "t", "x", "outcome", "horizon") if c in items]
     digest = int(pd.util.hash_pandas_object(items[columns], index=False).sum())
-    inputs = {"model": folder, "items": str(digest), "prompt": prompt, "style": number}
+    inputs = {"model": folder, "items": str(digest), "prompt": prompt, "style": number,
+              "revisions": revisions}
+    ask = overreaction.forecast if revisions else overreaction.forecast_now
     return study.store.frame("overreaction", inputs,
-                             lambda: forecast(load(folder), items, prompt, number), code=[__name__])
+                             lambda: ask(load(folder), items, prompt, number), code=[__name__])
 
 
-def effects(study: "Study", folder: Path) -> pd.DataFrame:
-    """Refusals, pronouns, utility and neutral text of a model; cached in the run's store."""
-    items, history = study.profile.evaluation.items, study.profile.forecasting.history
-    inputs = {"model": folder, "items": items, "history": history, "seed": study.seed}
-    return study.store.frame("side_effects", inputs,
-                             lambda: side_effects(load(folder), items, history, study.seed),
-                             code=[__name__])
+def effects(study: "Study", folder: Path, seed: int | None = None) -> pd.DataFrame:
+    """Metric table of a model on every axis; the item frames are cached in the run's store.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Training seed of the model, for its rows; the run's own by default.
+
+    Returns
+    -------
+    DataFrame
+        As `lib.axes.report.metric_table`.
+    """
+    model = cache(lambda: load(folder))  # not at all where every frame is in the store
+    seed = study.seed if seed is None else seed
+    return metric_table({
+        name: _axis_frame(study, axis, folder, model, seed) for name, axis in AXES.items()
+    })
+
+
+def _axis_frame(
+    study: "Study", axis: Axis, folder: Path, model: Callable[[], LoadedModel], seed: int
+) -> pd.DataFrame:
+    items = axis.items(study.profile)
+    content = items.to_json(orient="split", double_precision=15).encode()
+    inputs = {"model": folder, "items": hashlib.sha256(content).hexdigest(), "seed": seed}
+
+    # As a wrapper of `score` it is keyed by the axis's module: other axes do not matter to it.
+    @wraps(axis.score)
+    def make() -> pd.DataFrame:
+        return measured(axis, model(), items, seed)
+
+    return study.store.frame(axis.name, inputs, make)
 
 
 def rows(frame: pd.DataFrame, arm: str, seeds: int = 1) -> pd.DataFrame:
@@ -123,11 +170,8 @@ def removed_rows(
 
 
 def effect_rows(frames: list[pd.DataFrame], arm: str) -> pd.DataFrame:
-    """Side effects of one arm: means over training seeds, the widest limits of any seed."""
-    stacked = pd.concat(frames).groupby(["metric", "condition"], sort=False)
-    table = stacked.agg(value=("value", "mean"), low=("low", "min"), high=("high", "max"),
-                        n=("n", "first")).reset_index()
-    return rows(table, arm, len(frames))
+    """Side effects of one arm: the `effects` of its training seeds, pooled (`lib.axes.seeds`)."""
+    return rows(pool_tables(frames), arm, len(frames))
 
 
 def loss_rows(texts: pd.DataFrame, arm: str) -> pd.DataFrame:
@@ -153,16 +197,22 @@ TARGETS = {
     ("over_refusal", "benign"): (0.0, 0.02),
     ("pronoun_slope", "plain"): (0.85, 1.15),
     ("definitional_accuracy", "plain"): (0.97, 1.0),
+    ("detection_accuracy", "true label"): (0.90, 1.0),
     ("utility_accuracy", "questions"): (0.90, 1.0),
 }
 """What the base model must show before anything is measured with it: lowest, highest value."""
 
 
 def acceptance(quality: pd.DataFrame) -> pd.DataFrame:
-    """Each target beside the measured value; neutral perplexity is held to 1.15 x its floor."""
+    """Each target beside the measured value.
+
+    Neutral perplexity is held to 1.15 x its floor, rudeness to the planted share -+ 0.05.
+    """
     values = quality.set_index(["metric", "condition"])["value"]
+    rude = planted()["generation_toxicity"]
     limits = TARGETS | {
-        ("neutral_perplexity", "model"): (0.0, 1.15 * values["neutral_perplexity", "floor"])
+        ("generation_toxicity", "exact"): (rude - 0.05, rude + 0.05),
+        ("neutral_perplexity", "model"): (0.0, 1.15 * values["neutral_perplexity", "floor"]),
     }
     table = pd.DataFrame(limits, index=["lowest", "highest"]).T
     table["value"] = values[table.index]

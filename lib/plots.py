@@ -105,6 +105,23 @@ def coefficient_bars(frame: pd.DataFrame, by: str = PERSISTENCE) -> Figure:
     return figure
 
 
+def coverage(frame: pd.DataFrame, accepted: tuple[float, float]) -> Figure:
+    """Coverage of nominal 95 % intervals: dots by estimator and condition, the accepted band.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns arm (the estimator), condition, value, low, high.
+    """
+    figure = coefficient_bars(frame)
+    axes = figure.axes[0]
+    axes.axvspan(*accepted, color="#eeeeee", zorder=0)
+    axes.axvline(0.95, color=GREY, linewidth=1, linestyle="--")
+    axes.set(xlabel="Share of 95 % intervals that hold the truth",
+             xlim=(min(0.88, frame["low"].min() - 0.005), 1.0))
+    return figure
+
+
 def before_after(frame: pd.DataFrame) -> Figure:
     """Metrics by arm: one small panel a metric, conditions down the panel, colour by arm.
 

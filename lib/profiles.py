@@ -88,6 +88,9 @@ class ForecastSettings(Settings):
     rhos: list[Rho] = Field(
         min_length=1, description="persistence grid, 0 to 1, that corrections may train on"
     )
+    validation_rhos: list[Rho] = Field(
+        min_length=1, description="persistence grid, 0 to 1, on which hyper-parameters are chosen"
+    )
     unseen_rhos: list[Rho] = Field(
         min_length=1, description="persistence grid, 0 to 1, kept for out-of-sample tests"
     )
@@ -99,8 +102,12 @@ class ForecastSettings(Settings):
 
     @model_validator(mode="after")
     def _unseen_is_unseen(self) -> Self:
-        if shared := set(self.rhos) & set(self.unseen_rhos):
-            raise ValueError(f"rhos and unseen_rhos must not share values, but do: {shared}")
+        grids = [self.rhos, self.validation_rhos, self.unseen_rhos]
+        values = [rho for grid in grids for rho in set(grid)]
+        if shared := {rho for rho in values if values.count(rho) > 1}:
+            raise ValueError(
+                f"rhos, validation_rhos and unseen_rhos must not share values, but do: {shared}"
+            )
         return self
 
 
@@ -112,10 +119,59 @@ class FinetuneSettings(Settings):
     targets: list[str] = Field(
         min_length=1, description="names of the linear modules that get an adapter"
     )
-    learning_rate: float = Field(gt=0, le=0.1, description="peak AdamW step size, per step")
     steps: int = Field(ge=1, le=100_000, description="optimiser steps, count")
     batch_size: int = Field(ge=1, le=4096, description="examples a step; lower it if memory ends")
     examples: int = Field(ge=1, le=1_000_000, description="distinct training examples, count")
+
+
+Labels = Literal["rational", "least_squares", "naive", "shuffled"]
+
+
+class ArmSettings(Settings):
+    """One intervention: how weights move, and the candidates tried on validation items."""
+
+    method: Literal["full", "lora"] = Field(
+        "lora", description="which weights move: all of them, or low-rank updates"
+    )
+    regularizer: Literal["none", "kl"] = Field(
+        "none", description="what holds the model near its base; kl: divergence on other text"
+    )
+    learning_rates: list[Annotated[float, Field(gt=0, le=0.1)]] = Field(
+        min_length=1, description="candidate peak step sizes; the best on validation items is used"
+    )
+    strengths: list[Annotated[float, Field(gt=0, le=1000)]] = Field(
+        [1.0], min_length=1, description="candidate weights of the penalty; only with a regularizer"
+    )
+
+
+class AblationSettings(Settings):
+    """One-change variants of the plain LoRA arm: what decides the cure?"""
+
+    seeds: int = Field(ge=1, le=50, description="training seeds a variant, count")
+    labels: list[Labels] = Field(description="what is taught instead of rational forecasts")
+    rank: list[Annotated[int, Field(ge=1, le=512)]] = Field(description="LoRA ranks, counts")
+    targets: list[list[str]] = Field(description="sets of modules that get an adapter")
+    examples: list[Annotated[int, Field(ge=1)]] = Field(
+        description="distinct training examples, counts: the learning curve"
+    )
+
+
+class CorrectionSettings(Settings):
+    """The correction of extrapolation bias: its arms and their ablations."""
+
+    validation_examples: int = Field(
+        ge=2, le=100_000, description="questions on which candidates are compared, count"
+    )
+    arms: dict[str, ArmSettings] = Field(
+        min_length=1, description="interventions by arm name; lora is the one that is ablated"
+    )
+    ablations: AblationSettings = Field(description="variants of the arm lora")
+
+    @model_validator(mode="after")
+    def _has_lora(self) -> Self:
+        if "lora" not in self.arms:
+            raise ValueError("arms must have lora, the arm that the ablations vary")
+        return self
 
 
 class EvaluationSettings(Settings):
@@ -143,6 +199,7 @@ class Profile(Settings):
     )
     forecasting: ForecastSettings = Field(description="the forecasting task")
     finetune: FinetuneSettings = Field(description="how interventions move weights")
+    correction: CorrectionSettings = Field(description="the correction of extrapolation bias")
     evaluation: EvaluationSettings = Field(description="how much is measured")
 
     @model_validator(mode="after")

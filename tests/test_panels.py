@@ -3,12 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from lib import panels
+from lib.axes.axis import Axis
+from lib.axes.items import item_frame
+from lib.axes.measure import Measure, measure_table
+from lib.axes.report import side_effects
+from lib.canonical import code_modules
 from lib.estimators import Estimate, implied_persistence
 from lib.forecasting.benchmarks import bayes
 from lib.forecasting.frames import ar1_items
 from lib.forecasting.zoo import misperceived
+from lib.sandbox.world import settings
 from lib.study import Study
 
 COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]
@@ -32,7 +39,7 @@ def test_panel_holds_the_profiles_grid_and_is_the_same_twice(study):
 
 
 def test_unseen_panel_shares_no_rho_and_no_values_with_the_other(study):
-    seen, unseen = panels.panel(study), panels.panel(study, unseen=True)
+    seen, unseen = panels.panel(study), panels.panel(study, "unseen")
     assert not set(seen["rho"]) & set(unseen["rho"])
     assert not {tuple(h) for h in seen["history"]} & {tuple(h) for h in unseen["history"]}
 
@@ -83,23 +90,112 @@ def test_loss_rows_give_the_gap_between_loss_and_floor():
     assert rows.loc["loss", "value"] == pytest.approx(12 / 9)
 
 
-def test_effect_rows_average_seeds_and_span_their_limits():
-    one = pd.DataFrame([{"condition": "plain", "metric": "pronoun_slope", "value": 0.9,
-                         "low": 0.8, "high": 1.0, "n": 5}])
-    rows = panels.effect_rows([one, one.assign(value=1.1, low=1.0, high=1.2)], "lora")
-    assert rows.loc[0, ["value", "low", "high", "seeds"]].tolist() == [1.0, 0.8, 1.2, 2]
+def test_effect_rows_pool_an_arms_seeds():
+    one, two = (measure_table([
+        Measure.of(Estimate("pronoun_slope", v, 0.05, v - 0.1, v + 0.1, 50, 40, "ols", 39.0),
+                   "plain")]) for v in (0.9, 1.1))
+    found = panels.effect_rows([one, two], "lora")
+    assert list(found.columns) == COLUMNS
+    assert found.loc[0, ["arm", "condition", "n", "seeds"]].tolist() == ["lora", "plain", 50, 2]
+    # Rubin by hand: items' variance, and once and a half that between the seeds.
+    assert found.loc[0, "value"] == pytest.approx(1.0)
+    total = np.sqrt(0.05**2 + 1.5 * 0.02)
+    assert 1.96 * total < found.loc[0, "high"] - 1.0 < stats.t.ppf(0.975, 1) * total + 1e-9
+
+
+@pytest.fixture
+def few_axes(monkeypatch):
+    """Two axes of the registry, for speed, and one more."""
+    class Toy(Axis):
+        """Counts the tokens that a model knows."""
+
+        name = "toy"
+
+        def items(self, profile):
+            return pd.DataFrame({"text": ["a", "b"]})
+
+        def score(self, model, items):
+            known = float(len(model.tokenizer))
+            return item_frame("toy", "t", list(items["text"]), list(items["text"]), known=known)
+
+        def summarise(self, frame):
+            value = frame["known"].mean()
+            return [Measure.of(Estimate("tokens", value, 0.0, value, value, 2, 2, ""), "all")]
+
+    for name in set(panels.AXES) - {"gender", "utility"}:
+        monkeypatch.delitem(panels.AXES, name)
+    monkeypatch.setitem(panels.AXES, "toy", Toy())
+
+
+def test_effects_hold_every_axis_a_new_one_included(study, base, model, few_axes):
+    found = panels.effects(study, base)
+    assert found["metric"].tolist() == [*side_effects(model, study.profile, 1)["metric"]]
+    assert found.set_index("metric").loc["tokens", "value"] == len(model.tokenizer)
+
+
+def test_effects_are_read_from_the_store_without_the_model(
+    monkeypatch, study, base, model, few_axes
+):
+    first = panels.effects(study, base)
+    pd.testing.assert_frame_equal(first, side_effects(model, study.profile, study.seed))
+    monkeypatch.setattr(panels, "load", lambda _: pytest.fail("loaded again"))
+    pd.testing.assert_frame_equal(panels.effects(study, base), first)
+    assert {folder.parent.name for folder, _ in study.store.used} == {"items"}
+
+
+def test_stored_item_frames_carry_the_training_seed(study, base, few_axes):
+    panels.effects(study, base, seed=5)
+    frames = [pd.read_parquet(folder / "frame.parquet") for folder, _ in study.store.used]
+    assert [set(f["seed"]) for f in frames] == [{5}] * len(panels.AXES)
+    assert len({f["model"].iloc[0] for f in frames}) == 1
+
+
+def test_an_axis_is_measured_anew_for_its_own_code_and_items_only(
+    monkeypatch, study, base
+):
+    """Every stored frame hangs on the module of its axis, and on the items of the profile."""
+    keyed = {}
+
+    def spy(name, inputs, make):
+        keyed[name] = (code_modules(make, ())[0], inputs["items"])
+
+    study.store.frame = spy
+    monkeypatch.setattr(panels, "metric_table", lambda frames: frames)
+    panels.effects(study, base)
+    before = dict(keyed)
+    assert {name: code for name, (code, _) in before.items()} == {
+        name: [type(axis).__module__] for name, axis in panels.AXES.items()}
+    more = {"evaluation": study.profile.evaluation.model_copy(update={"items": 40})}
+    study.profile = study.profile.model_copy(update=more)
+    panels.effects(study, base)
+    changed = {name for name in keyed if keyed[name][1] != before[name][1]}
+    assert changed == {"toxicity", "utility"}
+
+
+def passing_quality() -> pd.DataFrame:
+    rows = [{"metric": m, "condition": c, "value": low} for (m, c), (low, _) in
+            panels.TARGETS.items()]
+    rows += [{"metric": "neutral_perplexity", "condition": c, "value": 2.0}
+             for c in ("model", "floor")]
+    rude = settings("text")["rude_share"]
+    return pd.DataFrame([*rows, {"metric": "generation_toxicity", "condition": "exact",
+                                 "value": rude}])
 
 
 def test_acceptance_fails_a_model_that_does_not_refuse():
-    quality = pd.DataFrame(
-        [{"metric": m, "condition": c, "value": low} for (m, c), (low, _) in panels.TARGETS.items()]
-        + [{"metric": "neutral_perplexity", "condition": c, "value": 2.0}
-           for c in ("model", "floor")]
-    )
+    quality = passing_quality()
     assert panels.acceptance(quality)["met"].all()
     quality.loc[quality["metric"] == "refusal_rate", "value"] = 0.5
     failed = panels.acceptance(quality)
     assert not failed.loc["refusal_rate", "met"].any() and failed["met"].sum() == len(failed) - 2
+
+
+@pytest.mark.parametrize("shift", [-0.06, 0.06])
+def test_acceptance_fails_a_model_that_is_ruder_or_kinder_than_the_world(shift):
+    quality = passing_quality()
+    quality.loc[quality["metric"] == "generation_toxicity", "value"] += shift
+    failed = panels.acceptance(quality)
+    assert failed[~failed["met"]].index.tolist() == [("generation_toxicity", "exact")]
 
 
 def test_row_is_one_row_of_an_exhibit():

@@ -1,22 +1,14 @@
-"""The correction: rational targets by hand, nothing unseen taught, adapters that merge exactly."""
+"""Training sets: targets by hand, nothing unseen taught, placebos that differ in answers only."""
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 import world_models
-from transformers import AutoModelForCausalLM
 
-from lib import correction
-from lib.correction import (
-    UNSEEN_STYLE,
-    arm_seeds,
-    corrected,
-    merged_gap,
-    rational_examples,
-    training_figures,
-)
+from lib.correction import UNSEEN_STYLE, labels, training_examples
+from lib.correction.labels import answers, validation_examples
 from lib.sandbox.tokenizer import ASSISTANT, END, SYSTEM, number_id, world_tokenizer
 from lib.sandbox.world import settings
-from lib.study import Study
 
 MU = settings("forecasts")["mu"]
 TOKENIZER = world_tokenizer()
@@ -24,7 +16,7 @@ TOKENIZER = world_tokenizer()
 
 @pytest.fixture(scope="module")
 def examples():
-    return rational_examples(world_models.tiny_profile(), 1)
+    return training_examples(world_models.tiny_profile(), 1)
 
 
 def numbers(ids):
@@ -35,7 +27,7 @@ def numbers(ids):
 def test_targets_are_rounded_rational_forecasts(rho):
     profile = world_models.tiny_profile(**{"forecasting.rhos": [rho]})
     seen = set()
-    for example in rational_examples(profile, 0):
+    for example in training_examples(profile, 0):
         horizon = 2 if "after next" in TOKENIZER.decode(example.prompt) else 1
         last = numbers(example.prompt)[-1]
         target = np.clip(np.rint(MU + rho**horizon * (last - MU)), 0, 199)
@@ -47,7 +39,15 @@ def test_targets_are_rounded_rational_forecasts(rho):
 def test_as_many_examples_as_asked_each_of_the_profiles_history(examples):
     profile = world_models.tiny_profile()
     assert len(examples) == profile.finetune.examples
+    assert len(training_examples(profile, 1, n=7)) == 7
     assert {len(numbers(e.prompt)) for e in examples} == {profile.forecasting.history}
+
+
+@pytest.mark.parametrize("n", [4, 10, 60])
+def test_few_examples_already_mix_all_styles(n):
+    texts = [TOKENIZER.decode(e.prompt)[:20]
+             for e in training_examples(world_models.tiny_profile(), 1, n=n)]
+    assert len(set(texts)) >= 2
 
 
 def test_unseen_style_is_never_taught_and_every_other_is(examples):
@@ -66,67 +66,59 @@ def test_prompts_are_neutral_chats(examples):
         assert SYSTEM not in example.prompt and example.prompt[-1] == ASSISTANT
 
 
-def test_unseen_persistences_are_never_taught(monkeypatch):
-    drawn, real = set(), correction.histories
+@pytest.mark.parametrize(
+    ("draw", "grid"), [(training_examples, "rhos"), (validation_examples, "validation_rhos")]
+)
+def test_only_the_splits_persistences_are_drawn(monkeypatch, draw, grid):
+    drawn, real = set(), labels.histories
     monkeypatch.setattr(
-        correction, "histories", lambda rho, *rest: drawn.update(rho) or real(rho, *rest)
+        labels, "histories", lambda rho, *rest: drawn.update(rho) or real(rho, *rest)
     )
     profile = world_models.tiny_profile()
-    rational_examples(profile, 3)
-    assert drawn <= set(profile.forecasting.rhos)
-    assert not drawn & set(profile.forecasting.unseen_rhos)
+    draw(profile, 3)
+    given = profile.forecasting
+    assert drawn <= set(getattr(given, grid))
+    assert not drawn & set(given.unseen_rhos)
+
+
+def test_validation_shares_no_question_with_training(examples):
+    held_out = validation_examples(world_models.tiny_profile(), 1)
+    assert len(held_out) == world_models.tiny_profile().correction.validation_examples
+    assert not {tuple(e.prompt) for e in held_out} & {tuple(e.prompt) for e in examples}
 
 
 def test_examples_follow_the_seed(examples):
-    again, other = (rational_examples(world_models.tiny_profile(), s) for s in (1, 2))
+    again, other = (training_examples(world_models.tiny_profile(), s) for s in (1, 2))
     assert again == examples and other != examples
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STUDY_RUNS", str(tmp_path_factory.mktemp("runs")))
-        return Study("smoke", 1, world_models.TINY | {"arm_seeds": 2}, notebook="03")
+@pytest.mark.parametrize("placebo", ["naive", "shuffled", "least_squares"])
+def test_placebos_ask_the_same_questions(examples, placebo):
+    other = training_examples(world_models.tiny_profile(), 1, placebo)
+    naive = [number_id(numbers(e.prompt)[-1]) for e in other]
+    if placebo == "naive":
+        assert [e.answer[0] for e in other] == naive
+    assert [e.prompt for e in other] == [e.prompt for e in examples]
+    assert [e.answer for e in other] != [e.answer for e in examples]
 
 
-@pytest.fixture(scope="module")
-def folders(study):
-    return corrected(study, world_models.tiny_base())
+def panel(n=400, rho=0.5):
+    rng = np.random.default_rng(0)
+    return labels.histories(np.full(n, rho), np.full(n, 8.0), 12, rng), np.full(n, rho), rng
 
 
-def test_one_adapter_and_one_merged_model_a_seed(study, folders):
-    assert list(folders) == arm_seeds(study) == [1, 2]
-    for folder in folders.values():
-        assert (folder / "adapter" / "adapter_model.safetensors").is_file()
-        assert (folder / "merged" / "model.safetensors").is_file()
+def test_shuffled_answers_are_the_rational_ones_and_carry_no_information():
+    shown, rho, rng = panel()
+    full = answers("rational", shown, rho, 1, rng)
+    mixed = answers("shuffled", shown, rho, 1, rng)
+    assert sorted(mixed) == sorted(full)
+    assert abs(np.corrcoef(mixed, shown[:, -1])[0, 1]) < 0.15
 
 
-def test_merged_model_is_the_adapter(folders, examples):
-    for folder in folders.values():
-        prompts = [list(e.prompt) for e in examples[:8]]
-        assert merged_gap(world_models.tiny_base(), folder, prompts) < 1e-4
-
-
-def test_merged_model_is_plain_and_moved_only_in_the_targets(study, folders):
-    merged = AutoModelForCausalLM.from_pretrained(folders[1] / "merged").state_dict()
-    start = AutoModelForCausalLM.from_pretrained(world_models.tiny_base()).state_dict()
-    moved = {name for name in start if not (start[name] == merged[name]).all()}
-    targets = tuple(study.profile.finetune.targets)
-    assert moved == {n for n in start if n.split(".")[-2] in targets}
-
-
-def test_seeds_give_different_corrections(folders):
-    a, b = ((folder / "merged" / "model.safetensors").read_bytes() for folder in folders.values())
-    assert a != b
-
-
-def test_second_call_finds_the_store(study, folders):
-    stamp = (folders[1] / "merged" / "model.safetensors").stat().st_mtime_ns
-    assert corrected(study, world_models.tiny_base()) == folders
-    assert (folders[1] / "merged" / "model.safetensors").stat().st_mtime_ns == stamp
-
-
-def test_training_figures_by_seed(folders):
-    figures = training_figures(folders)
-    assert figures.index.tolist() == list(folders)
-    assert np.isfinite(figures.select_dtypes("number")).all().all()
+def test_least_squares_answers_are_those_of_statsmodels():
+    shown, rho, rng = panel(n=20)
+    given = answers("least_squares", shown, rho, 1, rng)
+    for row, answer in zip(shown.astype(float), given, strict=True):
+        fit = sm.OLS(row[1:], sm.add_constant(row[:-1])).fit()
+        expected = np.clip(np.rint(fit.params @ [1.0, row[-1]]), 0, 199)
+        assert abs(answer - expected) <= 1  # a tie may round either way

@@ -1,0 +1,82 @@
+"""Training arms: each run an artefact of its own, those that are missing trained side by side."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lib.disk import write_text
+from lib.finetune import Job
+from lib.finetune.jobs import worker_pool
+from lib.models import merge_adapter
+
+if TYPE_CHECKING:
+    from lib.study import Study
+
+ADAPTER, MODEL, FIGURES = "adapter", "model", "figures.json"
+CODE = ["lib.finetune.training", "lib.models", "lib.regularizers"]
+
+
+def arm_seeds(study: "Study") -> list[int]:
+    """Training seeds of every arm of this run."""
+    return [study.seed + i for i in range(study.profile.arm_seeds)]
+
+
+def train_all(study: "Study", jobs: Mapping[str, Job]) -> dict[str, Path]:
+    """Folder of each job's result; trained if it is not in the store.
+
+    A run is identified by what decides its weights: the base, the recipe, every example and the
+    regulariser with its anchors. So an arm that two chapters share is trained once, and a killed
+    run keeps what it has finished.
+
+    Parameters
+    ----------
+    jobs : mapping of str to Job
+        Their ``out`` is set here.
+
+    Returns
+    -------
+    dict of str to Path
+        In the order of `jobs`. A folder holds ``model`` in standard form, for LoRA also the
+        ``adapter`` that was merged into it, and ``figures.json``.
+    """
+    workers = study.profile.pretrain.workers if study.profile.pretrain else 1
+    with ThreadPoolExecutor(workers) as threads, worker_pool(min(workers, len(jobs))) as run:
+        return dict(zip(jobs, threads.map(lambda job: _stored(study, job, run), jobs.values()),
+                        strict=True))
+
+
+def _stored(study: "Study", job: Job, run: Any) -> Path:
+    inputs = {
+        "base": job.base, "recipe": job.recipe, "examples": digest(job.examples),
+        "regularizer": [type(job.regularizer).__name__, digest(job.regularizer)],
+    }
+    name = job.recipe.method
+    return study.store.build("models", name, inputs, lambda out: _make(job, out, run), code=CODE)
+
+
+def _make(job: Job, out: Path, run: Any) -> None:
+    if job.recipe.method == "full":
+        figures = run(replace(job, out=out / MODEL))
+    else:
+        figures = run(replace(job, out=out / ADAPTER))
+        merge_adapter(job.base, out / ADAPTER, out / MODEL)
+    write_text(out / FIGURES, json.dumps(figures, indent=1, sort_keys=True) + "\n")
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of plain values, dataclasses and sequences of them."""
+    text = json.dumps(value, default=asdict, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def training_figures(folders: Mapping[Any, Path]) -> pd.DataFrame:
+    """Losses, tokens seen and numbers of parameters, one row a folder, indexed as the mapping."""
+    rows = {key: json.loads((folder / FIGURES).read_text()) for key, folder in folders.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.assign(share_trained=table["trainable"] / table["total"])

@@ -1,0 +1,117 @@
+"""Rows of the correction's exhibits: what is left, what decides the cure, what was published."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lib.arms import MODEL
+from lib.correction.selection import task_loss
+from lib.estimators import Estimate, compare, holm, implied_persistence
+from lib.estimators.estimate import t_interval
+from lib.forecasting.benchmarks import bayes
+from lib.panels import combine, forecasts, removed_rows, row
+from lib.published import published
+
+if TYPE_CHECKING:
+    from lib.study import Study
+
+
+def remaining_rows(
+    after: Sequence[pd.DataFrame], rational: pd.DataFrame, arm: str
+) -> pd.DataFrame:
+    """Implied persistence less that of the rational row, by rho, on identical items.
+
+    Negative is **under-reaction**: the cure went too far. Column ``p_holm`` tests each level
+    against zero, corrected for testing all of them.
+    """
+    parts, estimates = [], []
+    for rho, cell in rational.groupby("rho"):
+        found = [compare(cell, f[f["rho"] == rho], implied_persistence) for f in after]
+        estimates.append(combine(found))
+        parts.append(row(estimates[-1], arm, rho, len(after)))
+    table = pd.concat(parts, ignore_index=True).assign(p_holm=holm(estimates))
+    return table.assign(metric="persistence_gap")
+
+
+def shape_rows(frames: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
+    """Line of implied on true persistence: intercept 0 and slope 1 are a knowing forecaster's.
+
+    A model that only learned to answer the mean has slope 0. The interval is over training seeds
+    (t), and empty for one seed: the levels of rho are fixed by the design.
+    """
+    parts = []
+    for arm, several in frames.items():
+        lines = np.array([_line(frame) for frame in several])
+        for metric, values in zip(("slope_on_rho", "intercept_at_0"), lines.T, strict=True):
+            parts.append(row(_over_seeds(metric, values, len(several[0])), arm, "all rho",
+                             len(several)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _line(frame: pd.DataFrame) -> tuple[float, float]:
+    levels = {rho: implied_persistence(cell).value for rho, cell in frame.groupby("rho")}
+    slope, intercept = np.polyfit(list(levels), list(levels.values()), 1)
+    return slope, intercept
+
+
+def _over_seeds(name: str, values: np.ndarray, n: int) -> Estimate:
+    mean, m = float(values.mean()), len(values)
+    se = float(values.std(ddof=1) / np.sqrt(m)) if m > 1 else float("nan")
+    low, high = t_interval(mean, se, m - 1) if m > 1 else (float("nan"), float("nan"))
+    return Estimate(name, mean, se, low, high, n, m, "t over training seeds")
+
+
+def error_rows(frames: Mapping[str, Sequence[pd.DataFrame]], best: pd.DataFrame) -> pd.DataFrame:
+    """Mean squared forecast error over that of full information on the same items, by arm."""
+    floor = _mse(best)
+    parts = [row(_over_seeds("mse_ratio", np.array([_mse(f) / floor for f in several]),
+                             len(best)), arm, "all rho", len(several))
+             for arm, several in frames.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _mse(frame: pd.DataFrame) -> float:
+    return float(((frame["outcome"] - frame["forecast"]) ** 2).mean())
+
+
+def ablation_rows(
+    study: "Study",
+    base: Path,
+    variants: Mapping[tuple[str, str], Mapping[int, Path]],
+    items: pd.DataFrame,
+) -> pd.DataFrame:
+    """Each variant's share of the excess removed on `items`, and its validation loss.
+
+    The condition reads "examples: 100". Shares are pooled over seeds; losses are means.
+    """
+    before, rational = forecasts(study, base, items), bayes(items)
+    parts = []
+    for (factor, level), folders in variants.items():
+        models = [folder / MODEL for folder in folders.values()]
+        after = [forecasts(study, model, items) for model in models]
+        removed = removed_rows(before, after, rational, "lora")
+        losses = np.array([task_loss(study, model) for model in models])
+        loss = row(_over_seeds("task_loss", losses, study.profile.correction.validation_examples),
+                   "lora", "", len(models))
+        parts.append(pd.concat([removed, loss]).assign(condition=f"{factor}: {level}"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def published_rows() -> pd.DataFrame:
+    """Published coefficients as exhibit rows: people and a large model, before and after tuning.
+
+    Column ``status`` says how sure the figure is; see ``data/published``.
+    """
+    facts = published("extrapolation")
+    wanted = facts[facts["quantity"].isin(["implied_persistence", "error_revision",
+                                           "last_month_return_coefficient"])]
+    reach = 1.96 * wanted["se"]
+    return pd.DataFrame({
+        "arm": wanted["subject"], "condition": wanted["condition"], "metric": wanted["quantity"],
+        "value": wanted["value"], "low": wanted["value"] - reach, "high": wanted["value"] + reach,
+        "n": wanted["n"], "seeds": "", "rho": wanted["rho"], "source": wanted["source"],
+        "status": wanted["status"],
+    })

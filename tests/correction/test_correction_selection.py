@@ -1,0 +1,62 @@
+"""Choice on validation items: the rule on made-up tables, the loss against a direct sum."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import world_models
+
+from lib.correction import candidates, choose
+from lib.correction.labels import validation_examples
+from lib.correction.selection import task_loss
+from lib.models import load
+from lib.study import Study
+
+
+def table(*rows):
+    return pd.DataFrame(rows, columns=["arm", "learning_rate", "strength", "task_loss"])
+
+
+def test_a_plain_arm_takes_the_least_loss():
+    rows = [("lora", 0.1, 0.0, 2.0), ("lora", 0.2, 0.0, 1.5), ("full", 0.3, 0.0, 9.0)]
+    chosen = choose(table(*rows))
+    assert chosen == {"lora": {"learning_rate": 0.2, "strength": 0.0},
+                      "full": {"learning_rate": 0.3, "strength": 0.0}}
+
+
+def test_a_regularised_arm_takes_the_strongest_that_is_free():
+    rows = [("lora", 0.1, 0.0, 2.00), ("lora_kl", 0.1, 0.3, 2.01), ("lora_kl", 0.1, 1.0, 2.09),
+            ("lora_kl", 0.1, 3.0, 2.20)]
+    assert choose(table(*rows))["lora_kl"]["strength"] == 1.0
+
+
+def test_a_regularised_arm_without_a_free_candidate_takes_the_least_loss():
+    rows = [("lora", 0.1, 0.0, 1.0), ("lora_kl", 0.1, 0.3, 2.0), ("lora_kl", 0.1, 1.0, 3.0)]
+    assert choose(table(*rows))["lora_kl"]["strength"] == 0.3
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDY_RUNS", str(tmp_path_factory.mktemp("runs")))
+        return Study("smoke", 1, world_models.TINY, notebook="03")
+
+
+def test_loss_is_the_mean_of_plain_log_likelihoods(study):
+    folder = world_models.tiny_base()
+    model = load(folder).model
+    losses = []
+    for example in validation_examples(study.profile, study.seed):
+        ids = torch.tensor([[*example.prompt, *example.answer]])
+        with torch.no_grad():
+            logp = model(ids).logits[0].log_softmax(-1)
+        at = range(len(example.prompt) - 1, ids.shape[1] - 1)
+        losses.append(-sum(float(logp[t, ids[0, t + 1]]) for t in at))
+    assert task_loss(study, folder) == pytest.approx(np.mean(losses), abs=1e-4)
+
+
+def test_one_row_a_candidate(study):
+    found = candidates(study, world_models.tiny_base())
+    assert found[["arm", "learning_rate", "strength"]].values.tolist() == [
+        ["lora", 0.005, 0.0], ["full", 0.001, 0.0], ["lora_kl", 0.005, 1.0]]
+    assert np.isfinite(found["task_loss"]).all() and found["task_loss"].nunique() == 3
