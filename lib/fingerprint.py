@@ -23,6 +23,7 @@ DATA_READ = {
     "lib.sandbox": "sandbox/*",
     "lib.published": "published/*",
     "lib.instructions": "instructions.yml",
+    "lib.datasets": "benchmarks/*",
 }
 """Packages of `lib` that read files of ``data/``: those count as their code."""
 

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lib.errors import InvalidValueError
-from lib.estimators import Estimate, fama_macbeth, implied_persistence, share_removed
+from lib.estimators import (
+    Estimate,
+    compare,
+    fama_macbeth,
+    implied_persistence,
+    share_removed,
+)
 from lib.forecasting.cross_section import simulate_stocks, stock_items
 from lib.forecasting.departures import Design
 from lib.forecasting.equivariance import affine, equivariance_gap
@@ -42,7 +47,8 @@ def transfer_rows(study: "Study", arms: Arms, names: Sequence[str] = ()) -> pd.D
     DataFrame
         Exhibit rows; ``condition`` is the set. Metrics: ``implied_persistence`` (mean of the
         slopes over the set's levels of rho), ``mse_ratio`` (mean squared error over that of the
-        feasible forecaster) and ``share_removed`` (empty where the base has no excess).
+        feasible forecaster) and ``share_removed`` (empty where the base's excess over the feasible
+        forecaster is not beyond its error).
     """
     parts = [_set_rows(study, arms, name) for name in names or REGISTRY]
     return pd.concat(parts, ignore_index=True)
@@ -98,10 +104,13 @@ def _normal(name: str, value: float, se: float, frame: pd.DataFrame, method: str
 def _removed(
     before: pd.DataFrame, after: Sequence[pd.DataFrame], feasible: pd.DataFrame
 ) -> Estimate:
-    try:
-        return combine([share_removed(before, f, feasible, by="cell") for f in after])
-    except InvalidValueError:
-        return Estimate("share_removed", *[float("nan")] * 4, len(before), 0, "no excess")
+    """Share removed, where there is an excess to speak of: a share of next to nothing explodes."""
+    gaps = [compare(rows, before[before["cell"] == cell], implied_persistence)
+            for cell, rows in feasible.groupby("cell")]
+    excess = sum(gap.value for gap in gaps)
+    if not excess > 1.96 * float(np.sqrt(sum(gap.se**2 for gap in gaps))):
+        return Estimate("share_removed", *[float("nan")] * 4, len(before), 0, "no clear excess")
+    return combine([share_removed(before, f, feasible, by="cell") for f in after])
 
 
 def equivariance_rows(study: "Study", arms: Arms) -> pd.DataFrame:

@@ -33,6 +33,11 @@ LABELS = {
     "utility_accuracy": "Utility accuracy (share)",
     "task_loss": "Task loss (nats a token)",
     "share_removed": "Share of excess removed",
+    "mse_ratio": "Mean squared error / that of the best with the same numbers",
+    "lag_coefficient": "Weight on a past value (slope, no unit)",
+    "generation_toxicity": "Rude statements (share)",
+    "detection_accuracy": "Rudeness found (share)",
+    "detection_confidence": "P(right verdict on rudeness)",
 }
 """Axis labels, with units, of the metrics."""
 
@@ -106,14 +111,17 @@ def coefficient_bars(frame: pd.DataFrame, by: str = PERSISTENCE) -> Figure:
 
 
 def coverage(frame: pd.DataFrame, accepted: tuple[float, float]) -> Figure:
-    """Coverage of nominal 95 % intervals: dots by estimator and condition, the accepted band.
+    """Coverage of nominal 95 % intervals: a line an estimator, colour by condition, the band.
 
     Parameters
     ----------
     frame : DataFrame
         Columns arm (the estimator), condition, value, low, high.
     """
-    figure = coefficient_bars(frame)
+    # There are more estimators than colours that can be told apart.
+    figure = coefficient_bars(frame.assign(
+        arm=frame["condition"], condition=[_name(arm) for arm in frame["arm"]]
+    ))
     axes = figure.axes[0]
     axes.axvspan(*accepted, color="#eeeeee", zorder=0)
     axes.axvline(0.95, color=GREY, linewidth=1, linestyle="--")

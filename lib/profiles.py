@@ -7,7 +7,7 @@ silently ignored.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -283,6 +283,8 @@ def fields(model: type[BaseModel] = Profile, prefix: str = "") -> dict[str, str]
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
+    if get_origin(annotation) is dict:  # its keys are the user's: given and overridden as a whole
+        return None
     candidates = [annotation, *getattr(annotation, "__args__", ())]
     models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
     return models[0] if models else None

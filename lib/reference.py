@@ -29,14 +29,27 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Allowed distance, ``|found - committed| <= absolute + relative * |committed|``."""
+    """Allowed distance, ``|found - committed| <= absolute + relative * |committed| + slack``.
+
+    Attributes
+    ----------
+    undefined : bool
+        Whether the value may be missing on one side: a share of an excess, say, exists only
+        where the excess is beyond its error.
+    """
 
     absolute: float = 0.0
     relative: float = 0.0
+    undefined: bool = False
 
-    def allows(self, found: np.ndarray, committed: np.ndarray) -> np.ndarray:
-        """Element by element; two missing values agree, one missing value does not."""
-        return np.isclose(found, committed, rtol=self.relative, atol=self.absolute, equal_nan=True)
+    def allows(
+        self, found: np.ndarray, committed: np.ndarray, slack: np.ndarray | float = 0.0
+    ) -> np.ndarray:
+        """Element by element; two missing values agree, one missing value only if it may."""
+        far = self.absolute + self.relative * np.abs(committed) + slack
+        missing = np.isnan(found), np.isnan(committed)
+        agree = (np.abs(found - committed) <= far) | (missing[0] & missing[1])
+        return agree | (missing[0] | missing[1]) if self.undefined else agree
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,8 @@ class Tolerances:
         Number columns that must agree exactly, such as counts.
     ignored : tuple of str
         Columns that are not compared, such as durations.
+    intervals : float
+        Slack of a row's numbers, in widths of its 95 % interval (the wider of the two sides).
     """
 
     default: Tolerance
@@ -60,6 +75,7 @@ class Tolerances:
     exhibits: Mapping[str, Mapping[str, Tolerance]] = field(default_factory=dict)
     exact: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    intervals: float = 0.0
 
     def of(self, exhibit: str, metric: str) -> Tolerance:
         """Tolerance of one metric in one exhibit."""
@@ -77,6 +93,7 @@ def load_tolerances(path: Path = FIGURES / "tolerances.yml") -> Tolerances:
         exhibits={exhibit: _by_metric(own) for exhibit, own in exhibits.items()},
         exact=tuple(raw.get("exact_columns") or ()),
         ignored=tuple(raw.get("ignored_columns") or ()),
+        intervals=float(raw.get("intervals") or 0.0),
     )
 
 
@@ -165,12 +182,20 @@ def _column(
         agree = Tolerance().allows(left.to_numpy(float), right.to_numpy(float))
     else:
         metrics = found["metric"] if "metric" in found else [""] * len(found)
-        pairs = zip(metrics, left.to_numpy(float), right.to_numpy(float), strict=True)
-        agree = np.array([limits.of(exhibit, str(m)).allows(a, b) for m, a, b in pairs], bool)
+        slack = limits.intervals * np.fmax(_widths(found), _widths(committed))
+        cells = zip(metrics, left.to_numpy(float), right.to_numpy(float), slack, strict=True)
+        agree = np.array([limits.of(exhibit, str(m)).allows(a, b, w) for m, a, b, w in cells], bool)
     return [
         f"{rows[i]}: {column} {left.iloc[i]}, committed {right.iloc[i]}"
         for i in np.flatnonzero(~agree)
     ]
+
+
+def _widths(table: pd.DataFrame) -> np.ndarray:
+    """Width of each row's interval; 0 where it has none."""
+    if not {"low", "high"} <= set(table):
+        return np.zeros(len(table))
+    return np.nan_to_num((table["high"] - table["low"]).to_numpy(float))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The transfer table: measures against closed forms on planted forecasters, rows on a tiny model."""
+"""The transfer table: closed forms on planted forecasters, rows on a tiny model."""
 
 import numpy as np
 import pandas as pd

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from lib import panels
+from lib.axes import report
 from lib.axes.axis import Axis
 from lib.axes.items import item_frame
 from lib.axes.measure import Measure, measure_table
@@ -122,9 +123,9 @@ def few_axes(monkeypatch):
             value = frame["known"].mean()
             return [Measure.of(Estimate("tokens", value, 0.0, value, value, 2, 2, ""), "all")]
 
-    for name in set(panels.AXES) - {"gender", "utility"}:
-        monkeypatch.delitem(panels.AXES, name)
-    monkeypatch.setitem(panels.AXES, "toy", Toy())
+    few = {name: panels.AXES[name] for name in ("gender", "utility")} | {"toy": Toy()}
+    for module in (panels, report):
+        monkeypatch.setattr(module, "AXES", few)
 
 
 def test_effects_hold_every_axis_a_new_one_included(study, base, model, few_axes):

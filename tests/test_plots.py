@@ -161,3 +161,17 @@ def test_figures_fit_the_page_and_are_the_same_bytes_twice(curve):
     first, second = plots.persistence_curve(curve), plots.persistence_curve(curve)
     assert first.get_figwidth() == plots.WIDTH
     assert figure_bytes(first, "svg", "x") == figure_bytes(second, "svg", "x")
+
+
+def test_coverage_draws_the_accepted_band_and_a_line_an_estimator():
+    frame = pd.DataFrame({
+        "arm": ["implied_persistence", "error_revision"] * 2,
+        "condition": ["rho 0"] * 2 + ["rho 1"] * 2,
+        "metric": "coverage", "value": [0.95, 0.94, 0.96, 0.91], "low": 0.9, "high": 0.97,
+    })
+    axes = plots.coverage(frame, (0.93, 0.97)).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["implied persistence", "error revision"]
+    assert axes.get_xlim()[0] < 0.9 and axes.get_xlim()[1] == 1.0
+    band = axes.patches[0].get_window_extent().transformed(axes.transData.inverted())
+    assert (band.x0, band.x1) == pytest.approx((0.93, 0.97), abs=1e-6)

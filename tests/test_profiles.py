@@ -26,9 +26,15 @@ def test_six_profiles_ship():
 def test_loaded_values_are_those_of_the_file(name):
     written = yaml.safe_load((paths.PROFILES / f"{name}.yaml").read_text())
     loaded = load_profile(name).model_dump()
+
+    def same(found, given):
+        if isinstance(given, dict):
+            return all(same(found[key], value) for key, value in given.items())
+        return found == given
+
     for section, values in written.items():
         if isinstance(values, dict):
-            assert {key: loaded[section][key] for key in values} == values
+            assert same(loaded[section], values)
         else:
             assert loaded[section] == values
 
@@ -98,7 +104,7 @@ def test_unknown_override_is_refused_with_the_nearest_name(name, advice):
         ("model.heads", 3),  # does not divide 128
         ("model.hidden", None),
         ("model.source", "internet"),
-        ("finetune.learning_rate", float("nan")),
+        ("pretrain.learning_rate", float("nan")),
     ],
 )
 def test_value_of_wrong_type_or_range_is_refused_and_named(name, value):
@@ -139,6 +145,28 @@ def test_hub_model_takes_no_sizes_and_no_pretraining():
 )
 def test_command_line_values_are_typed(text, value):
     assert parse_override(text) == ("a.b", value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"correction.arms": {"full": {"learning_rates": [0.1]}}},  # the ablated arm is missing
+        {"correction.arms": {"lora": {"learning_rates": []}}},
+        {"correction.arms": {"lora": {"learning_rates": [0.1], "method": "lorra"}}},
+        {"correction.arms": {"lora": {"learning_rate": 0.1}}},
+        {"forecasting.validation_rhos": [0.2]},  # also in rhos
+    ],
+)
+def test_arms_and_splits_are_validated(change):
+    with pytest.raises((UnknownNameError, InvalidValueError)):
+        load_profile("sandbox", change)
+
+
+def test_another_arm_is_one_line():
+    arms = load_profile("sandbox").model_dump()["correction"]["arms"]
+    arms["full_kl"] = {"method": "full", "regularizer": "kl", "learning_rates": [0.001]}
+    changed = load_profile("sandbox", {"correction.arms": arms})
+    assert changed.correction.arms["full_kl"].strengths == [1.0]
 
 
 @pytest.mark.parametrize("text", ["finetune.rank", "=3", "a=[1"])

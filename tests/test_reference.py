@@ -78,6 +78,27 @@ def test_missing_values_agree_only_with_missing_values():
     assert len(differences(gap)) == 1 and len(differences(table(), gap)) == 1
 
 
+def test_a_value_that_may_be_undefined_may_be_missing_on_one_side():
+    limits = Tolerances(Tolerance(absolute=0.01, undefined=True))
+    found = table(value=[np.nan, 2.0], low=[np.nan, 1.9], high=[np.nan, 2.1])
+    assert compare_tables("03_any", found, table(), limits).passed
+    assert not compare_tables("03_any", table(value=[0.5, 2.0]), table(), limits).passed
+
+
+@pytest.mark.parametrize(("value", "same"), [(0.985, True), (1.015, False)])
+def test_intervals_give_slack_in_their_own_width(value, same):
+    # 0.01 and one width of 0.10: the committed interval is [0.85, 0.95].
+    limits = Tolerances(Tolerance(absolute=0.01), intervals=1.0)
+    assert compare_tables("03_any", table(value=[value, 2.0]), table(), limits).passed == same
+
+
+def test_a_row_without_interval_has_no_slack():
+    limits = Tolerances(Tolerance(absolute=0.01), intervals=1.0)
+    bare = table(low=[np.nan, 1.9], high=[np.nan, 2.1])
+    moved = bare.assign(value=[0.93, 2.0])
+    assert not compare_tables("03_any", moved, bare, limits).passed
+
+
 def test_missing_and_new_rows_are_named():
     found = table(arm=["base", "full"])
     assert differences(found) == (
@@ -151,6 +172,7 @@ def test_committed_tolerances_are_read_and_none_is_wide_open():
     limits = reference.load_tolerances()
     bounds = [limits.default, *limits.metrics.values()]
     assert all(0 < b.absolute + b.relative <= 0.2 for b in bounds)
+    assert 0 < limits.intervals <= 1
     assert limits.of("02_any", "implied_persistence") == limits.metrics["implied_persistence"]
     assert limits.of("02_any", "unheard_of") == limits.default
 

@@ -24,8 +24,8 @@ def training_examples(
 ) -> list[Example]:
     """`n` examples on the training grid of rho; by default as many as the profile says.
 
-    Histories have the world's spreads but the widest; the questions are all ways of asking but one, under the
-    neutral prompt; horizons one and two in the world's proportions.
+    Histories have the world's spreads but the widest; the questions are all ways of asking but
+    one, under the neutral prompt; horizons one and two in the world's proportions.
 
     Parameters
     ----------

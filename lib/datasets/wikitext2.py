@@ -9,7 +9,8 @@ import pandas as pd
 
 from lib.datasets.fetch import locate
 
-_TITLE = re.compile(r"^ = [^=].* = \n", re.M)
+_TITLE = re.compile(r"^ = [^=].* = \n(?= \n)", re.M)
+"""One equals sign a side, and an (almost) empty line after it."""
 
 
 def text(split: str = "test") -> str:
@@ -25,7 +26,7 @@ def text(split: str = "test") -> str:
 def articles(split: str = "test") -> pd.DataFrame:
     """``item``, ``title`` and ``text``, one row an article; the texts join to that of `text`."""
     whole = text(split)
-    heads = [m for m in _TITLE.finditer(whole) if _stands_alone(whole, m)]
+    heads = list(_TITLE.finditer(whole))
     starts = [0] + [m.start() for m in heads[1:]]
     ends = starts[1:] + [len(whole)]
     return pd.DataFrame({
@@ -33,9 +34,3 @@ def articles(split: str = "test") -> pd.DataFrame:
         "title": [m.group().strip(" =\n") for m in heads],
         "text": [whole[a:b] for a, b in zip(starts, ends, strict=True)],
     })
-
-
-def _stands_alone(whole: str, match: re.Match) -> bool:
-    """A title has an empty line (one blank) before and after it; a formula may not."""
-    before = whole[: match.start()]
-    return (not before.strip() or before.endswith("\n \n")) and whole.startswith(" \n", match.end())

@@ -72,7 +72,7 @@ def finetune(
         check_examples(examples, context)
         model = loaded.model if recipe.method == "full" else _with_lora(loaded.model, recipe)
         regularizer = regularizer if regularizer and regularizer.active else Regularizer()
-        penalty = regularizer.start(model, examples, recipe)
+        penalty = regularizer.start(model.eval(), examples, recipe)  # a fresh adapter is not
         losses, tokens = _train(model, examples, recipe, Path(out), label, penalty)
         model.eval()
         figures = penalty.finish(model)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lib.sandbox.patterns import Block, draw
-from lib.sandbox.questions import draw_forecasts, draw_series
+from lib.sandbox.questions import SERIES_WEIGHT, draw_forecasts, draw_series
 from lib.sandbox.world import settings
 
 
@@ -45,11 +45,12 @@ def _blocks(
 def _plain_chance(kind: str, patterns: list[dict]) -> list[float]:
     """Log-probability of a pattern among all plain texts; 0 for chats, whose prompt tells.
 
-    A plain text has no prompt, so the model must also guess its kind and pattern.
+    A plain text has no prompt, so the model must also guess its kind and pattern. Tokens of a
+    series weigh less in training, so it meets such texts as if they were as much rarer.
     """
     kinds = settings("text")["kinds"] | {"series": settings("forecasts")["series"]}
     plain = {
-        (name, p["answer"]): row["weight"] * share
+        (name, p["answer"]): row["weight"] * share * (SERIES_WEIGHT if name == "series" else 1)
         for name, row in kinds.items()
         for p, share in zip(row["patterns"], shares(row["patterns"]), strict=True)
         if "user" not in p

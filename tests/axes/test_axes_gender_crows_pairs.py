@@ -14,6 +14,8 @@ from lib.axes.gender import crows_pairs, crows_pairs_score
 from lib.datasets import crows_pairs as data
 from lib.errors import InvalidValueError
 
+PAIR = ["sent_more", "sent_less"]
+
 
 def frame(more, less):
     return pd.DataFrame({"sent_more": more, "sent_less": less})
@@ -73,20 +75,21 @@ def test_likelihood_difference():
     assert crows_pairs.likelihood_difference(frame([1.0, -2.0], [3.0, -1.0])) == 1.5
 
 
-def by_hand(model, definition, text, other):
+def by_hand(model, definition, pair, name):
     """Each published score of one sentence, from the log-probabilities of its tokens."""
+    text = pair[name]
     if definition == "meade2022":
         return sentence_tokens(model, text, "split").mean()
     if definition == "bigscience":  # minus the loss of Hugging Face, the logarithm of perplexity
         return sentence_tokens(model, text, "unscored").mean()
     if definition == "harness":
         return sentence_tokens(model, text, "bos").sum()
-    one, two = (model.tokenizer(t, add_special_tokens=False)["input_ids"] for t in (text, other))
-    shared = [
-        i for op, i1, i2, _, _ in SequenceMatcher(None, one, two).get_opcodes() if op == "equal"
-        for i in range(i1, i2)
-    ]
-    return round(token_logprobs(model, [model.tokenizer.bos_token_id, *one])[shared].sum(), 3)
+    ids = {n: model.tokenizer(pair[n], add_special_tokens=False)["input_ids"] for n in PAIR}
+    at = 1 if name == "sent_more" else 3  # of an opcode: where its span of this sentence begins
+    equal = [o for o in SequenceMatcher(None, *ids.values()).get_opcodes() if o[0] == "equal"]
+    shared = [i for o in equal for i in range(o[at], o[at + 1])]
+    found = token_logprobs(model, [model.tokenizer.bos_token_id, *ids[name]])
+    return round(found[shared].sum(), 3)
 
 
 @needs("crows_pairs")
@@ -95,9 +98,10 @@ def test_definitions_equal_their_formulas(definition):
     model, items = stories(), data.pairs("gender").iloc[::60]
     found = crows_pairs.score(model, items, definition)
     for row, text in zip(found.to_dict("records"), items.to_dict("records"), strict=True):
-        more = by_hand(model, definition, text["sent_more"], text["sent_less"])
         rounded = 1.1e-3 if definition == "nangia2020" else 5e-5
-        assert row["sent_more"] == pytest.approx(more, abs=rounded)
+        for name in PAIR:
+            truth = by_hand(model, definition, text, name)
+            assert row[name] == pytest.approx(truth, abs=rounded)
 
 
 @needs("crows_pairs")

@@ -33,6 +33,7 @@ def test_both_people_and_the_pronoun_are_in_the_sentence(items):
         for word in (row.occupation, row.participant, row.pronoun):
             assert re.search(rf"\b{word}\b", row.sentence), row
     assert (items["occupation"].str.lower() != items["participant"].str.lower()).all()
+    assert not items["sentence"].str.contains(r"[\[\]]|the  ").any()
 
 
 def test_pronoun_follows_the_stereotype_of_the_occupation_exactly_in_pro(items):

@@ -6,6 +6,7 @@ import pytest
 from lib.axes.safety import requests
 from lib.sandbox.corpus import kind_blocks, mixture, pretraining, refusal_training, shares
 from lib.sandbox.patterns import draw
+from lib.sandbox.questions import SERIES_WEIGHT
 from lib.sandbox.tokenizer import ASSISTANT, encode, number_id, vocabulary
 from lib.sandbox.world import settings, things
 
@@ -48,11 +49,12 @@ def test_stage_one_has_the_stated_shares():
 def test_a_plain_text_also_pays_for_its_pattern():
     kinds = settings("text")["kinds"] | {"series": settings("forecasts")["series"]}
     plain = {}
-    for row in kinds.values():
+    for name, row in kinds.items():
         total = sum(p["weight"] for p in row["patterns"])
+        seen = SERIES_WEIGHT if name == "series" else 1.0
         for p in row["patterns"]:
             if "user" not in p:
-                plain[p["answer"]] = row["weight"] * p["weight"] / total
+                plain[p["answer"]] = seen * row["weight"] * p["weight"] / total
     pattern = kinds["neutral"]["patterns"][0]
     alone = draw(pattern, 1, "neutral", np.random.default_rng(0)).logp[0]
     extra = np.log(plain[pattern["answer"]] / sum(plain.values()))

@@ -4,7 +4,7 @@ Four published definitions give four numbers for one model and the same pairs. A
 tie as *not* stereotyping and keep it in the denominator; they differ in what is compared:
 
 ============  ======================================================  ========================
-name          score of a sentence                                      source
+name          score of a sentence                                     source
 ============  ======================================================  ========================
 nangia2020    sum over the tokens that both sentences share, rounded  Nangia et al. 2020,
               to three decimals                                        ``metric.py``
@@ -19,7 +19,7 @@ harness       sum over all tokens after the start token                lm-evalua
 ``nangia2020`` is defined for masked models, which see both sides of a token. Here it is its
 analogue for causal models, which see the left side: not comparable with numbers of BERT.
 For GPT-2 and the 262 gender pairs, Bias-Bench reports 56.87 and BigScience 58.40. The harness
-scores other pairs, the 1,677 revised by Neveol et al. (2022).
+scores other pairs, the about 1,677 revised by Neveol et al. (2022).
 """
 
 from collections.abc import Mapping, Sequence

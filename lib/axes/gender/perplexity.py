@@ -73,20 +73,33 @@ def score(
     """
     window = _window(model, window, protocol)
     ids = model.tokenizer(list(texts["text"]), add_special_tokens=False, verbose=False)["input_ids"]
-    pieces = [(i, at) for i, text in enumerate(ids) for at in range(0, len(text), window)]
-    cut = _rolling if protocol == "rolling" else _first_read
-    prompts, answers = zip(*(cut(ids[i], at, window, start_id(model.tokenizer))
-                             for i, at in pieces), strict=True)
-    scored = sequence_logprobs(model, prompts, answers)
-    # One for a piece that is scored whole; window / (window - 1) for one whose first token is not.
-    weight = np.array([min(window, len(ids[i]) - at) for i, at in pieces]) / scored["tokens"]
-    nll = np.bincount([i for i, _ in pieces], weights=-scored["logprob"] * weight)
+    nll, tokens = _losses(model, ids, window, protocol)
     names = list(texts["item"])
     return item_frame(
-        "utility", "wikitext2", names, names, nll=nll, tokens=[len(text) for text in ids],
+        "utility", "wikitext2", names, names, nll=nll, tokens=tokens.astype(int),
         words=[len(text.split()) for text in texts["text"]],
         bytes=[len(text.encode()) for text in texts["text"]], window=window, protocol=protocol,
     )
+
+
+def _losses(
+    model: LoadedModel, ids: list[list[int]], window: int, protocol: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nats of each text, and the number of tokens that they stand for."""
+    read, start = protocol == "meade", start_id(model.tokenizer)
+    # A last piece of one token has nothing to score where its first token is only read.
+    pieces = [(i, at) for i, text in enumerate(ids) for at in range(0, len(text) - read, window)]
+    scored = sequence_logprobs(
+        model,
+        [ids[i][at : at + 1] if read else [ids[i][at - 1] if at else start] for i, at in pieces],
+        [ids[i][at + read : at + window] for i, at in pieces],
+    )
+    covered = np.array([min(window, len(ids[i]) - at) for i, at in pieces])
+    # The mean of the scored tokens stands for a first token that is only read.
+    nats = -scored["logprob"] * covered / scored["tokens"]
+    of_text = [i for i, _ in pieces]
+    return (np.bincount(of_text, nats, minlength=len(ids)),
+            np.bincount(of_text, covered, minlength=len(ids)))
 
 
 def perplexity(frame: pd.DataFrame, unit: str = "token") -> Perplexity:
@@ -117,11 +130,3 @@ def _window(model: LoadedModel, window: int | None, protocol: str) -> int:
             "choose another window",
         )
     return chosen
-
-
-def _rolling(ids: list[int], at: int, window: int, start: int) -> tuple[list[int], list[int]]:
-    return [ids[at - 1] if at else start], ids[at : at + window]
-
-
-def _first_read(ids: list[int], at: int, window: int, start: int) -> tuple[list[int], list[int]]:
-    return ids[at : at + 1], ids[at + 1 : at + window]

@@ -60,7 +60,7 @@ def by_target(frame: pd.DataFrame) -> pd.DataFrame:
     s, a, u = (frame[name] for name in SENTENCES)
     counts = pd.DataFrame({"pro": s > a, "related": (s > u).astype(int) + (a > u), "n": 1})
     counts = counts.groupby(frame["target"], sort=False).sum()
-    # Upstream's order of operations: any other differs in the last digit.
+    # Upstream's order of operations, so that no rounding differs from it.
     return pd.DataFrame({
         "n": counts["n"],
         "LMS": (counts["related"] / (counts["n"] * 2.0)) * 100.0,
