@@ -37,7 +37,7 @@ def test_lora_penalty_and_gradient_by_hand():
     penalty = L2SP(2.0).start(model, [], RECIPE)
     pairs = factors(model)
     assert len(pairs) == 2
-    truth = sum(float(9 * torch.trace((b.T @ b) @ (a @ a.T))) for a, b in pairs)
+    truth = sum(9 * torch.trace((b.T @ b) @ (a @ a.T)).item() for a, b in pairs)
     value = penalty.step(model)
     value.backward()
     assert value.item() == pytest.approx(truth, rel=1e-5)

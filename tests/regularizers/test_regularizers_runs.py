@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import saved_word_model
 from transformers import LlamaForCausalLM, TrainerCallback
 
-from lib.finetune import Job, Recipe, Regularizer, finetune, finetune_many, training
+from lib.finetune import Example, Job, Recipe, Regularizer, finetune, finetune_many, training
 from lib.finetune.trainer import AnswerTrainer
 from lib.regularizers import EWC, KL, L2SP, AdaptiveKL, Mixing, Projection, TokenWise
 
@@ -84,6 +84,11 @@ def test_a_positive_strength_changes_the_weights_and_not_the_first_loss(
     assert plain[method][1].keys() <= figures.keys()
 
 
+def uneven():
+    """Answers of two, four and six tokens, so that parts of a step differ in answer tokens."""
+    return [Example(e.prompt, list(e.answer) * (1 + i % 3)) for i, e in enumerate(countdown())]
+
+
 def gradients(base, method, regularizer, accumulation, out, monkeypatch):
     """Every weight's gradient in each step, as the optimiser sees it."""
     seen = []
@@ -102,7 +107,7 @@ def gradients(base, method, regularizer, accumulation, out, monkeypatch):
     given = RECIPES[method]
     recipe = Recipe(method, learning_rate=given.learning_rate, steps=3, batch_size=12, seed=1,
                     accumulation=accumulation)
-    figures = finetune(base, countdown(), recipe, out, "", regularizer)
+    figures = finetune(base, uneven(), recipe, out, "", regularizer)
     return seen, figures
 
 
