@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from lib import paths
+from lib.canonical import canonical_json
 from lib.disk import write_text
 from lib.finetune import Job
 from lib.finetune.jobs import worker_pool
@@ -71,8 +73,7 @@ def _make(job: Job, out: Path, run: Any) -> None:
 
 def digest(value: Any) -> str:
     """SHA-256 of plain values, dataclasses and sequences of them."""
-    text = json.dumps(value, default=asdict, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical_json(value, paths.runs_dir()).encode()).hexdigest()
 
 
 def training_figures(folders: Mapping[Any, Path]) -> pd.DataFrame:

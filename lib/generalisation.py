@@ -55,9 +55,7 @@ def transfer_rows(study: "Study", arms: Arms, names: Sequence[str] = ()) -> pd.D
 
 
 def _set_rows(study: "Study", arms: Arms, name: str) -> pd.DataFrame:
-    given = study.profile.forecasting
-    design = Design(max(2, given.series // 2), ROUNDS, given.history, given.sigma, seed=study.seed)
-    items = transfer_items(name, design)
+    items = transfer_items(name, _design(study))
     # Processes without a rho are one cell; NaN would drop out of every grouping.
     items = items.assign(cell=items["rho"].fillna(0.0))
     feasible, rational = REGISTRY[name].feasible(items), REGISTRY[name].rational(items)
@@ -72,6 +70,11 @@ def _set_rows(study: "Study", arms: Arms, name: str) -> pd.DataFrame:
             parts.append(row(_removed(answered["base"][0], several, feasible), arm, name,
                              len(several)))
     return pd.concat(parts, ignore_index=True)
+
+
+def _design(study: "Study") -> Design:
+    given = study.profile.forecasting
+    return Design(max(2, given.series // 2), ROUNDS, given.history, given.sigma, seed=study.seed)
 
 
 def mean_slope(frame: pd.DataFrame) -> Estimate:
@@ -119,12 +122,8 @@ def equivariance_rows(study: "Study", arms: Arms) -> pd.DataFrame:
     ``equivariance_rms`` is the root mean square of `equivariance_gap`, over the sd of the
     forecasts; zero for a rational forecaster. First model of each arm.
     """
-    given = study.profile.forecasting
-    design = Design(max(2, given.series // 2), ROUNDS, given.history, given.sigma, seed=study.seed)
-    parts = []
-    for name, source, factor in (("sign_flipped", "scale_half", -1.0),
-                                 ("scaled", "scale_half", 2.0)):
-        items = _inner(transfer_items(source, design))
+    items, parts = _inner(transfer_items("scale_half", _design(study))), []
+    for name, factor in (("sign_flipped", -1.0), ("scaled", 2.0)):
         moved = affine(items, factor)
         for arm, folders in arms.items():
             found = equivariance_gap(forecasts(study, folders[0], items),

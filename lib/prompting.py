@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lib.estimators import implied_persistence
+from lib.estimators import by_condition, implied_persistence
 from lib.forecasting.benchmarks import bayes
 from lib.panels import forecasts, panel
 from lib.sandbox.world import settings
@@ -48,4 +48,4 @@ def validate_prompts(study: "Study", base: Path) -> pd.DataFrame:
 
 
 def _by_rho(frame: pd.DataFrame) -> pd.Series:
-    return pd.Series({rho: implied_persistence(rows).value for rho, rows in frame.groupby("rho")})
+    return by_condition(frame, implied_persistence).set_index("rho")["value"]

@@ -10,16 +10,13 @@ from lib.forecasting.benchmarks import full_information
 from lib.forecasting.frames import ar1_items
 from lib.forecasting.zoo import add_noise, misperceived
 from lib.generalisation import equivariance_rows, mean_slope, mse_ratio, stock_rows, transfer_rows
-from lib.study import Study
 
 COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STUDY_RUNS", str(tmp_path_factory.mktemp("runs")))
-        return Study("smoke", 1, world_models.TINY, notebook="03")
+    return world_models.smoke_study(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,12 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from lib.models import LoadedModel, load
 from lib.profiles import Profile, load_profile
 from lib.sandbox.pretrain import pretrain
+from lib.study import Study
 
 TINY = {
     "pretrain.workers": 1, "pretrain.steps": 12, "pretrain.refusal_steps": 4,
@@ -18,6 +21,13 @@ _kept = tempfile.TemporaryDirectory(prefix="world-")
 def tiny_profile(**changes) -> Profile:
     """The smoke profile with a training of seconds, in this process."""
     return load_profile("smoke", TINY | changes)
+
+
+def smoke_study(runs: Path, notebook: str = "03", **changes) -> Study:
+    """A study of the tiny base that keeps its artefacts in `runs`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDY_RUNS", str(runs))
+        return Study("smoke", 1, TINY | changes, notebook=notebook)
 
 
 @cache

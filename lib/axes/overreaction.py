@@ -31,12 +31,33 @@ def style(horizon: int = 1, number: int = 0) -> dict:
 def forecast(
     model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
 ) -> pd.DataFrame:
-    """The items with the model's forecasts filled in.
+    """The items with the model's forecasts of this round and of the one before.
 
     Parameters
     ----------
     items : DataFrame
-        From `lib.forecasting.frames`: columns rho, history, previous_history and more.
+        One-step items of `lib.forecasting.frames`: columns rho, history, previous_history and more.
+    prompt, number : str, int
+        As in `forecast_now`.
+
+    Returns
+    -------
+    DataFrame
+        As `forecast_now`, and ``previous_forecast``: of the same value, asked a round earlier, two
+        steps ahead.
+    """
+    before = _means(model, items, "previous_history", prompt, style(2, number))
+    now = forecast_now(model, items, prompt, number)
+    return now.assign(previous_forecast=before["mean"].to_numpy())
+
+
+def forecast_now(
+    model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
+) -> pd.DataFrame:
+    """The items with the model's forecasts at their own horizon (one or two steps).
+
+    Parameters
+    ----------
     prompt : str
         An instruction of ``data/sandbox/forecasts.yml``.
     number : int
@@ -45,27 +66,15 @@ def forecast(
     Returns
     -------
     DataFrame
-        With ``forecast`` (mean of x_{t+1} given the history), ``previous_forecast`` (of the same
-        value, asked a round earlier, two steps ahead), ``forecast_sd`` and ``mass`` (probability
-        that the answer is a number at all).
+        With ``forecast`` (mean of x_{t+h} given the history), ``forecast_sd`` and ``mass``
+        (probability that the answer is a number at all).
     """
-    now = _means(model, items, "history", prompt, style(1, number))
-    before = _means(model, items, "previous_history", prompt, style(2, number))
+    now = _means(model, items, "history", prompt, style(horizon_of(items), number))
     return items.assign(
         axis="overreaction", item=items["series"] + ":" + items["t"].astype(str),
         cluster=items["series"], forecast=now["mean"].to_numpy(),
-        previous_forecast=before["mean"].to_numpy(), forecast_sd=now["sd"].to_numpy(),
-        mass=now["mass"].to_numpy(),
+        forecast_sd=now["sd"].to_numpy(), mass=now["mass"].to_numpy(),
     )
-
-
-def forecast_now(
-    model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
-) -> pd.DataFrame:
-    """The items with ``forecast`` only, at the horizon of the items (one or two steps)."""
-    asked = style(horizon_of(items), number)
-    now = _means(model, items, "history", prompt, asked)
-    return items.assign(forecast=now["mean"].to_numpy(), mass=now["mass"].to_numpy())
 
 
 def _means(
@@ -110,8 +119,8 @@ class Overreaction(Axis):
         return panel(profile).assign(benchmark="ar1")
 
     def score(self, model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
-        """What `forecast` adds, under the neutral prompt."""
-        return forecast(model, items)
+        """What `forecast_now` adds, under the neutral prompt."""
+        return forecast_now(model, items)
 
     def summarise(self, frame: pd.DataFrame) -> list[Measure]:
         """One slope for each rho; conditions read ``rho 0.4``."""

@@ -9,9 +9,10 @@ import pandas as pd
 
 from lib.arms import MODEL
 from lib.correction.selection import task_loss
-from lib.estimators import Estimate, compare, holm, implied_persistence
+from lib.estimators import Estimate, by_condition, compare, holm, implied_persistence
 from lib.estimators.estimate import t_interval
 from lib.forecasting.benchmarks import bayes
+from lib.generalisation import mse_ratio
 from lib.panels import combine, forecasts, removed_rows, row
 from lib.published import published
 
@@ -52,8 +53,8 @@ def shape_rows(frames: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
 
 
 def _line(frame: pd.DataFrame) -> tuple[float, float]:
-    levels = {rho: implied_persistence(cell).value for rho, cell in frame.groupby("rho")}
-    slope, intercept = np.polyfit(list(levels), list(levels.values()), 1)
+    levels = by_condition(frame, implied_persistence)
+    slope, intercept = np.polyfit(levels["rho"], levels["value"], 1)
     return slope, intercept
 
 
@@ -66,15 +67,10 @@ def _over_seeds(name: str, values: np.ndarray, n: int) -> Estimate:
 
 def error_rows(frames: Mapping[str, Sequence[pd.DataFrame]], best: pd.DataFrame) -> pd.DataFrame:
     """Mean squared forecast error over that of full information on the same items, by arm."""
-    floor = _mse(best)
-    parts = [row(_over_seeds("mse_ratio", np.array([_mse(f) / floor for f in several]),
+    parts = [row(_over_seeds("mse_ratio", np.array([mse_ratio(f, best).value for f in several]),
                              len(best)), arm, "all rho", len(several))
              for arm, several in frames.items()]
     return pd.concat(parts, ignore_index=True)
-
-
-def _mse(frame: pd.DataFrame) -> float:
-    return float(((frame["outcome"] - frame["forecast"]) ** 2).mean())
 
 
 def ablation_rows(

@@ -23,13 +23,9 @@ from lib.errors import InvalidValueError
 from lib.estimators.clusters import clustered_fit
 from lib.estimators.columns import numbers, require
 from lib.estimators.estimate import Estimate
-from lib.estimators.regressions import SPECIFICATIONS, from_fit, variables
+from lib.estimators.regressions import from_fit, variables
 from lib.forecasting.frames import shown
 from lib.forecasting.learning import least_squares_shown
-
-SPECIFICATIONS["error_on_innovation"] = (
-    ("outcome", "forecast", "innovation"), lambda o, f, e: (o - f, e)
-)  # fmt: skip
 
 
 def error_on_innovation(frame: pd.DataFrame) -> Estimate:

@@ -162,6 +162,7 @@ SPECIFICATIONS: dict[str, tuple[tuple[str, ...], Callable[..., Variables]]] = {
         ("outcome", "forecast", "previous_forecast"), lambda o, f, p: (o - f, f - p)
     ),
     "error_on_level": (("outcome", "forecast", "x"), lambda o, f, x: (o - f, x)),
+    "error_on_innovation": (("outcome", "forecast", "innovation"), lambda o, f, e: (o - f, e)),
 }
 """Name to the columns it needs and the pair (left-hand side, regressor) made of them."""
 

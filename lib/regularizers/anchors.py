@@ -63,6 +63,28 @@ class Anchored(Regularizer):
         check_examples(self.anchors, getattr(model.config, "max_position_embeddings", None))
 
 
+@dataclass(frozen=True)
+class Weighted(Anchored):
+    """Anchors with a fixed strength; at zero nothing is computed.
+
+    Raises
+    ------
+    InvalidValueError
+        As `Anchored`; a negative or infinite strength.
+    """
+
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_strength("strength", self.strength)
+
+    @property
+    def active(self) -> bool:
+        """False at zero strength."""
+        return self.strength > 0
+
+
 def check_strength(name: str, value: float) -> None:
     """Refuse a negative or infinite strength.
 

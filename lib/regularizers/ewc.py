@@ -11,12 +11,12 @@ from lib.errors import InvalidValueError
 from lib.finetune import Example, Penalty, Recipe
 from lib.finetune.answers import answer_logits
 from lib.finetune.batching import IGNORED, collate
-from lib.regularizers.anchors import Anchored, check_strength
+from lib.regularizers.anchors import Weighted
 from lib.regularizers.displacement import Displacement
 
 
 @dataclass(frozen=True)
-class EWC(Anchored):
+class EWC(Weighted):
     """Task loss plus ``strength / 2 * sum_i F_i (theta_i - theta_0,i)^2``.
 
     ``F`` is the diagonal of the base's Fisher information on the anchors, a mean over scored
@@ -38,7 +38,7 @@ class EWC(Anchored):
     Raises
     ------
     InvalidValueError
-        As `Anchored`; a negative strength; as training starts, a Fisher information that is zero
+        As `Weighted`; as training starts, a Fisher information that is zero
         throughout.
 
     Notes
@@ -46,17 +46,6 @@ class EWC(Anchored):
     Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017,
     arXiv 1612.00796. Adds the figure ``penalty``, its value after training in nats.
     """
-
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_strength("strength", self.strength)
-
-    @property
-    def active(self) -> bool:
-        """False at zero strength."""
-        return self.strength > 0
 
     def start(
         self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe

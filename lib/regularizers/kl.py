@@ -7,12 +7,12 @@ import torch
 from transformers import PreTrainedModel
 
 from lib.finetune import Example, Penalty, Recipe
-from lib.regularizers.anchors import Anchored, check_positive, check_strength
+from lib.regularizers.anchors import Weighted, check_positive
 from lib.regularizers.drift import AnchorDrift
 
 
 @dataclass(frozen=True)
-class KL(Anchored):
+class KL(Weighted):
     """Task loss plus ``strength * KL(base || tuned)``.
 
     The direction is forward, from the base: a position costs most where the tuned model has
@@ -34,25 +34,18 @@ class KL(Anchored):
     Raises
     ------
     InvalidValueError
-        As `Anchored`; a strength or a number out of range.
+        As `Weighted`; a number out of range.
 
     Notes
     -----
     Adds the figure ``drift``: KL over all anchors after training, nats a position.
     """
 
-    strength: float = 1.0
     per_step: int = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_strength("strength", self.strength)
         check_positive("per_step", self.per_step)
-
-    @property
-    def active(self) -> bool:
-        """False at zero strength."""
-        return self.strength > 0
 
     def start(
         self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe

@@ -9,11 +9,11 @@ from transformers import PreTrainedModel
 from lib.finetune import Example, Penalty, Recipe
 from lib.finetune.answers import answer_loss
 from lib.finetune.batching import batch_plan, collate
-from lib.regularizers.anchors import Anchored, check_positive, check_strength
+from lib.regularizers.anchors import Weighted, check_positive
 
 
 @dataclass(frozen=True)
-class Mixing(Anchored):
+class Mixing(Weighted):
     """Task loss plus ``strength`` times the cross-entropy of the anchors' own answers.
 
     Each step sees its full batch of training examples, and besides it ``per_step`` anchors. So
@@ -34,7 +34,7 @@ class Mixing(Anchored):
     Raises
     ------
     InvalidValueError
-        As `Anchored`; a strength or a number out of range.
+        As `Weighted`; a number out of range.
 
     Notes
     -----
@@ -42,18 +42,11 @@ class Mixing(Anchored):
     losses is the form of later code. More anchors of refusals also mean more needless refusals.
     """
 
-    strength: float = 1.0
     per_step: int = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_strength("strength", self.strength)
         check_positive("per_step", self.per_step)
-
-    @property
-    def active(self) -> bool:
-        """False at zero strength."""
-        return self.strength > 0
 
     def start(
         self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe

@@ -89,7 +89,7 @@ def test_the_axis_finds_a_planted_persistence_by_rho(monkeypatch, model, profile
     def believed(_, items):
         return items.assign(forecast=100 + (0.5 + 0.5 * items["rho"]) * (items["x"] - 100))
 
-    monkeypatch.setattr(overreaction, "forecast", believed)
+    monkeypatch.setattr(overreaction, "forecast_now", believed)
     axis = overreaction.Overreaction()
     found = axis.summarise(axis.score(model, axis.items(profile)))
     rhos = sorted(profile.forecasting.rhos)

@@ -8,7 +8,6 @@ from lib.correction import ablations, arms, corrections
 from lib.correction.labels import training_examples
 from lib.sandbox.tokenizer import encode
 from lib.sandbox.world import things
-from lib.study import Study
 
 CHOSEN = {"lora": {"learning_rate": 0.005, "strength": 0.0},
           "full": {"learning_rate": 0.001, "strength": 0.0},
@@ -17,9 +16,7 @@ CHOSEN = {"lora": {"learning_rate": 0.005, "strength": 0.0},
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STUDY_RUNS", str(tmp_path_factory.mktemp("runs")))
-        return Study("smoke", 1, world_models.TINY | {"arm_seeds": 2}, notebook="03")
+    return world_models.smoke_study(tmp_path_factory.mktemp("runs"), arm_seeds=2)
 
 
 @pytest.fixture(scope="module")

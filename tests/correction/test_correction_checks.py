@@ -7,14 +7,11 @@ from transformers import AutoModelForCausalLM
 from lib.arms import ADAPTER, MODEL, train_all
 from lib.correction import latency, merged_gap
 from lib.correction.arms import arm_job
-from lib.study import Study
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STUDY_RUNS", str(tmp_path_factory.mktemp("runs")))
-        return Study("smoke", 1, world_models.TINY, notebook="03")
+    return world_models.smoke_study(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")

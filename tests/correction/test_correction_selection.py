@@ -10,7 +10,6 @@ from lib.correction import candidates, choose
 from lib.correction.labels import validation_examples
 from lib.correction.selection import task_loss
 from lib.models import load
-from lib.study import Study
 
 
 def table(*rows):
@@ -37,9 +36,7 @@ def test_a_regularised_arm_without_a_free_candidate_takes_the_least_loss():
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STUDY_RUNS", str(tmp_path_factory.mktemp("runs")))
-        return Study("smoke", 1, world_models.TINY, notebook="03")
+    return world_models.smoke_study(tmp_path_factory.mktemp("runs"))
 
 
 def test_loss_is_the_mean_of_plain_log_likelihoods(study):
