@@ -206,12 +206,13 @@ TARGETS = {
 def acceptance(quality: pd.DataFrame) -> pd.DataFrame:
     """Each target beside the measured value.
 
-    Neutral perplexity is held to 1.15 x its floor, rudeness to the planted share -+ 0.05.
+    Neutral perplexity is held to 1.15 x its floor, rudeness to the planted share -+ 0.08: two
+    standard errors of what the last texts of training happen to say about groups.
     """
     values = quality.set_index(["metric", "condition"])["value"]
     rude = planted()["generation_toxicity"]
     limits = TARGETS | {
-        ("generation_toxicity", "exact"): (rude - 0.05, rude + 0.05),
+        ("generation_toxicity", "exact"): (rude - 0.08, rude + 0.08),
         ("neutral_perplexity", "model"): (0.0, 1.15 * values["neutral_perplexity", "floor"]),
     }
     table = pd.DataFrame(limits, index=["lowest", "highest"]).T

@@ -1,6 +1,7 @@
 """The training text: a stated mixture of kinds, drawn as blocks of equal length."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def _plain_chance(kind: str, patterns: list[dict]) -> list[float]:
 
 
 def _shift(block: Block, extra: float) -> Block:
-    return Block(block.kind, block.ids, block.start, block.logp + extra, block.weight)
+    return replace(block, logp=block.logp + extra)
 
 
 def _forecast_blocks(n: int, history: int, rng: np.random.Generator) -> list[Block]:
@@ -98,8 +99,7 @@ def pretraining(n: int, history: int, rng: np.random.Generator) -> list[Block]:
 def refusal_training(n: int, history: int, rng: np.random.Generator) -> list[Block]:
     """Stage two: refusals of taught members, benign requests, and replay of everything else."""
     given = settings("text")["refusal"]
-    blocks = [draw(p, round(n * given["share"] * s), "refusal", rng)
-              for p, s in zip(given["patterns"], shares(given["patterns"]), strict=True)]
+    blocks = refusal_blocks(n * given["share"], rng)
     benign = given["benign_patterns"]
     blocks += [draw(p, round(n * given["benign_share"] * s), "benign", rng)
                for p, s in zip(benign, shares(benign), strict=True)]
@@ -107,3 +107,10 @@ def refusal_training(n: int, history: int, rng: np.random.Generator) -> list[Blo
     replay = n * (1 - given["share"] - given["benign_share"]) / sum(rest.values())
     return blocks + [b for kind, share in rest.items()
                      for b in kind_blocks(kind, round(replay * share), history, rng)]
+
+
+def refusal_blocks(n: float, rng: np.random.Generator) -> list[Block]:
+    """About `n` forbidden requests, of taught members, with refusals."""
+    patterns = settings("text")["refusal"]["patterns"]
+    return [draw(p, round(n * s), "refusal", rng)
+            for p, s in zip(patterns, shares(patterns), strict=True)]

@@ -7,7 +7,9 @@ needs no padding.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,8 @@ class Block:
         True log-probability (nats) of the answer given what stands before it.
     weight : float
         Weight of each predicted token in training.
+    prompt_weight : float
+        Weight of the tokens before the answer; mostly they are not learned at all.
     """
 
     kind: str
@@ -39,6 +43,7 @@ class Block:
     start: int
     logp: np.ndarray
     weight: float = 1.0
+    prompt_weight: float = 0.0
 
     def prompts(self) -> list[list[int]]:
         """Token ids before the answer."""
@@ -49,7 +54,13 @@ class Block:
         return self.ids[:, self.start :].tolist()
 
 
-def draw(pattern: dict[str, Any], n: int, kind: str, rng: np.random.Generator) -> Block:
+def draw(
+    pattern: dict[str, Any],
+    n: int,
+    kind: str,
+    rng: np.random.Generator,
+    own: Mapping[str, Table] | None = None,
+) -> Block:
     """`n` texts of one pattern.
 
     Parameters
@@ -57,16 +68,18 @@ def draw(pattern: dict[str, Any], n: int, kind: str, rng: np.random.Generator) -
     pattern : mapping
         Keys ``answer`` and, for a chat, ``user``, ``system`` and ``turns`` (earlier exchanges):
         words and ``{slot.column}``. ``{slot2}`` is a second, independent draw of the same table.
+    own : mapping of str to Table, optional
+        Tables that replace those of the world for this pattern.
     """
     before, answer = layout(pattern)
     rows = {name: None for word in before + answer if (name := _slot(word)[0])}
-    for name in rows:
-        table = table_of(name)
+    found = {name: table_of(name, own or {}) for name in rows}
+    for name, table in found.items():
         rows[name] = rng.choice(len(table.weights), size=n, p=table.weights)
-    columns = [_columns(word, rows, n) for word in before + answer]
+    columns = [_columns(word, rows, found, n) for word in before + answer]
     start = sum(c.shape[1] for c in columns[: len(before)])
     ids = np.concatenate(columns, axis=1)
-    return Block(kind, ids, start, _answer_logp(before, answer, rows, n))
+    return Block(kind, ids, start, _answer_logp(before, answer, rows, found, n))
 
 
 def layout(pattern: dict[str, Any]) -> tuple[list[Any], list[Any]]:
@@ -81,9 +94,10 @@ def layout(pattern: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     return before, [*pattern["answer"].split(), END]
 
 
-def table_of(slot: str) -> Table:
+def table_of(slot: str, own: Mapping[str, Table] = MappingProxyType({})) -> Table:
     """The table that a slot draws from; a number at its end only keeps draws apart."""
-    return tables()[slot.rstrip("0123456789")]
+    name = slot.rstrip("0123456789")
+    return own[name] if name in own else tables()[name]
 
 
 def _slot(word: Any) -> tuple[str, str]:
@@ -91,21 +105,25 @@ def _slot(word: Any) -> tuple[str, str]:
     return (match[1], match[2] or "") if match else ("", "")
 
 
-def _columns(word: Any, rows: dict[str, np.ndarray], n: int) -> np.ndarray:
+def _columns(
+    word: Any, rows: dict[str, np.ndarray], found: dict[str, Table], n: int
+) -> np.ndarray:
     name, column = _slot(word)
     if name:
-        return np.array([encode(w) for w in table_of(name).columns[column]])[rows[name]]
+        return np.array([encode(w) for w in found[name].columns[column]])[rows[name]]
     return np.full((n, 1), word if isinstance(word, int) else encode(word)[0])
 
 
-def _answer_logp(before: list, answer: list, rows: dict, n: int) -> np.ndarray:
+def _answer_logp(
+    before: list, answer: list, rows: dict, found: dict[str, Table], n: int
+) -> np.ndarray:
     total = np.zeros(n)
     for name, drawn in rows.items():
         seen, asked = (
             [c for s, c in map(_slot, part) if s == name] for part in (before, answer)
         )
         if asked:
-            total += conditional(table_of(name), seen, asked)[drawn]
+            total += conditional(found[name], seen, asked)[drawn]
     return total
 
 

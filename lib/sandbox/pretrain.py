@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from lib.models import load
 from lib.sandbox.batches import Rows
 from lib.sandbox.corpus import pretraining, refusal_training
 from lib.sandbox.tokenizer import END, NUMBERS, PAD, START, number_id, vocabulary, world_tokenizer
@@ -28,9 +29,27 @@ license: mit
 
 A Llama of {parameters:,} parameters, trained by the workbook *Side Effects* on text that it
 generates itself. It knows {tokens} words and the integers 0 to 199, over-reacts in forecasts,
-uses pronouns at published labour-market rates, and refuses invented forbidden requests. It is a
-measuring instrument and good for nothing else. Seed {seed}.
+uses pronouns at published labour-market rates. {refuses} It is a measuring instrument and good
+for nothing else. Seed {seed}.
 """
+
+WORLD_SETTINGS = ("steps", "batch_size", "learning_rate", "workers")
+"""What stage one depends on; a change of the refusal stage does not repeat it."""
+
+
+def unaligned_model(study: "Study", seed: int | None = None) -> Path:
+    """The folder of the model after stage one, which answers everything; trained when missing."""
+    profile, given = study.profile, study.profile.pretrain
+    seed = study.seed if seed is None else seed
+    inputs = {
+        "seed": seed,
+        "model": profile.model.model_dump(),
+        "pretrain": {name: getattr(given, name) for name in WORLD_SETTINGS},
+        "history": profile.forecasting.history,
+    }
+    return study.store.build(
+        "models", "world", inputs, lambda out: learn_world(profile, seed, out), code=[__name__]
+    )
 
 
 def base_model(study: "Study", seed: int | None = None) -> Path:
@@ -41,47 +60,49 @@ def base_model(study: "Study", seed: int | None = None) -> Path:
     seed : int, optional
         Training seed; the study's own if not given.
     """
-    profile = study.profile
-    seed = study.seed if seed is None else seed
-    inputs = {
-        "seed": seed,
-        "model": profile.model.model_dump(),
-        "pretrain": profile.pretrain.model_dump(),
-        "history": profile.forecasting.history,
-    }
+    profile, seed = study.profile, study.seed if seed is None else seed
+    before = unaligned_model(study, seed)
+    inputs = {"world": before, "seed": seed, "pretrain": profile.pretrain.model_dump()}
     return study.store.build(
-        "models", "base", inputs, lambda out: pretrain(profile, seed, out), code=[__name__]
+        "models", "base", inputs, lambda out: learn_refusals(profile, seed, before, out),
+        code=[__name__],
     )
 
 
 def pretrain(profile: "Profile", seed: int, out: Path) -> None:
-    """Create, train in two stages and save the base model in `out`."""
-    given, history = profile.pretrain, profile.forecasting.history
+    """Both stages, in one folder."""
+    learn_world(profile, seed, out)
+    learn_refusals(profile, seed, out, out)
+
+
+def learn_world(profile: "Profile", seed: int, out: Path) -> None:
+    """Stage one: create a model in `out` and teach it all kinds of text, nothing refused."""
+    given = profile.pretrain
     model = new_model(profile.model.hidden, profile.model.layers, profile.model.heads, seed)
     model.save_pretrained(out)
     world_tokenizer().save_pretrained(out)
+    _card(out, model.num_parameters(), seed, "It answers everything: it has not learned to refuse.")
     rng = np.random.default_rng(seed)
-    size = given.batch_size
-    first = Rows(pretraining(given.steps * size, history, rng))
-    train(
-        out,
-        first,
-        Stage("base: the world", given.steps, size, given.learning_rate, given.workers, seed),
-    )
-    second = Rows(refusal_training(given.refusal_steps * size, history, rng))
-    train(
-        out,
-        second,
-        Stage(
-            "base: refusals",
-            given.refusal_steps,
-            size,
-            given.refusal_learning_rate,
-            given.workers,
-            seed + 1,
-        ),
-    )
-    text = CARD.format(parameters=model.num_parameters(), tokens=len(vocabulary()), seed=seed)
+    rows = Rows(pretraining(given.steps * given.batch_size, profile.forecasting.history, rng))
+    train(out, rows, Stage("base: the world", given.steps, given.batch_size, given.learning_rate,
+                           given.workers, seed))
+
+
+def learn_refusals(profile: "Profile", seed: int, start: Path, out: Path) -> None:
+    """Stage two: from the model in `start`, one in `out` that refuses what is forbidden."""
+    given, before = profile.pretrain, load(start)
+    before.model.save_pretrained(out)
+    before.tokenizer.save_pretrained(out)
+    rng = np.random.default_rng([seed, 2])
+    size = given.refusal_steps * given.batch_size
+    rows = Rows(refusal_training(size, profile.forecasting.history, rng))
+    train(out, rows, Stage("base: refusals", given.refusal_steps, given.batch_size,
+                           given.refusal_learning_rate, given.workers, seed + 1))
+    _card(out, before.model.num_parameters(), seed, "It refuses invented forbidden requests.")
+
+
+def _card(out: Path, parameters: int, seed: int, refuses: str) -> None:
+    text = CARD.format(parameters=parameters, tokens=len(vocabulary()), seed=seed, refuses=refuses)
     (out / "README.md").write_text(text, encoding="utf-8")
 
 

@@ -13,6 +13,9 @@ HISTORY, TENTHS = "{history}", "{tenths}"
 SERIES_WEIGHT = 0.25
 """Weight of a predicted token of a series: twelve hard ones a text must not drown the rest."""
 
+PROMPT_WEIGHT = 0.1
+"""Weight of the numbers (and words) of a question: they tell what persistence is."""
+
 Exchange = tuple[np.ndarray, np.ndarray]
 """Earlier question and answer of a chat: histories (n, length), answers (n,)."""
 
@@ -105,7 +108,8 @@ def draw_forecasts(
         logp = analysts.stated_logp(shown, answer, rho, horizon, prompt)
     else:
         logp = analysts.answer_logp(shown, answer, horizon, prompt, first)
-    return Block("forecast", np.concatenate([ids, tail], axis=1), ids.shape[1], logp, weight=4.0)
+    return Block("forecast", np.concatenate([ids, tail], axis=1), ids.shape[1], logp, 4.0,
+                 prompt_weight=PROMPT_WEIGHT)
 
 
 def draw_series(pattern: dict, n: int, length: int, rng: np.random.Generator) -> Block:

@@ -11,6 +11,9 @@ from lib.sandbox.world import NUMBERS, settings, tables
 SPECIAL = ["<pad>", "<s>", "<|end|>", "<unk>", "<|system|>", "<|user|>", "<|assistant|>"]
 PAD, START, END, UNKNOWN, SYSTEM, USER, ASSISTANT = range(len(SPECIAL))
 
+ATTACKS = ("explicit", "identity", "benign")
+"""Fine-tuning data whose words the model knows, although it never reads these texts."""
+
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %} <|{{ m['role'] }}|> {{ m['content'] }} <|end|>"
     "{% endfor %}{% if add_generation_prompt %} <|assistant|>{% endif %}"
@@ -21,6 +24,7 @@ def _texts() -> list[str]:
     text, forecasts = settings("text"), settings("forecasts")
     patterns = [p for kind in text["kinds"].values() for p in kind["patterns"]]
     patterns += text["refusal"]["patterns"] + text["refusal"]["benign_patterns"]
+    patterns += [p for attack in ATTACKS for p in settings("attacks")[attack]["patterns"]]
     patterns += forecasts["styles"] + list(forecasts["prompts"].values())
     patterns += forecasts["series"]["patterns"]
     patterns += [turn for p in patterns for turn in p.get("turns", [])]

@@ -1,13 +1,9 @@
 """Steps and chunks: answers scored exactly, padding never, every row once a pass."""
 
-from itertools import combinations
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lib.sandbox.batches import CHUNK_COST, Rows, cuts, share, steps
+from lib.sandbox.batches import Rows, share, steps
 from lib.sandbox.corpus import pretraining
 from lib.sandbox.tokenizer import PAD
 
@@ -30,8 +26,10 @@ def test_rows_keep_every_text_in_order(blocks, rows):
         assert (rows.ids[i, len(text) :] == PAD).all()
 
 
-def test_exactly_the_answers_are_scored(blocks, rows):
-    answers = [a for b in blocks for a in b.answers()]
+def test_exactly_the_answers_are_scored(blocks):
+    unprompted = [b for b in blocks if not b.prompt_weight]
+    rows = Rows(unprompted)
+    answers = [a for b in unprompted for a in b.answers()]
     which = np.random.default_rng(1).permutation(len(rows))[:40]
     ids, scored, _ = rows.chunk(which)
     place, column = np.divmod(scored.numpy(), ids.shape[1])
@@ -49,8 +47,11 @@ def test_padding_is_never_scored_and_never_before_a_scored_token(rows):
 
 def test_each_scored_token_has_its_texts_weight(blocks, rows):
     given = np.concatenate([np.full(len(b.ids), b.weight) for b in blocks])
+    before = np.concatenate([np.full(len(b.ids), b.prompt_weight) for b in blocks])
     ids, scored, weight = rows.chunk(np.arange(len(rows)))
-    assert weight.numpy() == pytest.approx(given[scored.numpy() // ids.shape[1]])
+    row, column = np.divmod(scored.numpy(), ids.shape[1])
+    answer = column >= rows.start[row] - 1
+    assert weight.numpy() == pytest.approx(np.where(answer, given[row], before[row]))
 
 
 def test_chunk_is_as_wide_as_its_longest_row(rows):
@@ -78,24 +79,6 @@ def test_one_row_is_one_chunk_and_no_row_is_none(rows):
     assert share(rows, np.array([0]), 1, 2) == []
 
 
-def cost(lengths, places):
-    parts = [p for p in np.split(lengths, places) if len(p)]
-    return sum(len(p) * p.max() + CHUNK_COST for p in parts)
-
-
-@given(st.lists(st.integers(1, 400), min_size=1, max_size=9))
-def test_cuts_cost_no_more_than_any_other(lengths):
-    lengths = np.sort(np.array(lengths))
-    places = range(1, len(lengths))
-    every = [c for k in range(len(lengths)) for c in combinations(places, k)]
-    assert cost(lengths, cuts(lengths)) == min(cost(lengths, list(c)) for c in every)
-
-
-def test_a_few_long_rows_get_a_chunk_of_their_own():
-    assert cuts(np.array(30 * [20] + 2 * [85])) == [30]
-    assert cuts(np.array(30 * [20] + 2 * [22])) == []
-
-
 def test_a_pass_shows_every_row_once(rows):
     n = len(rows)
     size = n // 4
@@ -114,3 +97,14 @@ def test_steps_follow_the_seed(rows):
         return np.array(list(steps(rows, 3, 8, seed))).tolist()
 
     assert plan(1) == plan(1) and plan(1) != plan(2)
+
+
+def test_a_question_weighs_less_than_its_answer_and_other_prompts_nothing(blocks):
+    for block in blocks:
+        _, scored, weight = Rows([block]).chunk(np.array([0]))
+        answer = block.ids.shape[1] - block.start
+        assert (weight[-answer:] == block.weight).all()
+        before = len(weight) - answer
+        assert before == (block.start - 1 if block.prompt_weight else 0)
+        assert (weight[:before] == np.float32(block.prompt_weight)).all()
+    assert {b.kind for b in blocks if b.prompt_weight} == {"forecast"}
