@@ -148,6 +148,7 @@ def _attach(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:
         with warnings.catch_warnings():
             # peft 0.21 asks transformers about checkpointing under a name that is going away.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)  # norms
             return PeftModel.from_pretrained(base, str(adapter), local_files_only=True)
     except Exception as error:
         raise _unreadable(adapter, error) from error
@@ -205,7 +206,7 @@ def chat_ids(
 
 
 def merge_adapter(base_folder: Path | str, adapter_folder: Path | str, out: Path | str) -> None:
-    """Fold a LoRA adapter into its base: ``W + (alpha / rank) B A``, summed in float32.
+    """Fold an adapter into its base; for LoRA ``W + (alpha / rank) B A``, summed in float32.
 
     ``out`` becomes an ordinary model folder, without any cost of the adapter at inference.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lib.errors import InvalidValueError
 
-METHODS = ("full", "lora")
+METHODS = ("full", "lora", "norms", "positions", "prompt")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,10 @@ class Recipe:
 
     Attributes
     ----------
-    method : {"full", "lora"}
-        All weights, or low-rank updates ``W + (alpha / rank) B A`` of the target matrices.
+    method : {"full", "lora", "norms", "positions", "prompt"}
+        All weights; low-rank updates ``W + (alpha / rank) B A`` of the target matrices; the
+        layer norms; these and the position embeddings; or the embeddings of the special tokens
+        that every text has (a learned prompt).
     rank, alpha : int
         LoRA only. ``B`` starts at zero, so training starts at the base model.
     targets : sequence of str

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from lib.errors import InvalidValueError
+from lib.finetune.adapters import adapted
 from lib.finetune.batching import batch_plan
 from lib.finetune.recipe import Example, Recipe, check_examples
 from lib.finetune.regularizer import Penalty, Regularizer
@@ -41,8 +41,8 @@ def finetune(
     base : path
         A model folder (not an adapter).
     out : path
-        Becomes a model folder (``full``) or an adapter folder (``lora``), in float32. An adapter
-        names its base by relative path.
+        Becomes a model folder (``full``) or an adapter folder (every other method), in float32.
+        An adapter names its base by relative path.
     label : str
         Shown with the progress.
     regularizer : Regularizer, optional
@@ -60,7 +60,8 @@ def finetune(
     Raises
     ------
     InvalidValueError
-        Unusable examples or anchors, an unknown target module, or an adapter as the base.
+        Unusable examples or anchors, weights that the model does not have, or an adapter as the
+        base.
     As `lib.models.load`.
     """
     check_examples(examples)
@@ -70,7 +71,7 @@ def finetune(
         loaded = load(base)
         context = getattr(loaded.model.config, "max_position_embeddings", None)
         check_examples(examples, context)
-        model = loaded.model if recipe.method == "full" else _with_lora(loaded.model, recipe)
+        model = adapted(loaded, recipe)
         regularizer = regularizer if regularizer and regularizer.active else Regularizer()
         penalty = regularizer.start(model.eval(), examples, recipe)  # a fresh adapter is not
         losses, tokens = _train(model, examples, recipe, Path(out), label, penalty)
@@ -116,33 +117,6 @@ def _train(
     return trainer.losses(), sum(lengths[i] for batch in batches for i in batch)
 
 
-def _with_lora(model: PreTrainedModel, recipe: Recipe) -> PreTrainedModel:
-    from peft import LoraConfig, get_peft_model
-
-    linear = {name.rpartition(".")[2] for name, part in model.named_modules() if _is_matrix(part)}
-    unknown = sorted(set(recipe.targets) - linear)
-    if unknown:
-        raise InvalidValueError(
-            f"target modules among {', '.join(sorted(linear))}",
-            ", ".join(unknown),
-            "choose targets that this architecture has",
-        )
-    config = LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        target_modules=list(recipe.targets),
-        fan_in_fan_out=model.config.model_type == "gpt2",  # its Conv1D stores W transposed
-        task_type="CAUSAL_LM",
-    )
-    with warnings.catch_warnings():  # as in lib.models
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        return get_peft_model(model, config)
-
-
-def _is_matrix(module: torch.nn.Module) -> bool:
-    return isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"
-
-
 def _save(model: PreTrainedModel, loaded: LoadedModel, base: Path, out: Path) -> None:
     if model is loaded.model:
         model.save_pretrained(out)
@@ -153,7 +127,8 @@ def _save(model: PreTrainedModel, loaded: LoadedModel, base: Path, out: Path) ->
     (out / "README.md").unlink(missing_ok=True)  # generated, and names this machine's paths
     config = json.loads((out / ADAPTER_CONFIG).read_text())
     config["base_model_name_or_path"] = Path(os.path.relpath(base, out)).as_posix()
-    config["target_modules"] = sorted(config["target_modules"])  # a set has no order
+    if not isinstance(config["target_modules"], str):
+        config["target_modules"] = sorted(config["target_modules"])  # a set has no order
     (out / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 

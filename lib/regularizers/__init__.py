@@ -2,6 +2,7 @@
 
 from lib.regularizers.adaptive import AdaptiveKL
 from lib.regularizers.anchors import text_anchors
+from lib.regularizers.averaging import Averaging, MovingAverage
 from lib.regularizers.ewc import EWC
 from lib.regularizers.kl import KL
 from lib.regularizers.l2sp import L2SP
@@ -15,7 +16,9 @@ __all__ = [
     "KL",
     "L2SP",
     "AdaptiveKL",
+    "Averaging",
     "Mixing",
+    "MovingAverage",
     "Projection",
     "TokenWise",
     "text_anchors",

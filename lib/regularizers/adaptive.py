@@ -50,7 +50,7 @@ class AdaptiveKL(Anchored):
     """
 
     budget: float = 0.02
-    rate: float = 0.1
+    rate: float = 0.001
     initial: float = 1.0
     per_step: int = 16
 

@@ -1,9 +1,13 @@
 """How far a model has drifted from its base: KL on anchors, some in each step."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from lib.chunks import cuts
 from lib.errors import InvalidValueError
 from lib.finetune import Example, Recipe
 from lib.finetune.answers import PASS, answer_logits, scored_logprobs
@@ -52,15 +56,22 @@ class AnchorDrift:
 
     def step(self, model: PreTrainedModel) -> torch.Tensor:
         """Drift on the next step's anchors, differentiable; a scalar."""
-        total, positions = self._kl(model, next(self._batches))
-        return total / positions
+        parts = [self._kl(model, rows) for rows in self._by_length(next(self._batches))]
+        return sum(total for total, _ in parts) / sum(n for _, n in parts)
 
     @torch.no_grad()
     def overall(self, model: PreTrainedModel) -> float:
         """Drift on all anchors."""
         everything = range(len(self.anchors))
-        parts = [self._kl(model, list(everything[i : i + PASS])) for i in everything[::PASS]]
+        passes = [everything[i : i + PASS] for i in everything[::PASS]]
+        parts = [self._kl(model, rows) for some in passes for rows in self._by_length(some)]
         return sum(float(total) for total, _ in parts) / sum(n for _, n in parts)
+
+    def _by_length(self, rows: Sequence[int]) -> list[list[int]]:
+        """Chunks of like length: anchors of all kinds stand in one step, and padding is costly."""
+        order = sorted(rows, key=lambda i: len(self.anchors[i]))
+        where = cuts(np.array([len(self.anchors[i]) for i in order]))
+        return [part.tolist() for part in np.split(np.array(order), where)]
 
     def _kl(self, model: PreTrainedModel, rows: list[int]) -> tuple[torch.Tensor, int]:
         """Sum over scored positions, and their number."""

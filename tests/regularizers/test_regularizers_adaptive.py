@@ -69,7 +69,8 @@ def base(tmp_path_factory):
 def test_drift_stays_under_the_budget_while_the_task_is_learned(base, recipe, tmp_path):
     """Plain training drifts many budgets away; adaptive training stops at about one."""
     free = finetune(base, countdown(), recipe, tmp_path / "free", "", KL(letters(), 1e-12))
-    held = finetune(base, countdown(), recipe, tmp_path / "held", "", AdaptiveKL(letters(), 0.02))
+    adaptive = AdaptiveKL(letters(), 0.02, rate=0.1)
+    held = finetune(base, countdown(), recipe, tmp_path / "held", "", adaptive)
     assert free["drift"] > 0.1
     assert held["drift"] < 0.025
     assert held["last_loss"] < 0.8 * held["first_loss"]
