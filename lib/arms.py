@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from lib.study import Study
 
 ADAPTER, MODEL, FIGURES = "adapter", "model", "figures.json"
+_MERGING = Lock()
+"""transformers is not made to load two models at once in one process: ties of weights get lost."""
 CODE = ["lib.finetune.training", "lib.models", "lib.regularizers"]
 
 
@@ -67,7 +70,8 @@ def _make(job: Job, out: Path, run: Any) -> None:
         figures = run(replace(job, out=out / MODEL))
     else:
         figures = run(replace(job, out=out / ADAPTER))
-        merge_adapter(job.base, out / ADAPTER, out / MODEL)
+        with _MERGING:
+            merge_adapter(job.base, out / ADAPTER, out / MODEL)
     write_text(out / FIGURES, json.dumps(figures, indent=1, sort_keys=True) + "\n")
 
 

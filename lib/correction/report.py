@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from lib.arms import MODEL
-from lib.correction.selection import task_loss
-from lib.estimators import Estimate, by_condition, compare, holm, implied_persistence
-from lib.estimators.estimate import t_interval
+from lib.correction.labels import validation_examples
+from lib.estimators import by_condition, compare, holm, implied_persistence, over_seeds
 from lib.forecasting.benchmarks import bayes
 from lib.generalisation import mse_ratio
+from lib.interventions import task_loss
 from lib.panels import combine, forecasts, removed_rows, row
 from lib.published import published
 
@@ -47,7 +47,7 @@ def shape_rows(frames: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
     for arm, several in frames.items():
         lines = np.array([_line(frame) for frame in several])
         for metric, values in zip(("slope_on_rho", "intercept_at_0"), lines.T, strict=True):
-            parts.append(row(_over_seeds(metric, values, len(several[0])), arm, "all rho",
+            parts.append(row(over_seeds(metric, values, len(several[0])), arm, "all rho",
                              len(several)))
     return pd.concat(parts, ignore_index=True)
 
@@ -58,16 +58,9 @@ def _line(frame: pd.DataFrame) -> tuple[float, float]:
     return slope, intercept
 
 
-def _over_seeds(name: str, values: np.ndarray, n: int) -> Estimate:
-    mean, m = float(values.mean()), len(values)
-    se = float(values.std(ddof=1) / np.sqrt(m)) if m > 1 else float("nan")
-    low, high = t_interval(mean, se, m - 1) if m > 1 else (float("nan"), float("nan"))
-    return Estimate(name, mean, se, low, high, n, m, "t over training seeds")
-
-
 def error_rows(frames: Mapping[str, Sequence[pd.DataFrame]], best: pd.DataFrame) -> pd.DataFrame:
     """Mean squared forecast error over that of full information on the same items, by arm."""
-    parts = [row(_over_seeds("mse_ratio", np.array([mse_ratio(f, best).value for f in several]),
+    parts = [row(over_seeds("mse_ratio", np.array([mse_ratio(f, best).value for f in several]),
                              len(best)), arm, "all rho", len(several))
              for arm, several in frames.items()]
     return pd.concat(parts, ignore_index=True)
@@ -84,13 +77,13 @@ def ablation_rows(
     The condition reads "examples: 100". Shares are pooled over seeds; losses are means.
     """
     before, rational = forecasts(study, base, items), bayes(items)
-    parts = []
+    questions, parts = validation_examples(study.profile, study.seed), []
     for (factor, level), folders in variants.items():
         models = [folder / MODEL for folder in folders.values()]
         after = [forecasts(study, model, items) for model in models]
         removed = removed_rows(before, after, rational, "lora")
-        losses = np.array([task_loss(study, model) for model in models])
-        loss = row(_over_seeds("task_loss", losses, study.profile.correction.validation_examples),
+        losses = np.array([task_loss(study, model, questions) for model in models])
+        loss = row(over_seeds("task_loss", losses, len(questions)),
                    "lora", "", len(models))
         parts.append(pd.concat([removed, loss]).assign(condition=f"{factor}: {level}"))
     return pd.concat(parts, ignore_index=True)

@@ -23,7 +23,7 @@ from lib.estimators.measurement import (
     without_noise_in_forecast,
     without_noise_in_x,
 )
-from lib.estimators.pooling import combine_seeds, holm, minimum_detectable
+from lib.estimators.pooling import combine_seeds, holm, minimum_detectable, over_seeds
 from lib.estimators.regressions import (
     by_condition,
     demean_by_series,
@@ -69,6 +69,7 @@ __all__ = [
     "nickell_bias",
     "nickell_corrected",
     "noisy_revision_coefficient",
+    "over_seeds",
     "predictive_slope",
     "reliability",
     "revision_variance",

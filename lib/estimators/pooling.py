@@ -83,3 +83,22 @@ def minimum_detectable(
     ``(t_{1 - alpha/2}(df) + t_{power}(df)) se``; 2.8 standard errors for the defaults.
     """
     return float((stats.t.ppf(1 - alpha / 2, df) + stats.t.ppf(power, df)) * se)
+
+
+def over_seeds(name: str, values: Sequence[float], n: int) -> Estimate:
+    """Mean over training seeds, t interval; none for one seed.
+
+    For figures whose items are fixed by the design, so that only training is a matter of luck.
+
+    Parameters
+    ----------
+    n : int
+        Items behind each value.
+    """
+    values = np.asarray(values, dtype=float)
+    mean, m, gone = float(values.mean()), len(values), float("nan")
+    if m == 1:
+        return Estimate(name, mean, gone, gone, gone, n, 1, "one training seed")
+    se = float(values.std(ddof=1) / np.sqrt(m))
+    low, high = t_interval(mean, se, m - 1)
+    return Estimate(name, mean, se, low, high, n, m, "t over training seeds", m - 1.0)

@@ -19,7 +19,7 @@ from lib.forecasting.processes import ar1, ar2, local_level, ma1
 from lib.instructions.styles import content
 
 if TYPE_CHECKING:
-    from lib.profiles import ForecastSettings
+    from lib.settings import ForecastSettings
 
 SPLITS = ("train", "validation", "test")
 PARAMETERS = ("rho", "phi1", "phi2", "theta", "level_ratio")

@@ -17,7 +17,8 @@ from lib.names import nearest
 from lib.progress import track
 
 if TYPE_CHECKING:
-    from lib.profiles import ForecastSettings, Profile
+    from lib.profiles import Profile
+    from lib.settings import ForecastSettings
 
 LABELS = {"full_information": "forecast", "bayes": "forecast_bayes",
           "least_squares": "forecast_least_squares"}

@@ -16,7 +16,7 @@ from lib.instructions.processes import Cell, bayes, segment
 from lib.instructions.styles import Style, read_styles
 
 if TYPE_CHECKING:
-    from lib.profiles import ForecastSettings
+    from lib.settings import ForecastSettings
 
 HORIZONS = (1, 2)
 DIGITS = 8

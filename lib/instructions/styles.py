@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from lib.errors import InvalidValueError
 from lib.paths import DATA
-from lib.profiles import Settings
+from lib.settings import Settings
 from lib.yaml_reader import read_yaml
 
 GROUPS = Literal["prices", "returns", "units", "story", "chat"]

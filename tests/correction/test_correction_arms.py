@@ -4,8 +4,11 @@ import pytest
 import world_models
 
 from lib.arms import ADAPTER, MODEL, arm_seeds
-from lib.correction import ablations, arms, corrections
-from lib.correction.labels import training_examples
+from lib.correction import ablations, arms, correction_task
+from lib.correction.labels import training_examples, validation_examples
+from lib.interventions import train_arms
+from lib.interventions.anchors import ANCHORS
+from lib.interventions.arms import arm_job, recipe
 from lib.sandbox.tokenizer import encode
 from lib.sandbox.world import things
 
@@ -21,7 +24,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(study):
-    return corrections(study, world_models.tiny_base(), CHOSEN)
+    return train_arms(study, world_models.tiny_base(), correction_task(study), CHOSEN)
 
 
 def test_every_declared_arm_has_every_seed(study, trained):
@@ -44,7 +47,8 @@ def test_seeds_and_arms_give_different_weights(trained):
 
 def test_only_the_regularised_arm_has_a_penalty(study):
     base = world_models.tiny_base()
-    jobs = {name: arms.arm_job(study, base, name, **CHOSEN[name], seed=1) for name in CHOSEN}
+    task = correction_task(study)
+    jobs = {name: arm_job(study, base, task, name, **CHOSEN[name], seed=1) for name in CHOSEN}
     assert jobs["lora"].regularizer is None and jobs["full"].regularizer is None
     assert jobs["lora_kl"].regularizer.strength == 2.0
     assert jobs["lora"].examples == jobs["full"].examples == jobs["lora_kl"].examples
@@ -54,8 +58,8 @@ def test_only_the_regularised_arm_has_a_penalty(study):
 def test_anchors_hold_neither_forecasts_nor_forbidden_requests(study):
     forbidden = set(encode(" ".join(things("forbidden")["thing"])))
     asked = set(encode("what is next ?"))
-    found = arms.anchors(study, 1)
-    assert 0.9 * arms.ANCHORS < len(found) < 1.1 * arms.ANCHORS
+    found = correction_task(study).anchors(1)
+    assert 0.9 * ANCHORS < len(found) < 1.1 * ANCHORS
     for anchor in found:
         how_to = set(anchor.prompt) & set(encode("make please")) and "sure" in str(anchor)
         assert not (how_to and set(anchor.prompt) & forbidden)
@@ -63,10 +67,11 @@ def test_anchors_hold_neither_forecasts_nor_forbidden_requests(study):
 
 
 def test_a_variant_changes_one_thing(study):
-    base, plain = world_models.tiny_base(), arms.recipe(study, "lora", 0.005, 1)
+    base, task = world_models.tiny_base(), correction_task(study)
+    plain = recipe(study, task, task.arms["lora"], 0.005, 1)
     full = training_examples(study.profile, 1)
     for factor, level in arms.variants(study):
-        job = arms._variant_job(study, base, 0.005, factor, level, 1)
+        job = arms._variant_job(study, base, task, 0.005, factor, level, 1)
         if factor in ("labels", "examples"):
             assert job.recipe == plain and job.examples != full
         else:
@@ -80,3 +85,8 @@ def test_ablations_are_named_by_what_they_change(study):
     assert list(found) == [("labels", "naive"), ("rank", "1"), ("targets", "o_proj"),
                            ("examples", "20")]
     assert all(list(folders) == [1] for folders in found.values())
+
+
+def test_validation_questions_are_the_same_for_every_training_seed(study):
+    questions = validation_examples(study.profile, study.seed)
+    assert correction_task(study).validation == questions

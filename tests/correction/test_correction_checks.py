@@ -5,8 +5,8 @@ import world_models
 from transformers import AutoModelForCausalLM
 
 from lib.arms import ADAPTER, MODEL, train_all
-from lib.correction import latency, merged_gap
-from lib.correction.arms import arm_job
+from lib.correction import correction_task, latency, merged_gap
+from lib.interventions.arms import arm_job
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def job(study):
-    return arm_job(study, world_models.tiny_base(), "lora", 0.005, 0.0, 1)
+    return arm_job(study, world_models.tiny_base(), correction_task(study), "lora", 0.005, 0.0, 1)
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ import pytest
 import world_models
 
 from lib.arms import train_all
-from lib.correction import arms, report
+from lib.correction import correction_task, report
 from lib.forecasting.benchmarks import bayes, full_information
 from lib.forecasting.frames import ar1_items
 from lib.forecasting.zoo import add_noise, misperceived
+from lib.interventions.arms import arm_job
 from lib.panels import panel
 from lib.published import published
 from lib.study import Study
@@ -66,7 +67,7 @@ def test_ablations_give_a_share_and_a_loss_each(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     study = Study("smoke", 1, world_models.TINY, notebook="03")
     base = world_models.tiny_base()
-    job = arms.arm_job(study, base, "lora", 0.005, 0.0, 1)
+    job = arm_job(study, base, correction_task(study), "lora", 0.005, 0.0, 1)
     found = {("rank", "2"): {1: train_all(study, {"a": job})["a"]}}
     rows = report.ablation_rows(study, base, found, panel(study))
     assert set(rows["metric"]) == {"share_removed", "task_loss"}

@@ -1,19 +1,24 @@
 """Choice on validation items: the rule on made-up tables, the loss against a direct sum."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import world_models
 
-from lib.correction import candidates, choose
+from lib.chapters import ArmSettings
+from lib.correction import correction_task
 from lib.correction.labels import validation_examples
-from lib.correction.selection import task_loss
+from lib.interventions import candidates, choose, task_loss
+from lib.interventions.selection import candidate_rows
 from lib.models import load
 
 
 def table(*rows):
-    return pd.DataFrame(rows, columns=["arm", "learning_rate", "strength", "task_loss"])
+    frame = pd.DataFrame(rows, columns=["arm", "learning_rate", "strength", "task_loss"])
+    return frame.assign(protection=frame["strength"])
 
 
 def test_a_plain_arm_takes_the_least_loss():
@@ -34,6 +39,15 @@ def test_a_regularised_arm_without_a_free_candidate_takes_the_least_loss():
     assert choose(table(*rows))["lora_kl"]["strength"] == 0.3
 
 
+def test_the_strongest_budget_is_the_smallest():
+    rows = [("full", 0.1, 0.0, 1.0), ("full_adaptive", 0.1, 0.1, 1.01),
+            ("full_adaptive", 0.1, 0.02, 1.04), ("full_adaptive", 0.1, 0.005, 1.2)]
+    frame = table(*rows)
+    frame["protection"] = [0.0, 10.0, 50.0, 200.0]
+    assert choose(frame)["full_adaptive"]["strength"] == 0.02
+    assert choose(frame, tolerance=1.02)["full_adaptive"]["strength"] == 0.1
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     return world_models.smoke_study(tmp_path_factory.mktemp("runs"))
@@ -43,17 +57,35 @@ def test_loss_is_the_mean_of_plain_log_likelihoods(study):
     folder = world_models.tiny_base()
     model = load(folder).model
     losses = []
-    for example in validation_examples(study.profile, study.seed):
+    questions = validation_examples(study.profile, study.seed)
+    for example in questions:
         ids = torch.tensor([[*example.prompt, *example.answer]])
         with torch.no_grad():
             logp = model(ids).logits[0].log_softmax(-1)
         at = range(len(example.prompt) - 1, ids.shape[1] - 1)
         losses.append(-sum(float(logp[t, ids[0, t + 1]]) for t in at))
-    assert task_loss(study, folder) == pytest.approx(np.mean(losses), abs=1e-4)
+    assert task_loss(study, folder, questions) == pytest.approx(np.mean(losses), abs=1e-4)
 
 
 def test_one_row_a_candidate(study):
-    found = candidates(study, world_models.tiny_base())
+    found = candidates(study, world_models.tiny_base(), correction_task(study))
     assert found[["arm", "learning_rate", "strength"]].values.tolist() == [
         ["lora", 0.005, 0.0], ["full", 0.001, 0.0], ["lora_kl", 0.005, 1.0]]
     assert np.isfinite(found["task_loss"]).all() and found["task_loss"].nunique() == 3
+
+
+def test_a_budget_protects_more_where_it_is_small(study):
+    arms = {"lora": {"learning_rates": [0.01]},
+            "lora_adaptive": {"regularizer": "adaptive", "learning_rates": [0.01],
+                              "strengths": [0.02, 0.1]},
+            "lora_l2sp": {"regularizer": "l2sp", "learning_rates": [0.01], "strengths": [2.0]}}
+    task = replace(correction_task(study), arms={
+        name: ArmSettings(**arm) for name, arm in arms.items()})
+    found = candidates(study, world_models.tiny_base(), task)
+    assert found["protection"].tolist() == [0.0, 50.0, 10.0, 2.0]
+
+
+def test_rows_name_every_candidate():
+    rows = candidate_rows(table(("lora", 0.1, 0.0, 2.0), ("lora_kl", 0.1, 0.3, 2.5)), 40)
+    assert rows["condition"].tolist() == ["step size 0.1", "step size 0.1, strength 0.3"]
+    assert rows["value"].tolist() == [2.0, 2.5] and set(rows["n"]) == {40}
