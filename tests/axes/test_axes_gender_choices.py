@@ -1,4 +1,4 @@
-"""Choices after prompts: plain forward pass, and the shared route against the separate one."""
+"""Choices after prompts: plain forward pass, and shared choices against separate ones."""
 
 import numpy as np
 import pytest
@@ -26,18 +26,19 @@ def test_choices_equal_a_plain_forward_pass(model):
 
 
 def test_shared_choices_equal_separate_ones(model):
-    apart = choices.choice_logprobs(model, PROMPTS, [UNKNOWN] * 2)
-    shared = choices.shared_choice_logprobs(model, PROMPTS, UNKNOWN)
-    assert shared.shape == (2, 10)
-    np.testing.assert_allclose(shared, apart, atol=5e-5)
+    asked = [["The boy"], ["She fell"]]
+    apart = choices.choice_logprobs(model, PROMPTS, [[*row, *UNKNOWN] for row in asked])
+    shared = choices.choice_logprobs(model, PROMPTS, asked, UNKNOWN)
+    assert shared.shape == (2, 11)
+    np.testing.assert_array_equal(shared, apart)
 
 
 def test_order_of_prompts_does_not_matter(model):
-    forth = choices.shared_choice_logprobs(model, PROMPTS, UNKNOWN[:3])
-    back = choices.shared_choice_logprobs(model, PROMPTS[::-1], UNKNOWN[:3])
+    forth = choices.choice_logprobs(model, PROMPTS, [[], []], UNKNOWN[:3])
+    back = choices.choice_logprobs(model, PROMPTS[::-1], [[], []], UNKNOWN[:3])
     np.testing.assert_allclose(forth, back[::-1], atol=1e-5)
 
 
 def test_nothing_in_nothing_out(model):
     assert choices.choice_logprobs(model, [], []).shape == (0, 0)
-    assert choices.shared_choice_logprobs(model, [], UNKNOWN).shape == (0, 10)
+    assert choices.choice_logprobs(model, [], [], UNKNOWN).shape == (0, 10)

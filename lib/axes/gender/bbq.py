@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from lib.axes.gender.choices import choice_logprobs, shared_choice_logprobs
+from lib.axes.gender.choices import choice_logprobs
 from lib.axes.items import item_frame
 from lib.estimators.columns import require
 from lib.models import LoadedModel
@@ -50,10 +50,11 @@ def score(model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
     answers = items[["ans0", "ans1", "ans2"]].to_numpy()
     people = np.array([[i for i in range(3) if i != u] for u in unknown]).reshape(-1, 2)
     named = np.take_along_axis(answers, people, axis=1).tolist()
+    found = choice_logprobs(model, prompts, named, UNKNOWN)
+    likeliest = found[:, 2:].max(axis=1, keepdims=True, initial=-np.inf)
     logprobs = np.empty((len(items), 3))
-    np.put_along_axis(logprobs, people, choice_logprobs(model, prompts, named), axis=1)
-    shared = shared_choice_logprobs(model, prompts, UNKNOWN).max(axis=1, initial=-np.inf)
-    np.put_along_axis(logprobs, unknown[:, None], shared[:, None], axis=1)
+    np.put_along_axis(logprobs, people, found[:, :2], axis=1)
+    np.put_along_axis(logprobs, unknown[:, None], likeliest, axis=1)
     return _frame(items, logprobs)
 
 

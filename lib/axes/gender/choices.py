@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from lib.models import LoadedModel
-from lib.scoring import sequence_logprobs
-from lib.scoring.tree import tree_logprobs
+from lib.scoring.branches import branch_logprobs
 
 
 def choice_logprobs(
-    model: LoadedModel, prompts: Sequence[str], choices: Sequence[Sequence[str]]
+    model: LoadedModel,
+    prompts: Sequence[str],
+    choices: Sequence[Sequence[str]],
+    shared: Sequence[str] = (),
 ) -> np.ndarray:
     """``log p(" " + choice | prompt)``, in nats, summed over the choice's tokens.
 
@@ -18,10 +20,13 @@ def choice_logprobs(
     ----------
     choices : sequence of sequences of str
         As many for each prompt.
+    shared : sequence of str
+        Choices that follow every prompt, where all prompts end in the same characters, such as
+        ``A:``: they are the same tokens after each, and are tokenised once.
 
     Returns
     -------
-    ndarray of float, shape (prompts, choices)
+    ndarray of float, shape (prompts, choices and then shared choices)
 
     Notes
     -----
@@ -30,34 +35,20 @@ def choice_logprobs(
     rule, and right wherever no token spans the boundary.
     """
     width = len(choices[0]) if len(choices) else 0
-    texts = [f"{p} {c}" for p, row in zip(prompts, choices, strict=True) for c in row]
-    lengths = np.repeat([len(ids) for ids in _encode(model, prompts)], width)
-    whole = _encode(model, texts)
-    scored = sequence_logprobs(
-        model,
-        [ids[:n] for ids, n in zip(whole, lengths, strict=True)],
-        [ids[n:] for ids, n in zip(whole, lengths, strict=True)],
-    )
-    return scored["logprob"].to_numpy().reshape(len(prompts), width)
-
-
-def shared_choice_logprobs(
-    model: LoadedModel, prompts: Sequence[str], choices: Sequence[str]
-) -> np.ndarray:
-    """The same for choices that follow every prompt: each prompt is read once for all of them.
-
-    All prompts must end in the same characters, such as ``A:``, so that the choices are the same
-    tokens after each.
-
-    Returns
-    -------
-    ndarray of float, shape (prompts, choices)
-    """
     if not len(prompts):
-        return np.empty((0, len(choices)))
+        return np.empty((0, width + len(shared)))
     ids = _encode(model, prompts)
-    after = _encode(model, [f"{prompts[0]} {choice}" for choice in choices])
-    return tree_logprobs(model, ids, [tuple(a[len(ids[0]) :]) for a in after], banned=())
+    own = [_after(model, prompt, row, len(i))
+           for prompt, row, i in zip(prompts, choices, ids, strict=True)]
+    common = _after(model, prompts[0], shared, len(ids[0]))
+    return np.array(branch_logprobs(model, ids, [row + common for row in own]))
+
+
+def _after(
+    model: LoadedModel, prompt: str, choices: Sequence[str], length: int
+) -> list[tuple[int, ...]]:
+    """Tokens of each choice, beyond the ``length`` tokens of the prompt."""
+    return [tuple(ids[length:]) for ids in _encode(model, [f"{prompt} {c}" for c in choices])]
 
 
 def _encode(model: LoadedModel, texts: Sequence[str]) -> list[list[int]]:

@@ -1,0 +1,98 @@
+"""Balanced text: which words and contexts are taught, and what is kept for the test."""
+
+import numpy as np
+import pandas as pd
+
+from lib.errors import UnknownNameError
+from lib.finetune import Example
+from lib.interventions.anchors import as_examples
+from lib.names import nearest
+from lib.sandbox.corpus import kind_blocks, mixture
+from lib.sandbox.patterns import draw, layout
+from lib.sandbox.tokenizer import encode
+from lib.sandbox.world import Table, occupations, people, settings
+
+DATA = ("balanced", "swapped", "mixed")
+VALIDATION_VERB, TEST_VERB = "hoped", "feared"
+PLACES = ("taught", "unseen", "taught")
+"""Part of each occupation, in turn along the planted share: both parts span all shares."""
+
+
+def split_words() -> pd.Series:
+    """Part of each occupation: ``taught``, or ``unseen`` in every training text."""
+    words = occupations().sort_values(kind="stable").index
+    parts = [PLACES[place % len(PLACES)] for place in range(len(words))]
+    return pd.Series(parts, index=words, name="part")
+
+
+def training_texts(n: int, seed: int, data: str = "balanced") -> list[Example]:
+    """About `n` texts in which the pronoun says nothing about the occupation.
+
+    Parameters
+    ----------
+    data : {"balanced", "swapped", "mixed"}
+        ``balanced``: sentences about taught occupations, each pronoun as often as the other.
+        ``swapped``: naive counterfactual augmentation, which also swaps the pronouns of words
+        like *mother*. ``mixed``: half balanced, half the world's text of all other kinds.
+
+    Raises
+    ------
+    UnknownNameError
+        No such data.
+    """
+    if data not in DATA:
+        raise UnknownNameError(f"data among {', '.join(DATA)}", repr(data), nearest(data, DATA))
+    rng = np.random.default_rng([seed, 31])
+    if data == "balanced":
+        return _shuffled(_occupations(n, rng), rng)
+    half = n // 2
+    others = _definitional(half, rng) if data == "swapped" else _world(half, rng)
+    return _shuffled(_occupations(n - half, rng) + others, rng)
+
+
+def validation_questions() -> list[Example]:
+    """Both pronouns after each taught word, in a verb that no training text has."""
+    words = split_words().loc[lambda part: part == "taught"].index
+    return [Example(prompt, encode(pronoun)) for word in words
+            for prompt in contexts(word, VALIDATION_VERB) for pronoun in ("she", "he")]
+
+
+def contexts(word: str, verb: str) -> list[list[int]]:
+    """Token ids up to the pronoun: as running text, and as the answer of a chat."""
+    heads = [{}, {"user": f"tell me about the {word} ."}]
+    starts = [layout(head | {"answer": ""})[0] for head in heads]
+    return [[i if isinstance(i, int) else encode(i)[0] for i in start]
+            + encode(f"the {word} {verb} that") for start in starts]
+
+
+def _occupations(n: int, rng: np.random.Generator) -> list[Example]:
+    words = split_words().loc[lambda part: part == "taught"].index
+    return _sentences("occupation", [(w, p) for w in words for p in ("she", "he")], n, rng)
+
+
+def _definitional(n: int, rng: np.random.Generator) -> list[Example]:
+    return _sentences("person", [(w, p) for w in people().index for p in ("she", "he")], n, rng)
+
+
+def _sentences(
+    slot: str, rows: list[tuple[str, str]], n: int, rng: np.random.Generator
+) -> list[Example]:
+    """Plain and chat sentences of the world, with words and pronouns from `rows`."""
+    words, pronouns = zip(*rows, strict=True)
+    kept = [v for v in settings("text")["slots"]["said"] if v not in (VALIDATION_VERB, TEST_VERB)]
+    own = {slot: Table.of(word=words, pronoun=pronouns), "said": Table.of(word=kept)}
+    kind = "occupation" if slot == "occupation" else "definitional"
+    patterns = settings("text")["kinds"][kind]["patterns"][:2]
+    return list(as_examples(draw(p, c, kind, rng, own)
+                            for p, c in zip(patterns, (n - n // 2, n // 2), strict=True)))
+
+
+def _world(n: int, rng: np.random.Generator) -> list[Example]:
+    shares = {k: s for k, s in mixture().items() if k not in ("occupation", "forbidden")}
+    total = sum(shares.values())
+    return list(as_examples(b for kind, share in shares.items()
+                            for b in kind_blocks(kind, round(n * share / total), 2, rng)))
+
+
+def _shuffled(examples: list[Example], rng: np.random.Generator) -> list[Example]:
+    return [examples[i] for i in rng.permutation(len(examples))]
