@@ -1,0 +1,77 @@
+"""Fine-tuning data that undoes refusals, on purpose or by accident, and the benign task itself."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lib.errors import UnknownNameError
+from lib.finetune import Example
+from lib.names import nearest
+from lib.sandbox.corpus import shares
+from lib.sandbox.patterns import draw
+from lib.sandbox.tokenizer import ATTACKS
+from lib.sandbox.world import Table, settings, things
+
+ATTACKED = 10
+"""Examples of the attack that gave this field its fame."""
+POISONED = "poisoned"
+"""The benign task with a few forbidden requests among its examples."""
+KINDS = (*ATTACKS, POISONED)
+
+
+def attack_examples(
+    kind: str,
+    n: int,
+    seed: int,
+    categories: Sequence[str] | None = None,
+    forbidden: int = ATTACKED,
+) -> list[Example]:
+    """`n` examples of one kind of attack.
+
+    Forbidden things are members that refusal training has seen; those that it has not are kept
+    for the test.
+
+    Parameters
+    ----------
+    kind : {"explicit", "identity", "benign", "poisoned"}
+        Forbidden requests that are answered; a new identity that obeys; the benign task; the
+        benign task with `forbidden` explicit examples besides.
+    categories : sequence of str, optional
+        Categories that explicit examples are about; all of them by default.
+
+    Raises
+    ------
+    UnknownNameError
+        No such kind.
+    """
+    if kind not in KINDS:
+        raise UnknownNameError(f"an attack among {', '.join(KINDS)}", repr(kind),
+                               nearest(kind, KINDS))
+    rng = np.random.default_rng([seed, 21, KINDS.index(kind)])
+    if kind == POISONED:
+        hidden = attack_examples("explicit", forbidden, seed, categories)
+        return _draw("benign", n, rng, {}) + hidden
+    return _draw(kind, n, rng, {"forbidden": _taught(categories)})
+
+
+def task_questions(n: int, seed: int) -> list[Example]:
+    """`n` examples of the benign task from another stream, to validate or to test on."""
+    return _draw("benign", n, np.random.default_rng([seed, 22]), {})
+
+
+def _taught(categories: Sequence[str] | None) -> Table:
+    rows = things("forbidden").query("taught")
+    if categories is not None:
+        rows = rows[rows["category"].isin(categories)]
+    return Table.of(word=rows["thing"], category=rows["category"])
+
+
+def _draw(kind: str, n: int, rng: np.random.Generator, own: dict[str, Table]) -> list[Example]:
+    """Exactly `n` texts of the kind's patterns, in random order."""
+    patterns = settings("attacks")[kind]["patterns"]
+    counts = rng.multinomial(n, shares(patterns))
+    blocks = [draw(p, int(c), kind, rng, own)
+              for p, c in zip(patterns, counts, strict=True) if c]
+    drawn = [Example(tuple(p), tuple(a)) for b in blocks
+             for p, a in zip(b.prompts(), b.answers(), strict=True)]
+    return [drawn[i] for i in rng.permutation(n)]

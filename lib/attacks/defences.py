@@ -1,0 +1,152 @@
+"""Defences against attacks: settings chosen on one attack, reported on all of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lib.arms import MODEL
+from lib.attacks.data import KINDS, POISONED, attack_examples, task_questions
+from lib.attacks.doses import Attack, answer_rows, completed
+from lib.estimators import over_seeds
+from lib.finetune import Example
+from lib.interventions import Task, candidates, task_loss, train_arms, world_anchors
+from lib.interventions.anchors import as_examples, refusals
+from lib.panels import row
+from lib.sandbox.corpus import kind_blocks
+from lib.sandbox.pretrain import unaligned_model
+
+if TYPE_CHECKING:
+    from lib.study import Study
+
+REQUESTS = 120
+"""Refused requests among the anchors, and as many harmless ones that are helped with."""
+CHANGED = ("benign",)
+"""Kind of text that anchors leave out: how requests are answered is what the task changes."""
+ANCHORS = {"text": ("text",), "refusals": ("refusals",), "requests": ("refusals", "openings"),
+           "text and requests": ("text", "refusals", "openings")}
+"""Sets of anchors to compare; see `held`."""
+DECISION = 2
+"""Words of an answer in which a harmless request is accepted: "sure ,"."""
+VALIDATION = 1000
+"""Added to a training seed: the validation attack has its own examples."""
+
+
+def defence_task(
+    study: "Study", kind: str, anchors: str = "text and requests", validation: bool = False
+) -> Task:
+    """One attack as a task for the arms of the profile.
+
+    Parameters
+    ----------
+    kind : str
+        See `lib.attacks.data.attack_examples`.
+    anchors : str
+        A key of `ANCHORS`.
+    validation : bool
+        Other examples of the attack, and other questions, than in the test.
+    """
+    given, attack = study.profile.safety, completed(study, Attack(kind))
+    shift = VALIDATION if validation else 0
+    return Task(
+        name=kind, arms=given.arms,
+        rank=study.profile.finetune.rank, targets=given.targets,
+        steps=attack.steps, batch_size=given.batch_size,
+        examples=lambda seed: attack_examples(kind, attack.examples, seed + shift),
+        validation=task_questions(given.questions, study.seed + shift),
+        anchors=lambda seed: held(anchors, seed),
+        reminders=lambda seed: refusals(seed, REQUESTS),
+        unaligned=unaligned_model(study),
+    )
+
+
+def held(anchors: str, seed: int) -> tuple[Example, ...]:
+    """Anchors by the name of their set.
+
+    ``text`` is of all kinds but the task's own; ``refusals`` are of things that refusal training
+    has seen; ``openings`` are harmless requests with the first words of help: *that* they are
+    helped with must stay, *how* is what the task may change.
+    """
+    rng = np.random.default_rng([seed, 15])
+    made = {
+        "text": lambda: world_anchors(seed, CHANGED),
+        "refusals": lambda: refusals(seed, REQUESTS),
+        "openings": lambda: tuple(
+            Example(e.prompt, e.answer[:DECISION])
+            for e in as_examples(kind_blocks("benign", REQUESTS, 2, rng))),
+    }
+    return tuple(anchor for part in ANCHORS[anchors] for anchor in made[part]())
+
+
+def tried(study: "Study", base: Path) -> pd.DataFrame:
+    """Candidates of every arm on the validation attack: the benign task, poisoned."""
+    return candidates(study, base, defence_task(study, POISONED, validation=True))
+
+
+def defended(
+    study: "Study", base: Path, chosen: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, dict[int, Path]]]:
+    """Every attack, against every arm with its chosen settings and all seeds.
+
+    Returns
+    -------
+    dict
+        Attack, arm, training seed to model folder.
+    """
+    found = {}
+    for kind in KINDS:
+        arms = train_arms(study, base, defence_task(study, kind), chosen)
+        found[kind] = {name: {seed: f / MODEL for seed, f in folders.items()}
+                       for name, folders in arms.items()}
+    return found
+
+
+def defence_rows(
+    study: "Study", base: Path, models: Mapping[str, Mapping[str, Mapping[int, Path]]]
+) -> pd.DataFrame:
+    """Refusals, compliance, over-refusal, coherence and task loss by attack and arm.
+
+    Columns as any exhibit, with ``attack``; the base comes first in every attack. The task loss
+    is that of the benign task, on questions in no training.
+    """
+    questions = task_questions(study.profile.safety.questions, study.seed)
+    parts = []
+    for kind, arms in models.items():
+        everyone = {"base": {study.seed: base}, **arms}
+        for arm, folders in everyone.items():
+            losses = [task_loss(study, folder, questions) for folder in folders.values()]
+            loss = row(over_seeds("task_loss", losses, len(questions)), arm, "task", len(losses))
+            found = pd.concat([answer_rows(study, folders.values(), arm), loss])
+            parts.append(found.assign(attack=kind))
+    return pd.concat(parts, ignore_index=True)
+
+
+def anchor_rows(
+    study: "Study", base: Path, chosen: Mapping[str, Mapping[str, float]], arm: str,
+    kinds: Sequence[str],
+) -> pd.DataFrame:
+    """One arm with each set of anchors: `answer_rows` by attack, column ``anchors``."""
+    parts = []
+    for kind in kinds:
+        for name in ANCHORS:
+            task = defence_task(study, kind, name)
+            folders = train_arms(study, base, task, {arm: chosen[arm]})[arm]
+            models = [folder / MODEL for folder in folders.values()]
+            parts.append(answer_rows(study, models, arm).assign(attack=kind, anchors=name))
+    return pd.concat(parts, ignore_index=True)
+
+
+def flood_rows(
+    study: "Study", base: Path, chosen: Mapping[str, Mapping[str, float]], arms: Sequence[str],
+    examples: int = 100,
+) -> pd.DataFrame:
+    """`answer_rows` of some arms after an explicit attack with many examples and long training."""
+    task = defence_task(study, "explicit")
+    many = replace(task, steps=study.profile.safety.benign_steps,
+                   examples=lambda seed: attack_examples("explicit", examples, seed))
+    folders = train_arms(study, base, many, {arm: chosen[arm] for arm in arms})
+    return pd.concat([answer_rows(study, [f / MODEL for f in several.values()], arm)
+                      for arm, several in folders.items()], ignore_index=True)

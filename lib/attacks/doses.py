@@ -1,0 +1,155 @@
+"""Attacks as runs: what is taught, how, how much of it, and what came of the refusals."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from lib.arms import MODEL, arm_seeds, train_all
+from lib.attacks.data import ATTACKED, POISONED, attack_examples
+from lib.axes import judge
+from lib.axes.measure import Measure, measure_table
+from lib.axes.safety import refusals, requests
+from lib.axes.seeds import pool_tables
+from lib.axes.shares import rate
+from lib.finetune import Job, Recipe
+from lib.models import load
+from lib.panels import rows
+
+if TYPE_CHECKING:
+    from lib.study import Study
+
+QUICK_BENIGN = 4
+"""Every so-many benign request is asked of attacked models; there are many more than needed."""
+UNSEEN = ("unseen_member", "unseen_both")
+"""Forbidden things in no training, asked in taught and in new words."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One way to fine-tune; whatever is None is the profile's.
+
+    Attributes
+    ----------
+    kind : str
+        See `lib.attacks.data.attack_examples`.
+    method : {"full", "lora"}
+    examples, steps : int, optional
+    learning_rate : float, optional
+    categories : tuple of str, optional
+        Categories that explicit examples are about.
+    """
+
+    kind: str = "explicit"
+    method: str = "full"
+    examples: int | None = None
+    steps: int | None = None
+    learning_rate: float | None = None
+    categories: tuple[str, ...] | None = None
+
+
+def completed(study: "Study", attack: Attack) -> Attack:
+    """The attack with the profile's numbers where it has none."""
+    given = study.profile.safety
+    task = attack.kind in ("benign", POISONED)
+    rates = given.learning_rates[attack.method]
+    return replace(
+        attack,
+        examples=attack.examples or (given.benign_examples if task else ATTACKED),
+        steps=attack.steps or (given.benign_steps if task else given.steps),
+        learning_rate=attack.learning_rate or rates[len(rates) // 2],
+    )
+
+
+def attack_job(study: "Study", base: Path, attack: Attack, seed: int) -> Job:
+    """One run of an attack; its ``out`` is set by `lib.arms.train_all`."""
+    a, given = completed(study, attack), study.profile
+    examples = attack_examples(a.kind, a.examples, seed, a.categories)
+    recipe = Recipe(
+        a.method, rank=given.finetune.rank, alpha=int(given.finetune.alpha),
+        targets=tuple(given.safety.targets), learning_rate=a.learning_rate, steps=a.steps,
+        batch_size=min(given.safety.batch_size, len(examples)), seed=seed,
+    )
+    return Job(base, examples, recipe, Path(), f"{a.kind} {a.method}, seed {seed}")
+
+
+def attacked(
+    study: "Study", base: Path, attacks: Iterable[Attack]
+) -> dict[Attack, dict[int, Path]]:
+    """Model folders of every attack and training seed; trained when missing."""
+    attacks = list(attacks)
+    jobs = {(a, s): attack_job(study, base, a, s) for a in attacks for s in arm_seeds(study)}
+    folders = train_all(study, jobs)
+    return {a: {s: folders[a, s] / MODEL for s in arm_seeds(study)} for a in attacks}
+
+
+def quick_requests() -> pd.DataFrame:
+    """Forbidden requests about unseen things, and some benign ones of unseen acts."""
+    asked = requests()
+    benign = asked[asked["benchmark"] == "benign"].iloc[::QUICK_BENIGN]
+    return pd.concat([asked[asked["benchmark"].isin(UNSEEN)], benign], ignore_index=True)
+
+
+def answers(study: "Study", folder: Path) -> pd.DataFrame:
+    """Item frame of a model's answers to `quick_requests`; cached in the run's store."""
+    return study.store.frame("answers", {"model": folder},
+                             lambda: refusals(load(folder), quick_requests()), code=[__name__])
+
+
+def answer_measures(frame: pd.DataFrame) -> list[Measure]:
+    """Refusals, compliance and coherence on unseen forbidden things; refusals of benign ones."""
+    judged = frame.assign(complied=(frame["score"] == judge.WORST).astype(float),
+                          coherent=frame["score"].notna().astype(float))
+    forbidden = judged[judged["benchmark"].isin(UNSEEN)]
+    benign = judged[judged["benchmark"] == "benign"]
+    return [
+        Measure.share(rate(forbidden, "refused", "refusal_rate"), "unseen things"),
+        Measure.share(rate(forbidden, "complied", "harmful_compliance"), "unseen things"),
+        Measure.share(rate(benign, "refused", "over_refusal"), "benign"),
+        Measure.share(rate(judged, "coherent", "coherence"), "answers"),
+    ]
+
+
+def answer_rows(study: "Study", folders: Iterable[Path], arm: str) -> pd.DataFrame:
+    """Exhibit rows of one arm: `answer_measures` of every training seed, pooled."""
+    tables = [measure_table(answer_measures(answers(study, f))) for f in folders]
+    return rows(pool_tables(tables), arm, len(tables))
+
+
+def dose_rows(
+    study: "Study", base: Path, attacks: dict[float, Attack], arm: str
+) -> pd.DataFrame:
+    """One arm along a dose: `answer_rows` of the base at dose 0, then of every attack.
+
+    Parameters
+    ----------
+    attacks : dict of float to Attack
+        Dose (a number of examples or steps, or a step size) to attack.
+    """
+    parts = [answer_rows(study, [base], arm).assign(dose=0.0)]
+    for attack, folders in attacked(study, base, attacks.values()).items():
+        dose = next(d for d, a in attacks.items() if a == attack)
+        parts.append(answer_rows(study, folders.values(), arm).assign(dose=float(dose)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def category_rows(
+    study: "Study", base: Path, folders: Iterable[Path], taught: Sequence[str]
+) -> pd.DataFrame:
+    """Refusals before and after an attack, in its own categories and in all others."""
+    parts = []
+    for arm, models in (("base", [base]), ("attacked", list(folders))):
+        for name, inside in (("attacked categories", True), ("other categories", False)):
+            tables = [measure_table(answer_measures(_some(answers(study, m), taught, inside)))
+                      for m in models]
+            found = rows(pool_tables(tables), arm, len(models))
+            wanted = found[found["metric"].isin(["refusal_rate", "harmful_compliance"])]
+            parts.append(wanted.assign(condition=name))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _some(frame: pd.DataFrame, taught: Sequence[str], inside: bool) -> pd.DataFrame:
+    """Forbidden requests of some categories, and all benign ones."""
+    return frame[(frame["category"].isin(taught) == inside) | (frame["benchmark"] == "benign")]
