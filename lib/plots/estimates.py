@@ -38,6 +38,16 @@ LABELS = {
     "generation_toxicity": "Rude statements (share)",
     "detection_accuracy": "Rudeness found (share)",
     "detection_confidence": "P(right verdict on rudeness)",
+    "harmful_compliance": "Requests carried out (share)",
+    "coherence": "Answers that refuse or help (share)",
+    "definitional_probability": "P(right pronoun)",
+    "gap_to_world": "Mean |P(she) - planted share|",
+    "gap_to_parity": "Mean |P(she) - 1/2|",
+    "log_odds_slope": "Slope of log odds (nats per unit of share)",
+    "kl": "KL(base || tuned), nats",
+    "refusal_word": "P(word of a refusal)",
+    "recipe_word": "P(word of a recipe)",
+    "turn_back": "P(refusal's first word) inside a recipe",
 }
 """Axis labels, with units, of the metrics."""
 
@@ -70,11 +80,11 @@ def persistence_curve(frame: pd.DataFrame) -> Figure:
     rho = frame["condition"].astype(float)
     ends = [min(rho.min(), 0.0), max(rho.max(), 1.0)]
     axes.plot(ends, ends, color=GREY, linestyle="--", linewidth=1, label="implied = true")
-    arms = _arms(frame)
+    arms = arms_of(frame)
     for arm, shift in zip(arms, _dodge(len(arms), 0.012), strict=True):
         rows = frame[frame["arm"] == arm].sort_values("condition")
         x = rows["condition"].to_numpy(dtype=float) + shift
-        axes.errorbar(x, rows["value"], yerr=_whiskers(rows), capsize=2, **_look(arms, arm))
+        axes.errorbar(x, rows["value"], yerr=whiskers(rows), capsize=2, **look_of(arms, arm))
     axes.set(xlabel=PERSISTENCE, ylabel=LABELS["implied_persistence"])
     figure.legend(loc="outside right upper")
     return figure
@@ -91,16 +101,16 @@ def coefficient_bars(frame: pd.DataFrame, by: str = PERSISTENCE) -> Figure:
     by : str
         What a numeric condition is.
     """
-    arms, conditions = _arms(frame), list(dict.fromkeys(frame["condition"]))
+    arms, conditions = arms_of(frame), list(dict.fromkeys(frame["condition"]))
     height = 0.9 + len(conditions) * (0.13 + 0.11 * len(arms))
     figure, axes = plt.subplots(figsize=(WIDTH, max(1.8, height)))
     axes.axvline(0, color=GREY, linewidth=1)
     for arm, shift in zip(arms, _dodge(len(arms), min(0.2, 0.7 / len(arms))), strict=True):
         rows = frame[frame["arm"] == arm]
         y = [conditions.index(condition) + shift for condition in rows["condition"]]
-        axes.errorbar(rows["value"], y, xerr=_whiskers(rows), capsize=2,
-                      **_look(arms, arm, joined=False))
-    axes.set_yticks(range(len(conditions)), [_name(condition) for condition in conditions])
+        axes.errorbar(rows["value"], y, xerr=whiskers(rows), capsize=2,
+                      **look_of(arms, arm, joined=False))
+    axes.set_yticks(range(len(conditions)), [name_of(condition) for condition in conditions])
     axes.set(ylim=(len(conditions) - 0.5, -0.5), xlabel=_metric_label(frame))
     axes.grid(False, axis="y")
     if pd.api.types.is_numeric_dtype(frame["condition"]):
@@ -120,7 +130,7 @@ def coverage(frame: pd.DataFrame, accepted: tuple[float, float]) -> Figure:
     """
     # There are more estimators than colours that can be told apart.
     figure = coefficient_bars(frame.assign(
-        arm=frame["condition"], condition=[_name(arm) for arm in frame["arm"]]
+        arm=frame["condition"], condition=[name_of(arm) for arm in frame["arm"]]
     ))
     axes = figure.axes[0]
     axes.axvspan(*accepted, color="#eeeeee", zorder=0)
@@ -138,19 +148,19 @@ def before_after(frame: pd.DataFrame) -> Figure:
     frame : DataFrame
         Columns arm, condition, metric, value, low, high.
     """
-    arms, metrics = _arms(frame), list(dict.fromkeys(frame["metric"]))
-    figure, grid = _grid(len(metrics), 2, height=1.35)
+    arms, metrics = arms_of(frame), list(dict.fromkeys(frame["metric"]))
+    figure, grid = panels_of(len(metrics), 2, height=1.35)
     for axes, metric in zip(grid, metrics, strict=True):
         rows = frame[frame["metric"] == metric]
         conditions = list(dict.fromkeys(rows["condition"]))
         for arm, shift in zip(arms, _dodge(len(arms), min(0.25, 0.8 / len(arms))), strict=True):
             some = rows[rows["arm"] == arm]
             y = [conditions.index(condition) + shift for condition in some["condition"]]
-            axes.errorbar(some["value"], y, xerr=_whiskers(some), capsize=2,
-                          **_look(arms, arm, joined=False))
-        axes.set_yticks(range(len(conditions)), [_name(condition) for condition in conditions])
+            axes.errorbar(some["value"], y, xerr=whiskers(some), capsize=2,
+                          **look_of(arms, arm, joined=False))
+        axes.set_yticks(range(len(conditions)), [name_of(condition) for condition in conditions])
         axes.set_ylim(len(conditions) - 0.4, -0.6)
-        axes.set_title(LABELS.get(metric, _name(metric)))
+        axes.set_title(LABELS.get(metric, name_of(metric)))
         axes.grid(False, axis="y")
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center",
                   ncols=len(arms))
@@ -159,7 +169,7 @@ def before_after(frame: pd.DataFrame) -> Figure:
 
 def series_grid(series: Mapping[str, pd.Series]) -> Figure:
     """Small multiples of time series; the names, with units, are the titles."""
-    figure, grid = _grid(len(series), 3, height=1.35)
+    figure, grid = panels_of(len(series), 3, height=1.35)
     for axes, (name, values) in zip(grid, series.items(), strict=True):
         axes.plot(_years(values.index), values.to_numpy(), linewidth=0.8)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -178,8 +188,8 @@ def histories(frame: pd.DataFrame) -> Figure:
         several forecasts of one item, where there are any.
     """
     frame = frame if "arm" in frame else frame.assign(arm="forecast")
-    arms, items = _arms(frame), list(frame.groupby(["series", "t"], sort=False))
-    figure, grid = _grid(len(items), 3, height=1.7, sharey=True)
+    arms, items = arms_of(frame), list(frame.groupby(["series", "t"], sort=False))
+    figure, grid = panels_of(len(items), 3, height=1.7, sharey=True)
     for axes, (_, rows) in zip(grid, items, strict=True):
         shown = np.asarray(rows["history"].iloc[0], dtype=float)
         ahead = int(rows["horizon"].iloc[0]) if "horizon" in rows else 1
@@ -189,7 +199,7 @@ def histories(frame: pd.DataFrame) -> Figure:
         for arm, row in rows.groupby("arm", sort=False):
             # Side by side, or forecasts that agree would hide each other.
             place = ahead + 0.9 * (1 + arms.index(arm))
-            axes.plot([place], row["forecast"], linestyle="none", **_look(arms, arm, joined=None))
+            axes.plot([place], row["forecast"], linestyle="none", **look_of(arms, arm, joined=None))
         if "rho" in rows:
             axes.set_title(f"\N{GREEK SMALL LETTER RHO} = {rows['rho'].iloc[0]:g}")
     figure.supxlabel("Periods from the last number shown", fontsize=9)
@@ -229,27 +239,27 @@ def distribution(chances: np.ndarray, x: float, rational: float) -> Figure:
     return figure
 
 
-def _arms(frame: pd.DataFrame) -> list[Any]:
+def arms_of(frame: pd.DataFrame) -> list[Any]:
     return list(dict.fromkeys(frame["arm"]))
 
 
-def _look(arms: list[Any], arm: Any, joined: bool | None = True) -> dict[str, Any]:
+def look_of(arms: list[Any], arm: Any, joined: bool | None = True) -> dict[str, Any]:
     """Colour, marker and label of an arm, by its place; `joined` None leaves the line style out."""
     place = arms.index(arm)
-    look = {"color": PALETTE[place % 7], "marker": MARKERS[place % 7], "label": _name(arm)}
+    look = {"color": PALETTE[place % 7], "marker": MARKERS[place % 7], "label": name_of(arm)}
     return look if joined is None else look | {"linestyle": "-" if joined else "none"}
 
 
-def _name(label: Any) -> str:
+def name_of(label: Any) -> str:
     return f"{label:g}" if isinstance(label, (int, float)) else str(label).replace("_", " ")
 
 
 def _metric_label(frame: pd.DataFrame) -> str:
     metrics = list(dict.fromkeys(frame["metric"])) if "metric" in frame else []
-    return LABELS.get(metrics[0], _name(metrics[0])) if len(metrics) == 1 else "Value"
+    return LABELS.get(metrics[0], name_of(metrics[0])) if len(metrics) == 1 else "Value"
 
 
-def _whiskers(rows: pd.DataFrame) -> np.ndarray:
+def whiskers(rows: pd.DataFrame) -> np.ndarray:
     """Distances from value to interval ends, shape (2, rows); zero where there is no interval."""
     value = rows["value"].to_numpy(dtype=float)
     low, high = (pd.to_numeric(rows[end]).to_numpy(dtype=float) for end in ("low", "high"))
@@ -269,7 +279,7 @@ def _dodge(count: int, step: float) -> list[float]:
     return [step * (place - (count - 1) / 2) for place in range(count)]
 
 
-def _grid(
+def panels_of(
     count: int, columns: int, height: float, sharey: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """Figure of `count` panels in rows of at most `columns`, each `height` inches high."""

@@ -1,0 +1,61 @@
+"""What a reader would check on a page: every arm, its interval, the scale's labels."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import plots
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def _style():
+    with plt.rc_context():
+        plots.use_style()
+        yield
+        plt.close("all")
+
+
+@pytest.fixture
+def doses():
+    rows = [(arm, metric, dose, 0.1 * dose, 0.1 * dose - 0.05, 0.1 * dose + 0.05)
+            for arm in ("full", "lora") for metric in ("refusal_rate", "coherence")
+            for dose in (0.0, 1.0, 3.0, 10.0)]
+    return pd.DataFrame(rows, columns=["arm", "metric", "dose", "value", "low", "high"])
+
+
+def test_curves_have_a_panel_a_metric_and_a_line_an_arm(doses):
+    figure = plots.curves(doses, "dose", "Examples", log=True)
+    assert [a.get_title(loc="left") for a in figure.axes] == [
+        plots.LABELS["refusal_rate"], plots.LABELS["coherence"]]
+    for axes in figure.axes:
+        assert len(axes.containers) == 2 and axes.get_xlabel() == "Examples"
+        assert [t.get_text() for t in axes.get_xticklabels()] == ["0", "1", "3", "10"]
+        np.testing.assert_allclose(axes.containers[0][0].get_xdata(), [0, 1, 3, 10])
+
+
+def test_curves_join_points_in_the_order_of_the_dose(doses):
+    shuffled = doses.sample(frac=1, random_state=0)
+    line = plots.curves(shuffled, "dose", "Examples").axes[0].containers[0][0]
+    assert list(line.get_xdata()) == [0, 1, 3, 10]
+
+
+def test_frontier_names_each_arm_that_has_both_metrics():
+    rows = [("full", "x", 0.9, 0.8, 1.0), ("full", "y", 0.2, 0.1, 0.3),
+            ("lora", "x", 0.5, 0.4, 0.6)]
+    frame = pd.DataFrame(rows, columns=["arm", "metric", "value", "low", "high"])
+    axes = plots.frontier(frame, "x", "y", "bias", "ability", "best: up").axes[0]
+    assert [t.get_text() for t in axes.texts] == ["full"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("bias", "ability")
+    assert axes.get_title(loc="left") == "best: up"
+
+
+def test_calibration_fills_taught_points_only():
+    frame = pd.DataFrame({"arm": "base", "value": [0.2, 0.8], "share": [0.1, 0.9],
+                          "part": ["taught", "unseen"]})
+    axes = plots.calibration(frame, "true", "found").axes[0]
+    faces = {line.get_xdata()[0]: line.get_markerfacecolor() for line in axes.lines[2:]}
+    assert faces[0.9] == "white" and faces[0.1] != "white"
