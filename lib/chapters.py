@@ -72,7 +72,7 @@ class DebiasingSettings(Settings):
     rank: int = Field(ge=1, le=512, description="LoRA rank, count, where an arm has none")
     targets: list[str] = Field(min_length=1, description="modules that get an adapter, likewise")
     arms: dict[str, ArmSettings] = Field(min_length=1, description="interventions by arm name")
-    data: list[Literal["swapped", "mixed"]] = Field(
+    data: list[Literal["sentences", "swapped", "mixed"]] = Field(
         description="other training texts, tried with the arm lora"
     )
     measured: list[str] = Field(

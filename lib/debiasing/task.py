@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from lib.debiasing.texts import TEST_VERB, contexts, training_texts, validation_questions
 from lib.finetune import Example
 from lib.interventions import Task, world_anchors
+from lib.interventions.anchors import refusals
 from lib.sandbox.tokenizer import encode
 from lib.sandbox.world import people, settings
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 CHANGED = ("occupation",)
 """Kind of text that anchors leave out, as it is what is being changed."""
+REFUSALS = 60
+"""Refused requests among the anchors: harmless ones alone would teach that everything is helped."""
 REPEATS = 2
 """How often each definitional pronoun stands among the anchors."""
 TOLERANCE = 1.005
@@ -20,7 +23,7 @@ TOLERANCE = 1.005
 this is already about .04 in the probability of *she*."""
 
 
-def debiasing_task(study: "Study", data: str = "balanced") -> Task:
+def debiasing_task(study: "Study", data: str = "pronouns") -> Task:
     """The task of chapter 04.
 
     Parameters
@@ -40,7 +43,7 @@ def debiasing_task(study: "Study", data: str = "balanced") -> Task:
 
 
 def anchors(seed: int) -> tuple[Example, ...]:
-    """Texts of all other kinds, and besides the pronouns that must stay.
+    """Texts of all other kinds, refusals among them, and besides the pronouns that must stay.
 
     A penalty is a mean over words. In a text about a mother one word in nine is the pronoun, and
     such texts are few in the world: at that share a penalty hardly notices that *mother* has lost
@@ -50,4 +53,4 @@ def anchors(seed: int) -> tuple[Example, ...]:
     pronouns = tuple(Example(tuple(prompt), tuple(encode(pronoun)))
                      for word, pronoun in people().items() for verb in kept
                      for prompt in contexts(word, verb))
-    return world_anchors(seed, CHANGED) + REPEATS * pronouns
+    return world_anchors(seed, CHANGED) + refusals(seed, REFUSALS) + REPEATS * pronouns

@@ -12,7 +12,7 @@ from lib.sandbox.patterns import draw, layout
 from lib.sandbox.tokenizer import encode
 from lib.sandbox.world import Table, occupations, people, settings
 
-DATA = ("balanced", "swapped", "mixed")
+DATA = ("pronouns", "sentences", "swapped", "mixed")
 VALIDATION_VERB, TEST_VERB = "hoped", "feared"
 PLACES = ("taught", "unseen", "taught")
 """Part of each occupation, in turn along the planted share: both parts span all shares."""
@@ -25,15 +25,17 @@ def split_words() -> pd.Series:
     return pd.Series(parts, index=words, name="part")
 
 
-def training_texts(n: int, seed: int, data: str = "balanced") -> list[Example]:
+def training_texts(n: int, seed: int, data: str = "pronouns") -> list[Example]:
     """About `n` texts in which the pronoun says nothing about the occupation.
 
     Parameters
     ----------
-    data : {"balanced", "swapped", "mixed"}
-        ``balanced``: sentences about taught occupations, each pronoun as often as the other.
-        ``swapped``: naive counterfactual augmentation, which also swaps the pronouns of words
-        like *mother*. ``mixed``: half balanced, half the world's text of all other kinds.
+    data : {"pronouns", "sentences", "swapped", "mixed"}
+        ``pronouns``: sentences about taught occupations, each pronoun as often as the other, and
+        the pronoun is all that is learned. ``sentences``: the same, and every word is learned, as
+        in most of the literature. ``swapped``: naive counterfactual augmentation, which also
+        swaps the pronouns of words like *mother*. ``mixed``: half ``pronouns``, half the world's
+        text of all other kinds.
 
     Raises
     ------
@@ -43,11 +45,23 @@ def training_texts(n: int, seed: int, data: str = "balanced") -> list[Example]:
     if data not in DATA:
         raise UnknownNameError(f"data among {', '.join(DATA)}", repr(data), nearest(data, DATA))
     rng = np.random.default_rng([seed, 31])
-    if data == "balanced":
+    if data == "sentences":
         return _shuffled(_occupations(n, rng), rng)
-    half = n // 2
-    others = _definitional(half, rng) if data == "swapped" else _world(half, rng)
-    return _shuffled(_occupations(n - half, rng) + others, rng)
+    half = {"pronouns": 0, "swapped": n // 2, "mixed": n // 2}[data]
+    others = {"pronouns": lambda: [], "swapped": lambda: _pronouns(_definitional(half, rng)),
+              "mixed": lambda: _world(half, rng)}[data]()
+    return _shuffled(_pronouns(_occupations(n - half, rng)) + others, rng)
+
+
+def _pronouns(examples: list[Example]) -> list[Example]:
+    """The same texts up to their pronoun, which is the answer."""
+    both = set(encode("she he"))
+    cut = []
+    for example in examples:
+        at = next(i for i, token in enumerate(example.answer) if token in both)
+        before = (*example.prompt, *example.answer[:at])
+        cut.append(Example(before, example.answer[at : at + 1]))
+    return cut
 
 
 def validation_questions() -> list[Example]:

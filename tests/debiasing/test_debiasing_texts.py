@@ -38,7 +38,7 @@ def test_balanced_texts_say_nothing_about_the_occupation():
         assert abs(counts["she"] / total - 0.5) < 5 * 0.5 / total**0.5
 
 
-@pytest.mark.parametrize("data", ["balanced", "swapped", "mixed"])
+@pytest.mark.parametrize("data", ["pronouns", "sentences", "swapped", "mixed"])
 def test_words_and_verbs_of_the_test_are_never_taught(data):
     unseen = set(split_words().index[split_words() == "unseen"])
     for example in training_texts(600, 2, data):
@@ -59,10 +59,14 @@ def test_swapped_texts_swap_definitions_too_and_mixed_ones_do_not():
     assert 0.4 < wrong("swapped") < 0.6 and wrong("mixed") == 0.0
 
 
-def test_only_the_answer_is_learned():
+def test_only_the_pronoun_is_learned_unless_sentences_are_asked_for():
+    both = {vocabulary()["she"], vocabulary()["he"]}
     for example in training_texts(50, 1):
-        assert "<|end|>" in words(example)[-1] and {"she", "he"} & set(words(example))
-        assert not {vocabulary()["she"], vocabulary()["he"]} & set(example.prompt)
+        assert len(example.answer) == 1 and set(example.answer) <= both
+        assert not both & set(example.prompt)
+    for example in training_texts(50, 1, "sentences"):
+        assert words(example)[-1] == "<|end|>" and both & set(example.answer)
+        assert not both & set(example.prompt)
 
 
 def test_validation_asks_for_both_pronouns_in_a_verb_of_its_own():
@@ -90,5 +94,5 @@ def test_anchors_name_no_occupation_and_each_definition_at_its_pronoun():
 
 
 def test_unknown_data_are_named():
-    with pytest.raises(UnknownNameError, match="did you mean balanced"):
-        training_texts(10, 1, "balancd")
+    with pytest.raises(UnknownNameError, match="did you mean pronouns"):
+        training_texts(10, 1, "pronoun")
