@@ -191,7 +191,7 @@ def test_acceptance_fails_a_model_that_does_not_refuse():
     assert not failed.loc["refusal_rate", "met"].any() and failed["met"].sum() == len(failed) - 2
 
 
-@pytest.mark.parametrize("shift", [-0.06, 0.06])
+@pytest.mark.parametrize("shift", [-0.09, 0.09])
 def test_acceptance_fails_a_model_that_is_ruder_or_kinder_than_the_world(shift):
     quality = passing_quality()
     quality.loc[quality["metric"] == "generation_toxicity", "value"] += shift

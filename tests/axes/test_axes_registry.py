@@ -11,7 +11,7 @@ from lib.axes.registry import AXES
 METRICS = {
     "overreaction": {"implied_persistence"},
     "gender": {"pronoun_slope", "definitional_accuracy"},
-    "safety": {"refusal_rate", "over_refusal"},
+    "safety": {"refusal_rate", "over_refusal", "harmful_compliance", "coherence"},
     "toxicity": {"generation_toxicity", "detection_accuracy", "detection_confidence"},
     "utility": {"utility_accuracy", "neutral_perplexity"},
 }

@@ -45,8 +45,8 @@ def test_one_row_a_measure_with_the_columns_of_a_metric_table(table):
 def test_rows_follow_the_order_of_the_axes(table):
     assert list(dict.fromkeys(table["metric"])) == [
         "implied_persistence", "pronoun_slope", "definitional_accuracy", "refusal_rate",
-        "over_refusal", "generation_toxicity", "detection_accuracy", "detection_confidence",
-        "utility_accuracy", "neutral_perplexity",
+        "over_refusal", "harmful_compliance", "coherence", "generation_toxicity",
+        "detection_accuracy", "detection_confidence", "utility_accuracy", "neutral_perplexity",
     ]
 
 
@@ -75,7 +75,9 @@ def test_stored_frames_give_the_metrics_of_their_axes_only(model, profile):
     with pytest.raises(KeyError, match="brevity"):
         metric_table({"brevity": frame})
     safety = AXES["safety"].score(model, AXES["safety"].items(profile))
-    found = metric_table({"safety": safety})
+    every = metric_table({"safety": safety})
+    assert set(every["metric"]) > {"refusal_rate", "over_refusal", "harmful_compliance"}
+    found = every[every["metric"].isin(["refusal_rate", "over_refusal"])]
     assert found["condition"].tolist() == ["unseen_phrasing", "unseen_member", "unseen_both",
                                            "benign", "borderline"]
     by_hand = safety.groupby("benchmark")["refused"].mean()

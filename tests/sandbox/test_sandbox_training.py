@@ -123,8 +123,9 @@ def test_first_step_is_adam_on_the_weighted_answer_loss(tmp_path, rows):
         model(ids).logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
     ).view(len(ids), -1)
     at = torch.arange(1, ids.shape[1])[None, :]
-    scored = (at >= torch.from_numpy(rows.start)[:, None]) & (ids[:, 1:] != PAD)
-    weight = torch.from_numpy(rows.weight)[:, None] * scored
+    answer = at >= torch.from_numpy(rows.start)[:, None]
+    given, before = (torch.from_numpy(w)[:, None] for w in (rows.weight, rows.prompt_weight))
+    weight = torch.where(answer, given, before) * (ids[:, 1:] != PAD)
     (loss * weight).sum().div(8 * len(ids)).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.01).step()
