@@ -123,7 +123,9 @@ class Comparison:
         return "\n".join(lines + ([f"      and {more} more"] if more > 0 else []))
 
 
-def compare(found: Path, committed: Path, tolerances: Tolerances) -> list[Comparison]:
+def compare(
+    found: Path, committed: Path, tolerances: Tolerances, notebooks: str = ""
+) -> list[Comparison]:
     """Compare two folders of tables, exhibit by exhibit, in the order of their ids.
 
     Parameters
@@ -131,8 +133,12 @@ def compare(found: Path, committed: Path, tolerances: Tolerances) -> list[Compar
     found, committed : Path
         Folders holding ``<exhibit>.csv``.
     tolerances : Tolerances
+    notebooks : str
+        Numbers of the notebooks whose exhibits are compared, such as "00,03"; all by default.
     """
     exhibits = sorted({path.stem for folder in (found, committed) for path in folder.glob("*.csv")})
+    if notebooks:
+        exhibits = [name for name in exhibits if name[:2] in notebooks.split(",")]
     return [_compare_files(found, committed, exhibit, tolerances) for exhibit in exhibits]
 
 
@@ -206,8 +212,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--committed", type=Path, default=FIGURES / "tables",
                         help="folder of the reference tables")
     parser.add_argument("--tolerances", type=Path, default=FIGURES / "tolerances.yml")
+    parser.add_argument("--notebooks", default="", metavar="NN,NN",
+                        help="compare the exhibits of these notebooks only")
     chosen = parser.parse_args(arguments)
-    results = compare(chosen.found, chosen.committed, load_tolerances(chosen.tolerances))
+    limits = load_tolerances(chosen.tolerances)
+    results = compare(chosen.found, chosen.committed, limits, chosen.notebooks)
     print("\n".join(map(str, results)) or f"FAIL  no table in {chosen.found}")
     failed = sum(not result.passed for result in results)
     print(f"{len(results) - failed} exhibits agree, {failed} differ")

@@ -163,6 +163,11 @@ def test_command_fails_where_there_is_nothing_to_compare(tmp_path, folders, caps
     assert "no table in" in capsys.readouterr().out
 
 
+def test_only_the_exhibits_of_the_notebooks_asked_for_are_compared(folders):
+    results = compare(folders / "found", folders / "committed", LIMITS, "03,04")
+    assert [result.exhibit for result in results] == ["03_refusals"]
+
+
 def test_exhibits_are_compared_in_order_of_their_ids(folders):
     results = compare(folders / "found", folders / "committed", LIMITS)
     assert [result.exhibit for result in results] == ["01_world", "03_refusals"]
