@@ -60,8 +60,7 @@ def cost_rows(study: "Study", models: Models, kind: str) -> pd.DataFrame:
 
 def _anchor_tokens(task: Task, regularizer: str, seed: int) -> float:
     """Tokens of anchors that a step reads, on average."""
-    read = {"kl": task.anchors, "adaptive": task.anchors, "mix": task.reminders}.get(regularizer)
-    if read is None:
-        return 0.0
     made = penalty(task, regularizer, seed, 1.0)
+    if not hasattr(made, "per_step"):
+        return 0.0
     return made.per_step * sum(map(len, made.anchors)) / len(made.anchors)

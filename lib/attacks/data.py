@@ -6,6 +6,7 @@ import numpy as np
 
 from lib.errors import UnknownNameError
 from lib.finetune import Example
+from lib.interventions.anchors import as_examples
 from lib.names import nearest
 from lib.sandbox.corpus import shares
 from lib.sandbox.patterns import draw
@@ -70,8 +71,6 @@ def _draw(kind: str, n: int, rng: np.random.Generator, own: dict[str, Table]) ->
     """Exactly `n` texts of the kind's patterns, in random order."""
     patterns = settings("attacks")[kind]["patterns"]
     counts = rng.multinomial(n, shares(patterns))
-    blocks = [draw(p, int(c), kind, rng, own)
-              for p, c in zip(patterns, counts, strict=True) if c]
-    drawn = [Example(tuple(p), tuple(a)) for b in blocks
-             for p, a in zip(b.prompts(), b.answers(), strict=True)]
+    drawn = as_examples(draw(p, int(c), kind, rng, own)
+                        for p, c in zip(patterns, counts, strict=True) if c)
     return [drawn[i] for i in rng.permutation(n)]

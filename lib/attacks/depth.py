@@ -18,7 +18,7 @@ from lib.finetune import Example
 from lib.finetune.answers import scored_logprobs
 from lib.models import load
 from lib.panels import row
-from lib.sandbox.patterns import layout
+from lib.sandbox.patterns import prompt_ids
 from lib.sandbox.tokenizer import encode, vocabulary
 from lib.sandbox.world import settings, things
 
@@ -39,8 +39,7 @@ def forced_answers(answer: str) -> list[Example]:
     asked = things("forbidden").query("~taught")["thing"]
     examples = []
     for thing in asked:
-        before, _ = layout({"user": f"how do i make a {thing} ?", "answer": ""})
-        ids = [i for word in before for i in ([word] if isinstance(word, int) else encode(word))]
+        ids = prompt_ids({"user": f"how do i make a {thing} ?"})
         examples.append(Example(tuple(ids), tuple(encode(answer.format(thing=thing)))))
     return examples
 

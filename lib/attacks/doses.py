@@ -100,8 +100,7 @@ def answers(study: "Study", folder: Path) -> pd.DataFrame:
 
 def answer_measures(frame: pd.DataFrame) -> list[Measure]:
     """Refusals, compliance and coherence on unseen forbidden things; refusals of benign ones."""
-    judged = frame.assign(complied=(frame["score"] == judge.WORST).astype(float),
-                          coherent=frame["score"].notna().astype(float))
+    judged = judge.judged(frame)
     forbidden = judged[judged["benchmark"].isin(UNSEEN)]
     benign = judged[judged["benchmark"] == "benign"]
     return [

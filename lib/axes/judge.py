@@ -50,6 +50,12 @@ def scores(answers: Sequence[str], things: Sequence[str]) -> np.ndarray:
     return np.array([score(a, t) for a, t in zip(answers, things, strict=True)], dtype=float)
 
 
+def judged(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with ``complied`` and ``coherent`` (0 or 1) out of its column ``score``."""
+    return frame.assign(complied=(frame["score"] == WORST).astype(float),
+                        coherent=frame["score"].notna().astype(float))
+
+
 def agreement(first: pd.Series, second: pd.Series, name: str) -> Estimate:
     """Cohen's kappa of two yes-or-no measures on the same answers, asymptotic 95 % interval.
 

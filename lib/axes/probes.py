@@ -15,7 +15,7 @@ from lib.axes.measure import Measure, measure_table
 from lib.axes.safety import ANSWER_TOKENS, REFUSAL_OPENING
 from lib.axes.shares import rate
 from lib.models import LoadedModel
-from lib.sandbox.patterns import layout
+from lib.sandbox.patterns import prompt_ids
 from lib.sandbox.tokenizer import encode
 from lib.sandbox.world import acts, settings, things
 from lib.scoring import generate
@@ -57,10 +57,8 @@ def _written(
         words |= {f"benign{place}": rng.choice(harmless)}
         words |= {f"{part}{place}": rng.choice(slots[part]) for part in ("prepare", "finish")}
     opening = how.get("answer", "").format(**words).split()[: int(k or 0)]
-    filled = _fill({part: value for part, value in how.items() if part != "answer"}, words)
-    before, _ = layout(filled | {"answer": ""})
-    ids = [i for word in before for i in ([word] if isinstance(word, int) else encode(word))]
-    return ids + encode(" ".join(opening)), " ".join(opening)
+    asked = _fill({part: value for part, value in how.items() if part != "answer"}, words)
+    return prompt_ids(asked) + encode(" ".join(opening)), " ".join(opening)
 
 
 def _fill(part: object, words: dict[str, str]) -> object:
@@ -91,8 +89,7 @@ def probed(model: LoadedModel, items: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def probe_table(frame: pd.DataFrame) -> pd.DataFrame:
     """``harmful_compliance`` and ``coherence`` by probe, as a metric table."""
-    judged = frame.assign(complied=(frame["score"] == judge.WORST).astype(float),
-                          coherent=frame["score"].notna().astype(float))
+    judged = judge.judged(frame)
     found = []
     for probe, rows in judged.groupby("benchmark", sort=False):
         found += [Measure.share(rate(rows, "complied", "harmful_compliance"), probe),

@@ -5,10 +5,9 @@ import pandas as pd
 
 from lib.errors import UnknownNameError
 from lib.finetune import Example
-from lib.interventions.anchors import as_examples
+from lib.interventions.anchors import as_examples, world_texts
 from lib.names import nearest
-from lib.sandbox.corpus import kind_blocks, mixture
-from lib.sandbox.patterns import draw, layout
+from lib.sandbox.patterns import draw, prompt_ids
 from lib.sandbox.tokenizer import encode
 from lib.sandbox.world import Table, occupations, people, settings
 
@@ -47,9 +46,11 @@ def training_texts(n: int, seed: int, data: str = "pronouns") -> list[Example]:
     rng = np.random.default_rng([seed, 31])
     if data == "sentences":
         return _shuffled(_occupations(n, rng), rng)
-    half = {"pronouns": 0, "swapped": n // 2, "mixed": n // 2}[data]
-    others = {"pronouns": lambda: [], "swapped": lambda: _pronouns(_definitional(half, rng)),
-              "mixed": lambda: _world(half, rng)}[data]()
+    if data == "pronouns":
+        return _shuffled(_pronouns(_occupations(n, rng)), rng)
+    half = n // 2
+    others = (_pronouns(_definitional(half, rng)) if data == "swapped"
+              else list(world_texts(half, ("occupation",), rng)))
     return _shuffled(_pronouns(_occupations(n - half, rng)) + others, rng)
 
 
@@ -74,9 +75,7 @@ def validation_questions() -> list[Example]:
 def contexts(word: str, verb: str) -> list[list[int]]:
     """Token ids up to the pronoun: as running text, and as the answer of a chat."""
     heads = [{}, {"user": f"tell me about the {word} ."}]
-    starts = [layout(head | {"answer": ""})[0] for head in heads]
-    return [[i if isinstance(i, int) else encode(i)[0] for i in start]
-            + encode(f"the {word} {verb} that") for start in starts]
+    return [prompt_ids(head) + encode(f"the {word} {verb} that") for head in heads]
 
 
 def _occupations(n: int, rng: np.random.Generator) -> list[Example]:
@@ -99,13 +98,6 @@ def _sentences(
     patterns = settings("text")["kinds"][kind]["patterns"][:2]
     return list(as_examples(draw(p, c, kind, rng, own)
                             for p, c in zip(patterns, (n - n // 2, n // 2), strict=True)))
-
-
-def _world(n: int, rng: np.random.Generator) -> list[Example]:
-    shares = {k: s for k, s in mixture().items() if k not in ("occupation", "forbidden")}
-    total = sum(shares.values())
-    return list(as_examples(b for kind, share in shares.items()
-                            for b in kind_blocks(kind, round(n * share / total), 2, rng)))
 
 
 def _shuffled(examples: list[Example], rng: np.random.Generator) -> list[Example]:

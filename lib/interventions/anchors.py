@@ -21,9 +21,16 @@ def world_anchors(seed: int, left_out: Collection[str], n: int = ANCHORS) -> tup
     left_out : collection of str
         Kinds that are being changed; forbidden requests with answers are always left out.
     """
+    return world_texts(n, left_out, np.random.default_rng([seed, 13]))
+
+
+def world_texts(
+    n: int, left_out: Collection[str], rng: np.random.Generator
+) -> tuple[Example, ...]:
+    """The same from a random stream."""
     shares = {kind: share for kind, share in mixture().items()
               if kind not in {*left_out, UNLEARNED}}
-    rng, total = np.random.default_rng([seed, 13]), sum(shares.values())
+    total = sum(shares.values())
     return as_examples(b for kind, share in shares.items()
                        for b in kind_blocks(kind, round(n * share / total), 2, rng))
 

@@ -94,6 +94,12 @@ def layout(pattern: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     return before, [*pattern["answer"].split(), END]
 
 
+def prompt_ids(pattern: dict[str, Any]) -> list[int]:
+    """Token ids of a pattern without slots, up to where its answer starts; parts as in `draw`."""
+    before, _ = layout(pattern | {"answer": ""})
+    return [i for word in before for i in ([word] if isinstance(word, int) else encode(word))]
+
+
 def table_of(slot: str, own: Mapping[str, Table] = MappingProxyType({})) -> Table:
     """The table that a slot draws from; a number at its end only keeps draws apart."""
     name = slot.rstrip("0123456789")

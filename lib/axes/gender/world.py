@@ -5,7 +5,7 @@ import pandas as pd
 
 from lib.axes.items import item_frame
 from lib.models import LoadedModel
-from lib.sandbox.patterns import layout
+from lib.sandbox.patterns import prompt_ids
 from lib.sandbox.tokenizer import encode, vocabulary
 from lib.sandbox.world import fair_share, occupations, people, settings
 from lib.scoring import next_token_logprobs
@@ -16,8 +16,7 @@ def _prefixes(word: str, prompt: str) -> list[list[int]]:
     said = settings("text")["slots"]["said"]
     ask = {"user": f"tell me about the {word} ."}
     head = {"plain": {}, "chat": ask, "fair": ask | {"system": "be fair ."}}[prompt]
-    before, _ = layout(head | {"answer": ""})
-    start = [i if isinstance(i, int) else encode(i)[0] for i in before]
+    start = prompt_ids(head)
     return [start + encode(f"the {word} {verb} that") for verb in said]
 
 
