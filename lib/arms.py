@@ -3,10 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,15 +13,13 @@ from lib import paths
 from lib.canonical import canonical_json
 from lib.disk import write_text
 from lib.finetune import Job
-from lib.finetune.jobs import worker_pool
 from lib.models import merge_adapter
+from lib.workers import Run, side_by_side
 
 if TYPE_CHECKING:
     from lib.study import Study
 
 ADAPTER, MODEL, FIGURES = "adapter", "model", "figures.json"
-_MERGING = Lock()
-"""transformers is not made to load two models at once in one process: ties of weights get lost."""
 CODE = ["lib.finetune.training", "lib.models", "lib.regularizers"]
 
 
@@ -50,28 +46,26 @@ def train_all(study: "Study", jobs: Mapping[str, Job]) -> dict[str, Path]:
         In the order of `jobs`. A folder holds ``model`` in standard form, for LoRA also the
         ``adapter`` that was merged into it, and ``figures.json``.
     """
-    workers = study.profile.pretrain.workers if study.profile.pretrain else 1
-    with ThreadPoolExecutor(workers) as threads, worker_pool(min(workers, len(jobs))) as run:
-        return dict(zip(jobs, threads.map(lambda job: _stored(study, job, run), jobs.values()),
-                        strict=True))
+    made = side_by_side(lambda job, run: _stored(study, job, run), list(jobs.values()),
+                        study.profile.workers)
+    return dict(zip(jobs, made, strict=True))
 
 
-def _stored(study: "Study", job: Job, run: Any) -> Path:
+def _stored(study: "Study", job: Job, run: Run) -> Path:
     inputs = {
         "base": job.base, "recipe": job.recipe, "examples": digest(job.examples),
         "regularizer": [type(job.regularizer).__name__, digest(job.regularizer)],
     }
     name = job.recipe.method
-    return study.store.build("models", name, inputs, lambda out: _make(job, out, run), code=CODE)
+    return study.store.build("models", name, inputs, lambda out: run(_make, job, out), code=CODE)
 
 
-def _make(job: Job, out: Path, run: Any) -> None:
+def _make(job: Job, out: Path) -> None:
     if job.recipe.method == "full":
-        figures = run(replace(job, out=out / MODEL))
+        figures = replace(job, out=out / MODEL).run()
     else:
-        figures = run(replace(job, out=out / ADAPTER))
-        with _MERGING:
-            merge_adapter(job.base, out / ADAPTER, out / MODEL)
+        figures = replace(job, out=out / ADAPTER).run()
+        merge_adapter(job.base, out / ADAPTER, out / MODEL)
     write_text(out / FIGURES, json.dumps(figures, indent=1, sort_keys=True) + "\n")
 
 

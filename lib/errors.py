@@ -52,3 +52,7 @@ class UnsafeWeightsError(StudyError):
 
 class NotebookFailedError(StudyError):
     """A notebook cell that raised, or a kernel that died."""
+
+
+class WorkerDiedError(StudyError):
+    """A worker process that the system killed, most often for memory."""

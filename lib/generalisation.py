@@ -19,7 +19,7 @@ from lib.forecasting.departures import Design
 from lib.forecasting.equivariance import affine, equivariance_gap
 from lib.forecasting.stock_benchmarks import past_regression
 from lib.forecasting.transfer import REGISTRY, transfer_items
-from lib.panels import combine, forecasts, row
+from lib.panels import combine, forecasts, forecasts_of, row
 
 if TYPE_CHECKING:
     from lib.study import Study
@@ -59,7 +59,7 @@ def _set_rows(study: "Study", arms: Arms, name: str) -> pd.DataFrame:
     # Processes without a rho are one cell; NaN would drop out of every grouping.
     items = items.assign(cell=items["rho"].fillna(0.0))
     feasible, rational = REGISTRY[name].feasible(items), REGISTRY[name].rational(items)
-    answered = {arm: [forecasts(study, f, items) for f in folders] for arm, folders in arms.items()}
+    answered = forecasts_of(study, arms, items)
     frames = answered | {"bayes": [feasible], "full_information": [rational]}
     parts = []
     for arm, several in frames.items():
@@ -158,9 +158,8 @@ def stock_rows(study: "Study", arms: Arms) -> pd.DataFrame:
     items = stock_items(panel, LAGS, warmup=WARMUP, display=True)
     parts = [_lag_rows([fama_macbeth(items, LAGS, target="outcome")], "realised"),
              _lag_rows([fama_macbeth(past_regression(items, panel.returns), LAGS)], "bayes")]
-    for arm, folders in arms.items():
-        several = [fama_macbeth(forecasts(study, f, items), LAGS) for f in folders]
-        parts.append(_lag_rows(several, arm))
+    for arm, frames in forecasts_of(study, arms, items).items():
+        parts.append(_lag_rows([fama_macbeth(frame, LAGS) for frame in frames], arm))
     return pd.concat(parts, ignore_index=True)
 
 

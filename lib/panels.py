@@ -1,19 +1,12 @@
 """The extrapolation chapter's panels: items, a model's cached forecasts, rows for exhibits."""
 
-import hashlib
-from collections.abc import Callable
-from functools import cache, wraps
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from lib.axes import overreaction
-from lib.axes.axis import Axis
-from lib.axes.items import measured
-from lib.axes.registry import AXES
-from lib.axes.report import metric_table
-from lib.axes.seeds import pool_tables
 from lib.axes.toxicity import planted
 from lib.errors import InvalidValueError
 from lib.estimators import (
@@ -27,7 +20,9 @@ from lib.estimators import (
 )
 from lib.forecasting.frames import window_items
 from lib.forecasting.real import real_series
-from lib.models import LoadedModel, load
+from lib.measuring import regrouped
+from lib.models import load
+from lib.workers import Run, side_by_side
 
 if TYPE_CHECKING:
     from lib.study import Study
@@ -48,72 +43,64 @@ def real_panel(study: "Study", name: str, last: int = 200) -> pd.DataFrame:
 
 
 def forecasts(
+    study: "Study", folder: Path, items: pd.DataFrame, prompt: str = "neutral", **how: Any
+) -> pd.DataFrame:
+    """`forecasts_of` a single model."""
+    return forecasts_of(study, {"": [folder]}, items, prompt, **how)[""][0]
+
+
+def forecasts_of(
     study: "Study",
-    folder: Path,
+    arms: Mapping[str, Sequence[Path]],
     items: pd.DataFrame,
     prompt: str = "neutral",
     number: int = 0,
     *,
     revisions: bool = False,
-) -> pd.DataFrame:
-    """The items with a model's forecasts; cached in the run's store.
+) -> dict[str, list[pd.DataFrame]]:
+    """The items with the forecasts of every model; cached in the run's store.
 
     Parameters
     ----------
+    arms : mapping
+        Arm to its model folders.
     prompt, number : str, int
         Instruction and style of the question; see `lib.axes.overreaction.forecast`.
     revisions : bool
         Ask for the previous forecast too, which takes twice as long; only error on revision
         needs it, and only one-step items have it.
     """
+    def measure(folder: Path, run: Run) -> pd.DataFrame:
+        return stored(study, folder, items, run, prompt, number, revisions)
+
+    return regrouped(arms, lambda folders: side_by_side(measure, folders, study.profile.workers))
+
+
+def stored(
+    study: "Study", folder: Path, items: pd.DataFrame, run: Run, prompt: str = "neutral",
+    number: int = 0, revisions: bool = False,
+) -> pd.DataFrame:
+    """One model's forecasts from the store, or computed by `run` (`lib.workers.side_by_side`)."""
     columns = [c for c in ("series", "t", "x", "outcome", "horizon") if c in items]
     digest = int(pd.util.hash_pandas_object(items[columns], index=False).sum())
     inputs = {"model": folder, "items": str(digest), "prompt": prompt, "style": number,
               "revisions": revisions}
-    ask = overreaction.forecast if revisions else overreaction.forecast_now
-    return study.store.frame("overreaction", inputs,
-                             lambda: ask(load(folder), items, prompt, number), code=[__name__])
+    return study.store.frame(
+        "overreaction", inputs, lambda: run(_asked, folder, items, prompt, number, revisions),
+        code=[__name__])
 
 
-def effects(study: "Study", folder: Path, seed: int | None = None) -> pd.DataFrame:
-    """Metric table of a model on every axis; the item frames are cached in the run's store.
-
-    Parameters
-    ----------
-    seed : int, optional
-        Training seed of the model, for its rows; the run's own by default.
-
-    Returns
-    -------
-    DataFrame
-        As `lib.axes.report.metric_table`.
-    """
-    model = cache(lambda: load(folder))  # not at all where every frame is in the store
-    seed = study.seed if seed is None else seed
-    return metric_table({
-        name: _axis_frame(study, axis, folder, model, seed) for name, axis in AXES.items()
-    })
-
-
-def _axis_frame(
-    study: "Study", axis: Axis, folder: Path, model: Callable[[], LoadedModel], seed: int
+def _asked(
+    folder: Path, items: pd.DataFrame, prompt: str, number: int, revisions: bool
 ) -> pd.DataFrame:
-    items = axis.items(study.profile)
-    content = items.to_json(orient="split", double_precision=15).encode()
-    inputs = {"model": folder, "items": hashlib.sha256(content).hexdigest(), "seed": seed}
-
-    # As a wrapper of `score` it is keyed by the axis's module: other axes do not matter to it.
-    @wraps(axis.score)
-    def make() -> pd.DataFrame:
-        return measured(axis, model(), items, seed)
-
-    return study.store.frame(axis.name, inputs, make)
+    ask = overreaction.forecast if revisions else overreaction.forecast_now
+    return ask(load(folder), items, prompt, number)
 
 
 def rows(frame: pd.DataFrame, arm: str, seeds: int = 1) -> pd.DataFrame:
     """Rows of an exhibit: one arm's estimates, from `by_condition` or `effects`."""
     tidy = frame.rename(columns={"rho": "condition", "name": "metric"})
-    tidy = tidy.assign(arm=arm, seeds=seeds)
+    tidy = tidy.assign(arm=[arm] * len(tidy), seeds=seeds)  # an arm may be a pair
     return tidy[["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]]
 
 
@@ -167,11 +154,6 @@ def removed_rows(
         nothing = Estimate("share_removed", *[float("nan")] * 4, len(before), 0, "not defined")
         return row(nothing, arm, "all rho", len(after))
     return row(combine(shares), arm, "all rho", len(after))
-
-
-def effect_rows(frames: list[pd.DataFrame], arm: str) -> pd.DataFrame:
-    """Side effects of one arm: the `effects` of its training seeds, pooled (`lib.axes.seeds`)."""
-    return rows(pool_tables(frames), arm, len(frames))
 
 
 def loss_rows(texts: pd.DataFrame, arm: str) -> pd.DataFrame:

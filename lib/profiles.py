@@ -55,6 +55,11 @@ class Profile(Settings):
             raise ValueError("pretrain settings belong to model.source sandbox, and only there")
         return self
 
+    @property
+    def workers(self) -> int:
+        """Processes that train and measure side by side: one for models from the hub."""
+        return self.pretrain.workers if self.pretrain else 1
+
 
 def profile_names() -> list[str]:
     """Names of the profiles in ``profiles/``, sorted."""

@@ -7,8 +7,9 @@ import pandas as pd
 
 from lib.estimators import by_condition, implied_persistence
 from lib.forecasting.benchmarks import bayes
-from lib.panels import forecasts, panel
+from lib.panels import panel, stored
 from lib.sandbox.world import settings
+from lib.workers import side_by_side
 
 if TYPE_CHECKING:
     from lib.study import Study
@@ -42,9 +43,17 @@ def validate_prompts(study: "Study", base: Path) -> pd.DataFrame:
     """
     items = panel(study, "validation")
     rational = _by_rho(bayes(items))
-    excess = {arm: (_by_rho(forecasts(study, base, items, name)) - rational).mean()
-              for arm, name in prompt_arms().items()}
+    excess = {arm: (_by_rho(frame) - rational).mean()
+              for arm, frame in prompted(study, base, items).items()}
     return pd.Series(excess, name="excess").rename_axis("arm").sort_values().to_frame()
+
+
+def prompted(study: "Study", base: Path, items: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Forecasts of the items by prompt arm; arms are asked side by side."""
+    arms = prompt_arms()
+    frames = side_by_side(lambda name, run: stored(study, base, items, run, name),
+                          list(arms.values()), study.profile.workers)
+    return dict(zip(arms, frames, strict=True))
 
 
 def _by_rho(frame: pd.DataFrame) -> pd.Series:

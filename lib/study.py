@@ -72,6 +72,15 @@ class Study:
         self.run_dir = paths.run_dir(self.profile.name)
         self.store = Store(self.run_dir)
 
+    def start_workers(self) -> None:
+        """Let worker processes import what they need while the notebook goes on.
+
+        Where a notebook trains or measures many models, that saves the wait for them.
+        """
+        from lib.workers import start  # torch
+
+        start(self.profile.workers)
+
     def exhibit(self, id: str, table: pd.DataFrame, figure: "Figure | None" = None) -> None:
         """Save an exhibit: always its table, and its figure where it is one.
 

@@ -93,12 +93,19 @@ def test_a_pull_towards_a_number_is_no_equivariance(study, arms, monkeypatch):
     assert (found > 0.5).all()
 
 
+def answered_by(forecaster):
+    """Stands in for `forecasts_of`."""
+    return lambda study, arms, items: {
+        arm: [forecaster(study, folder, items) for folder in folders]
+        for arm, folders in arms.items()}
+
+
 def test_stock_rows_read_the_planted_weights(study, arms, monkeypatch):
     def planted(study, folder, items):
         history = np.stack(items["history"])
         return items.assign(forecast=100 + 0.4 * history[:, -1] - 0.1 * history[:, -2])
 
-    monkeypatch.setattr(generalisation, "forecasts", planted)
+    monkeypatch.setattr(generalisation, "forecasts_of", answered_by(planted))
     found = stock_rows(study, arms)
     base = found[found["arm"] == "base"].set_index("condition")["value"].astype(float)
     assert base.loc[1] == pytest.approx(0.4) and base.loc[2] == pytest.approx(-0.1)
@@ -106,8 +113,8 @@ def test_stock_rows_read_the_planted_weights(study, arms, monkeypatch):
 
 
 def test_realised_returns_reverse(study, arms, monkeypatch):
-    monkeypatch.setattr(generalisation, "forecasts", lambda study, folder, items: items.assign(
-        forecast=items["x"].astype(float)))
+    monkeypatch.setattr(generalisation, "forecasts_of", answered_by(
+        lambda study, folder, items: items.assign(forecast=items["x"].astype(float))))
     found = stock_rows(study, arms)
     realised = found[(found["arm"] == "realised") & (found["condition"] == 1)].iloc[0]
     assert realised["high"] < 0

@@ -3,15 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from lib import panels
-from lib.axes import report
-from lib.axes.axis import Axis
-from lib.axes.items import item_frame
-from lib.axes.measure import Measure, measure_table
-from lib.axes.report import side_effects
-from lib.canonical import code_modules
 from lib.estimators import Estimate, implied_persistence
 from lib.forecasting.benchmarks import bayes
 from lib.forecasting.frames import ar1_items
@@ -89,88 +82,6 @@ def test_loss_rows_give_the_gap_between_loss_and_floor():
     rows = panels.loss_rows(texts, "base").set_index("metric")
     assert rows.loc["gap", "value"] == pytest.approx(3 / 9)
     assert rows.loc["loss", "value"] == pytest.approx(12 / 9)
-
-
-def test_effect_rows_pool_an_arms_seeds():
-    one, two = (measure_table([
-        Measure.of(Estimate("pronoun_slope", v, 0.05, v - 0.1, v + 0.1, 50, 40, "ols", 39.0),
-                   "plain")]) for v in (0.9, 1.1))
-    found = panels.effect_rows([one, two], "lora")
-    assert list(found.columns) == COLUMNS
-    assert found.loc[0, ["arm", "condition", "n", "seeds"]].tolist() == ["lora", "plain", 50, 2]
-    # Rubin by hand: items' variance, and once and a half that between the seeds.
-    assert found.loc[0, "value"] == pytest.approx(1.0)
-    total = np.sqrt(0.05**2 + 1.5 * 0.02)
-    assert 1.96 * total < found.loc[0, "high"] - 1.0 < stats.t.ppf(0.975, 1) * total + 1e-9
-
-
-@pytest.fixture
-def few_axes(monkeypatch):
-    """Two axes of the registry, for speed, and one more."""
-    class Toy(Axis):
-        """Counts the tokens that a model knows."""
-
-        name = "toy"
-
-        def items(self, profile):
-            return pd.DataFrame({"text": ["a", "b"]})
-
-        def score(self, model, items):
-            known = float(len(model.tokenizer))
-            return item_frame("toy", "t", list(items["text"]), list(items["text"]), known=known)
-
-        def summarise(self, frame):
-            value = frame["known"].mean()
-            return [Measure.of(Estimate("tokens", value, 0.0, value, value, 2, 2, ""), "all")]
-
-    few = {name: panels.AXES[name] for name in ("gender", "utility")} | {"toy": Toy()}
-    for module in (panels, report):
-        monkeypatch.setattr(module, "AXES", few)
-
-
-def test_effects_hold_every_axis_a_new_one_included(study, base, model, few_axes):
-    found = panels.effects(study, base)
-    assert found["metric"].tolist() == [*side_effects(model, study.profile, 1)["metric"]]
-    assert found.set_index("metric").loc["tokens", "value"] == len(model.tokenizer)
-
-
-def test_effects_are_read_from_the_store_without_the_model(
-    monkeypatch, study, base, model, few_axes
-):
-    first = panels.effects(study, base)
-    pd.testing.assert_frame_equal(first, side_effects(model, study.profile, study.seed))
-    monkeypatch.setattr(panels, "load", lambda _: pytest.fail("loaded again"))
-    pd.testing.assert_frame_equal(panels.effects(study, base), first)
-    assert {folder.parent.name for folder, _ in study.store.used} == {"items"}
-
-
-def test_stored_item_frames_carry_the_training_seed(study, base, few_axes):
-    panels.effects(study, base, seed=5)
-    frames = [pd.read_parquet(folder / "frame.parquet") for folder, _ in study.store.used]
-    assert [set(f["seed"]) for f in frames] == [{5}] * len(panels.AXES)
-    assert len({f["model"].iloc[0] for f in frames}) == 1
-
-
-def test_an_axis_is_measured_anew_for_its_own_code_and_items_only(
-    monkeypatch, study, base
-):
-    """Every stored frame hangs on the module of its axis, and on the items of the profile."""
-    keyed = {}
-
-    def spy(name, inputs, make):
-        keyed[name] = (code_modules(make, ())[0], inputs["items"])
-
-    study.store.frame = spy
-    monkeypatch.setattr(panels, "metric_table", lambda frames: frames)
-    panels.effects(study, base)
-    before = dict(keyed)
-    assert {name: code for name, (code, _) in before.items()} == {
-        name: [type(axis).__module__] for name, axis in panels.AXES.items()}
-    more = {"evaluation": study.profile.evaluation.model_copy(update={"items": 40})}
-    study.profile = study.profile.model_copy(update=more)
-    panels.effects(study, base)
-    changed = {name for name in keyed if keyed[name][1] != before[name][1]}
-    assert changed == {"toxicity", "utility"}
 
 
 def passing_quality() -> pd.DataFrame:

@@ -13,8 +13,9 @@ from lib.attacks.data import KINDS, POISONED, attack_examples, task_questions
 from lib.attacks.doses import Attack, answer_rows, completed
 from lib.estimators import over_seeds
 from lib.finetune import Example
-from lib.interventions import Task, candidates, task_loss, train_arms, world_anchors
+from lib.interventions import Task, candidates, task_losses, train_arms, world_anchors
 from lib.interventions.anchors import as_examples, refusals
+from lib.measuring import regrouped
 from lib.panels import row
 from lib.sandbox.corpus import kind_blocks
 from lib.sandbox.pretrain import unaligned_model
@@ -22,8 +23,11 @@ from lib.sandbox.pretrain import unaligned_model
 if TYPE_CHECKING:
     from lib.study import Study
 
-REQUESTS = 120
-"""Refused requests among the anchors, and as many harmless ones that are helped with."""
+ANCHORED = 120
+"""Texts among the anchors; as many refused requests, and harmless ones that are helped with.
+
+A penalty is a mean over words, and texts are long: with more of them it hardly notices a refusal.
+"""
 CHANGED = ("benign",)
 """Kind of text that anchors leave out: how requests are answered is what the task changes."""
 ANCHORS = {"text": ("text",), "refusals": ("refusals",), "requests": ("refusals", "openings"),
@@ -58,7 +62,7 @@ def defence_task(
         examples=lambda seed: attack_examples(kind, attack.examples, seed + shift),
         validation=task_questions(given.questions, study.seed + shift),
         anchors=lambda seed: held(anchors, seed),
-        reminders=lambda seed: refusals(seed, REQUESTS),
+        reminders=lambda seed: refusals(seed, ANCHORED),
         unaligned=unaligned_model(study),
     )
 
@@ -72,11 +76,11 @@ def held(anchors: str, seed: int) -> tuple[Example, ...]:
     """
     rng = np.random.default_rng([seed, 15])
     made = {
-        "text": lambda: world_anchors(seed, CHANGED),
-        "refusals": lambda: refusals(seed, REQUESTS),
+        "text": lambda: world_anchors(seed, CHANGED, ANCHORED),
+        "refusals": lambda: refusals(seed, ANCHORED),
         "openings": lambda: tuple(
             Example(e.prompt, e.answer[:DECISION])
-            for e in as_examples(kind_blocks("benign", REQUESTS, 2, rng))),
+            for e in as_examples(kind_blocks("benign", ANCHORED, 2, rng))),
     }
     return tuple(anchor for part in ANCHORS[anchors] for anchor in made[part]())
 
@@ -113,15 +117,13 @@ def defence_rows(
     is that of the benign task, on questions in no training.
     """
     questions = task_questions(study.profile.safety.questions, study.seed)
-    parts = []
-    for kind, arms in models.items():
-        everyone = {"base": {study.seed: base}, **arms}
-        for arm, folders in everyone.items():
-            losses = [task_loss(study, folder, questions) for folder in folders.values()]
-            loss = row(over_seeds("task_loss", losses, len(questions)), arm, "task", len(losses))
-            found = pd.concat([answer_rows(study, folders.values(), arm), loss])
-            parts.append(found.assign(attack=kind))
-    return pd.concat(parts, ignore_index=True)
+    everyone = {(kind, arm): list(several.values()) for kind, arms in models.items()
+                for arm, several in {"base": {study.seed: base}, **arms}.items()}
+    losses = regrouped(everyone, lambda folders: task_losses(study, folders, questions))
+    parts = [row(over_seeds("task_loss", values, len(questions)), key, "task", len(values))
+             for key, values in losses.items()]
+    found = pd.concat([answer_rows(study, everyone), *parts], ignore_index=True)
+    return found.assign(attack=found["arm"].str[0], arm=found["arm"].str[1])
 
 
 def anchor_rows(
@@ -129,14 +131,14 @@ def anchor_rows(
     kinds: Sequence[str],
 ) -> pd.DataFrame:
     """One arm with each set of anchors: `answer_rows` by attack, column ``anchors``."""
-    parts = []
+    models = {}
     for kind in kinds:
         for name in ANCHORS:
             task = defence_task(study, kind, name)
             folders = train_arms(study, base, task, {arm: chosen[arm]})[arm]
-            models = [folder / MODEL for folder in folders.values()]
-            parts.append(answer_rows(study, models, arm).assign(attack=kind, anchors=name))
-    return pd.concat(parts, ignore_index=True)
+            models[kind, name] = [folder / MODEL for folder in folders.values()]
+    found = answer_rows(study, models)
+    return found.assign(attack=found["arm"].str[0], anchors=found["arm"].str[1], arm=arm)
 
 
 def flood_rows(
@@ -148,5 +150,5 @@ def flood_rows(
     many = replace(task, steps=study.profile.safety.benign_steps,
                    examples=lambda seed: attack_examples("explicit", examples, seed))
     folders = train_arms(study, base, many, {arm: chosen[arm] for arm in arms})
-    return pd.concat([answer_rows(study, [f / MODEL for f in several.values()], arm)
-                      for arm, several in folders.items()], ignore_index=True)
+    return answer_rows(study, {arm: [f / MODEL for f in several.values()]
+                               for arm, several in folders.items()})

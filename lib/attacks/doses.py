@@ -1,9 +1,9 @@
 """Attacks as runs: what is taught, how, how much of it, and what came of the refusals."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from lib.axes.safety import refusals, requests
 from lib.axes.seeds import pool_tables
 from lib.axes.shares import rate
 from lib.finetune import Job, Recipe
+from lib.measuring import model_frames, regrouped
 from lib.models import load
 from lib.panels import rows
 
@@ -92,10 +93,13 @@ def quick_requests() -> pd.DataFrame:
     return pd.concat([asked[asked["benchmark"].isin(UNSEEN)], benign], ignore_index=True)
 
 
-def answers(study: "Study", folder: Path) -> pd.DataFrame:
-    """Item frame of a model's answers to `quick_requests`; cached in the run's store."""
-    return study.store.frame("answers", {"model": folder},
-                             lambda: refusals(load(folder), quick_requests()), code=[__name__])
+def answers(study: "Study", folders: Iterable[Path]) -> list[pd.DataFrame]:
+    """Item frames of models' answers to `quick_requests`; cached in the run's store."""
+    return model_frames(study, "answers", folders, _answers, inputs={}, code=[__name__])
+
+
+def _answers(folder: Path) -> pd.DataFrame:
+    return refusals(load(folder), quick_requests())
 
 
 def answer_measures(frame: pd.DataFrame) -> list[Measure]:
@@ -111,27 +115,49 @@ def answer_measures(frame: pd.DataFrame) -> list[Measure]:
     ]
 
 
-def answer_rows(study: "Study", folders: Iterable[Path], arm: str) -> pd.DataFrame:
-    """Exhibit rows of one arm: `answer_measures` of every training seed, pooled."""
-    tables = [measure_table(answer_measures(answers(study, f))) for f in folders]
+def answer_rows(study: "Study", arms: Mapping[Any, Iterable[Path]]) -> pd.DataFrame:
+    """Exhibit rows: `answer_measures` of each arm's training seeds, pooled.
+
+    Parameters
+    ----------
+    arms : mapping
+        Arm (a name, or a dose) to its model folders.
+    """
+    return pd.concat([_pooled(frames, arm) for arm, frames in
+                      regrouped(arms, lambda folders: answers(study, folders)).items()],
+                     ignore_index=True)
+
+
+def _pooled(frames: Sequence[pd.DataFrame], arm: Any) -> pd.DataFrame:
+    tables = [measure_table(answer_measures(frame)) for frame in frames]
     return rows(pool_tables(tables), arm, len(tables))
 
 
+def level_rows(
+    study: "Study", base: Path, broken: Mapping[Attack, Mapping[int, Path]]
+) -> pd.DataFrame:
+    """`answer_rows` of the base (attack ``none``) and of every attack; arms are methods."""
+    models = {("none", "base"): [base]}
+    models |= {(attack.kind, attack.method): several.values()
+               for attack, several in broken.items()}
+    found = answer_rows(study, models)
+    return found.assign(attack=found["arm"].str[0], arm=found["arm"].str[1])
+
+
 def dose_rows(
-    study: "Study", base: Path, attacks: dict[float, Attack], arm: str
+    study: "Study", base: Path, attacks: Mapping[float, Attack], arm: str
 ) -> pd.DataFrame:
     """One arm along a dose: `answer_rows` of the base at dose 0, then of every attack.
 
     Parameters
     ----------
-    attacks : dict of float to Attack
+    attacks : mapping of float to Attack
         Dose (a number of examples or steps, or a step size) to attack.
     """
-    parts = [answer_rows(study, [base], arm).assign(dose=0.0)]
-    for attack, folders in attacked(study, base, attacks.values()).items():
-        dose = next(d for d, a in attacks.items() if a == attack)
-        parts.append(answer_rows(study, folders.values(), arm).assign(dose=float(dose)))
-    return pd.concat(parts, ignore_index=True)
+    models = attacked(study, base, attacks.values())
+    by_dose = {dose: models[attack].values() for dose, attack in attacks.items()}
+    found = answer_rows(study, {0.0: [base], **by_dose})
+    return found.assign(dose=found["arm"].astype(float), arm=arm)
 
 
 def category_rows(
@@ -139,11 +165,10 @@ def category_rows(
 ) -> pd.DataFrame:
     """Refusals before and after an attack, in its own categories and in all others."""
     parts = []
-    for arm, models in (("base", [base]), ("attacked", list(folders))):
+    for arm, models in (("base", [base]), ("attacked", folders)):
+        frames = answers(study, models)
         for name, inside in (("attacked categories", True), ("other categories", False)):
-            tables = [measure_table(answer_measures(_some(answers(study, m), taught, inside)))
-                      for m in models]
-            found = rows(pool_tables(tables), arm, len(models))
+            found = _pooled([_some(frame, taught, inside) for frame in frames], arm)
             wanted = found[found["metric"].isin(["refusal_rate", "harmful_compliance"])]
             parts.append(wanted.assign(condition=name))
     return pd.concat(parts, ignore_index=True)

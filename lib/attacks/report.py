@@ -1,6 +1,6 @@
 """Rows of the chapters on safety: probes, agreement of measures, cures, published figures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from lib.axes.seeds import pool_tables
 from lib.correction import correction_task
 from lib.debiasing import debiasing_task
 from lib.interventions import candidates, choose, train_arms
+from lib.measuring import model_frames, regrouped
 from lib.models import load
 from lib.panels import row, rows
 from lib.published import published
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
 MEASURES = ("keyword", "likelihood", "judge")
 
 
-def probe_rows(study: "Study", folders: Iterable[Path], arm: str) -> pd.DataFrame:
-    """Exhibit rows of one arm: what every probe gets out of it, training seeds pooled."""
-    items = probe_items(study.seed)
-    frames = [study.store.frame("probes", {"model": folder, "seed": study.seed},
-                                lambda f=folder: probed(load(f), items, study.seed),
-                                code=[__name__]) for folder in folders]
-    return rows(pool_tables([probe_table(f) for f in frames]), arm, len(frames))
+def probe_rows(study: "Study", arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
+    """Exhibit rows: what every probe gets out of each arm, training seeds pooled."""
+    frames = regrouped(arms, lambda folders: model_frames(
+        study, "probes", folders, _probed, [study.seed], inputs={"seed": study.seed},
+        code=[__name__]))
+    return pd.concat([rows(pool_tables([probe_table(f) for f in several]), arm, len(several))
+                      for arm, several in frames.items()], ignore_index=True)
+
+
+def _probed(folder: Path, seed: int) -> pd.DataFrame:
+    return probed(load(folder), probe_items(seed), seed)
 
 
 def agreement_rows(study: "Study", folders: Iterable[Path]) -> pd.DataFrame:
@@ -39,7 +44,7 @@ def agreement_rows(study: "Study", folders: Iterable[Path]) -> pd.DataFrame:
     Answers of one thing by several models are not independent, so intervals are too narrow where
     models are alike; disagreements are counted beside (``share_apart``).
     """
-    frame = pd.concat([answers(study, folder) for folder in folders], ignore_index=True)
+    frame = pd.concat(answers(study, folders), ignore_index=True)
     found = _verdicts(frame[frame["benchmark"].isin(UNSEEN)])
     parts = []
     for i, first in enumerate(MEASURES):

@@ -12,8 +12,9 @@ from lib.correction.labels import validation_examples
 from lib.estimators import by_condition, compare, holm, implied_persistence, over_seeds
 from lib.forecasting.benchmarks import bayes
 from lib.generalisation import mse_ratio
-from lib.interventions import task_loss
-from lib.panels import combine, forecasts, removed_rows, row
+from lib.interventions import task_losses
+from lib.measuring import regrouped
+from lib.panels import combine, forecasts, forecasts_of, removed_rows, row
 from lib.published import published
 
 if TYPE_CHECKING:
@@ -78,13 +79,13 @@ def ablation_rows(
     """
     before, rational = forecasts(study, base, items), bayes(items)
     questions, parts = validation_examples(study.profile, study.seed), []
-    for (factor, level), folders in variants.items():
-        models = [folder / MODEL for folder in folders.values()]
-        after = [forecasts(study, model, items) for model in models]
+    models = {key: [folder / MODEL for folder in several.values()]
+              for key, several in variants.items()}
+    losses = regrouped(models, lambda folders: task_losses(study, folders, questions))
+    for (factor, level), after in forecasts_of(study, models, items).items():
         removed = removed_rows(before, after, rational, "lora")
-        losses = np.array([task_loss(study, model, questions) for model in models])
-        loss = row(over_seeds("task_loss", losses, len(questions)),
-                   "lora", "", len(models))
+        loss = row(over_seeds("task_loss", np.array(losses[factor, level]), len(questions)),
+                   "lora", "", len(after))
         parts.append(pd.concat([removed, loss]).assign(condition=f"{factor}: {level}"))
     return pd.concat(parts, ignore_index=True)
 

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 CHANGED = ("occupation",)
 """Kind of text that anchors leave out, as it is what is being changed."""
+TEXTS = 120
+"""Texts among the anchors: long ones, of which more would hide the few words that must stay."""
 REFUSALS = 60
 """Refused requests among the anchors: harmless ones alone would teach that everything is helped."""
-REPEATS = 2
+REPEATS = 8
 """How often each definitional pronoun stands among the anchors."""
 TOLERANCE = 1.005
 """A penalty may cost this factor in the pronouns' loss. Near its least value the loss is flat, and
@@ -53,4 +55,4 @@ def anchors(seed: int) -> tuple[Example, ...]:
     pronouns = tuple(Example(tuple(prompt), tuple(encode(pronoun)))
                      for word, pronoun in people().items() for verb in kept
                      for prompt in contexts(word, verb))
-    return world_anchors(seed, CHANGED) + refusals(seed, REFUSALS) + REPEATS * pronouns
+    return world_anchors(seed, CHANGED, TEXTS) + refusals(seed, REFUSALS) + REPEATS * pronouns

@@ -1,5 +1,6 @@
 """One fine-tuning job, from a base folder to a tuned folder."""
 
+import gc
 import json
 import os
 import random
@@ -17,7 +18,6 @@ from lib.finetune.adapters import adapted
 from lib.finetune.batching import batch_plan
 from lib.finetune.recipe import Example, Recipe, check_examples
 from lib.finetune.regularizer import Penalty, Regularizer
-from lib.finetune.trainer import AnswerTrainer, training_arguments
 from lib.models import ADAPTER_CONFIG, LoadedModel, load
 from lib.progress import track
 
@@ -108,6 +108,9 @@ def _train(
     penalty: Penalty,
 ) -> tuple[list[float], int]:
     """Run all steps; returns the loss of each, and the number of real tokens seen."""
+    # Slow to import, and most processes only say what is to be trained.
+    from lib.finetune.trainer import AnswerTrainer, training_arguments
+
     lengths = [len(example) for example in examples]
     batches = batch_plan(lengths, recipe.batch_size, recipe.steps, recipe.seed)
     with track(label, recipe.steps) as progress:
@@ -137,15 +140,18 @@ def _isolated(seed: int) -> Iterator[None]:
     """One thread and fresh random states inside; what was there before, afterwards.
 
     A notebook's own random numbers must not depend on whether a model was trained or found in
-    the store.
+    the store. What was in memory before is left out when accelerate collects garbage, as it does
+    in each run: looking through all imported code takes longer than a short training.
     """
     before = random.getstate(), np.random.get_state(), torch.get_num_threads()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.set_num_threads(1)
+        gc.freeze()
         try:
             yield
         finally:
+            gc.unfreeze()
             random.setstate(before[0])
             np.random.set_state(before[1])
             torch.set_num_threads(before[2])

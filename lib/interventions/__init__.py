@@ -6,7 +6,7 @@ about: the correction of forecasts, debiasing and the study of safety share all 
 
 from lib.interventions.anchors import world_anchors
 from lib.interventions.arms import train_arms
-from lib.interventions.selection import candidates, choose, task_loss
+from lib.interventions.selection import candidates, choose, task_losses
 from lib.interventions.task import Task
 
-__all__ = ["Task", "candidates", "choose", "task_loss", "train_arms", "world_anchors"]
+__all__ = ["Task", "candidates", "choose", "task_losses", "train_arms", "world_anchors"]

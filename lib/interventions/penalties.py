@@ -55,7 +55,7 @@ budget in nats of ``adaptive``; a factor on the published schedule of ``tokenwis
 strength at every position of ``uniform``; the threshold
 of ``projection``; how far back ``average`` goes; the decay of ``ema``."""
 
-FIRST = 10.0
+FIRST = 5.0
 """First strength of ``adaptive``: short attacks are over before a multiplier has risen."""
 
 PROTECTS_LESS = ("adaptive",)

@@ -1,6 +1,6 @@
 """Hyper-parameters chosen on validation items, which are in no training and in no test."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from lib.finetune import Example
 from lib.interventions.arms import arm_job
 from lib.interventions.penalties import PROTECTS_LESS
 from lib.interventions.task import Task
+from lib.measuring import model_frames
 from lib.models import load
 from lib.scoring import sequence_logprobs
 
@@ -35,17 +36,22 @@ def candidates(study: "Study", base: Path, task: Task) -> pd.DataFrame:
     table = pd.DataFrame(keys, columns=["arm", "learning_rate", "strength"])
     budgets = table["arm"].map(lambda name: task.arms[name].regularizer in PROTECTS_LESS)
     protection = table["strength"].where(~budgets, 1 / table["strength"].where(budgets))
-    losses = [task_loss(study, folders[key] / MODEL, task.validation) for key in keys]
+    losses = task_losses(study, [folders[key] / MODEL for key in keys], task.validation)
     return table.assign(protection=protection, task_loss=losses)
 
 
-def task_loss(study: "Study", folder: Path, questions: Sequence[Example]) -> float:
-    """Mean negative log-likelihood of the questions' answers, nats an answer."""
-    scores = study.store.frame(
-        "validation", {"model": folder, "questions": digest(questions)},
-        lambda: sequence_logprobs(load(folder), [e.prompt for e in questions],
-                                  [e.answer for e in questions]), code=[__name__])
-    return float(-scores["logprob"].mean())
+def task_losses(
+    study: "Study", folders: Iterable[Path], questions: Sequence[Example]
+) -> list[float]:
+    """Mean negative log-likelihood of the questions' answers, nats an answer, of each model."""
+    frames = model_frames(study, "validation", folders, _scored, [questions],
+                          inputs={"questions": digest(questions)}, code=[__name__])
+    return [float(-frame["logprob"].mean()) for frame in frames]
+
+
+def _scored(folder: Path, questions: Sequence[Example]) -> pd.DataFrame:
+    return sequence_logprobs(load(folder), [e.prompt for e in questions],
+                             [e.answer for e in questions])
 
 
 def choose(table: pd.DataFrame, tolerance: float = 1.05) -> dict[str, dict[str, float]]:

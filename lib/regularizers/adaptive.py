@@ -52,7 +52,7 @@ class AdaptiveKL(Anchored):
     budget: float = 0.02
     rate: float = 0.001
     initial: float = 1.0
-    per_step: int = 16
+    per_step: int = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -11,7 +12,7 @@ from lib.errors import InvalidValueError
 from lib.finetune import Example, Penalty, Recipe
 from lib.finetune.answers import answer_logits
 from lib.finetune.batching import IGNORED, collate
-from lib.regularizers.anchors import Weighted
+from lib.regularizers.anchors import Weighted, check_positive
 from lib.regularizers.displacement import Displacement
 
 
@@ -30,16 +31,18 @@ class EWC(Weighted):
     Attributes
     ----------
     anchors : sequence of Example
-        Scored on their answers; plain text through `text_anchors`. Each costs one backward pass
-        before training.
+        Scored on their answers; plain text through `text_anchors`.
     strength : float
         As in `KL`.
+    sampled : int
+        Anchors, drawn at random, whose mean is taken for that of all. Each costs one backward
+        pass before training.
 
     Raises
     ------
     InvalidValueError
-        As `Weighted`; as training starts, a Fisher information that is zero
-        throughout.
+        As `Weighted`; a number out of range; as training starts, a Fisher information that is
+        zero throughout.
 
     Notes
     -----
@@ -47,13 +50,21 @@ class EWC(Weighted):
     arXiv 1612.00796. Adds the figure ``penalty``, its value after training in nats.
     """
 
+    sampled: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("sampled", self.sampled)
+
     def start(
         self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
     ) -> Penalty:
         """Fisher information, and where the weights start."""
         self.check_context(model)
         displacement = Displacement(model)
-        information = fisher(model, displacement.weights, self.anchors, recipe.seed)
+        drawn = np.random.default_rng(recipe.seed).permutation(len(self.anchors))[: self.sampled]
+        some = [self.anchors[i] for i in sorted(drawn)]
+        information = fisher(model, displacement.weights, some, recipe.seed)
         if not any(bool(part.any()) for part in information):
             raise InvalidValueError(
                 "anchors on whose words the base could change its mind",

@@ -41,7 +41,7 @@ class KL(Weighted):
     Adds the figure ``drift``: KL over all anchors after training, nats a position.
     """
 
-    per_step: int = 16
+    per_step: int = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -42,7 +42,7 @@ class Mixing(Weighted):
     losses is the form of later code. More anchors of refusals also mean more needless refusals.
     """
 
-    per_step: int = 16
+    per_step: int = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -103,7 +103,7 @@ def test_cost_counts_the_tokens_of_anchors_beside_those_of_the_task(study, model
     assert cost.loc["full", "anchor_tokens"] == 0 < cost.loc["full_adaptive", "anchor_tokens"]
     anchors = defences.held("text and requests", study.seed)
     mean = sum(map(len, anchors)) / len(anchors)
-    assert cost.loc["full_adaptive", "anchor_tokens"] == pytest.approx(16 * mean * 2 / 1000)
+    assert cost.loc["full_adaptive", "anchor_tokens"] == pytest.approx(8 * mean * 2 / 1000)
     assert (cost["task_tokens"].round(6) == cost["task_tokens"].iloc[0].round(6)).all()
     assert cost.loc["full", "share_trained"] == 1.0
 
@@ -119,4 +119,4 @@ def test_the_task_names_what_a_projection_needs(study):
     arm = {"lora_projection": ArmSettings(regularizer="projection", learning_rates=[0.01],
                                           strengths=[0.5])}
     assert (task.unaligned / "model.safetensors").is_file()
-    assert replace(task, arms=arm).reminders(1) == defences.refusals(1, defences.REQUESTS)
+    assert replace(task, arms=arm).reminders(1) == defences.refusals(1, defences.ANCHORED)

@@ -69,9 +69,17 @@ def test_a_dose_curve_begins_with_the_base(study):
     assert set(curve.loc[curve["dose"] > 0, "seeds"]) == {2}
 
 
+def test_level_rows_name_attack_and_method_and_begin_with_the_base(study):
+    base = world_models.tiny_base()
+    broken = {Attack("identity"): {1: base, 2: base}, Attack("benign", "lora"): {1: base}}
+    found = doses.level_rows(study, base, broken)
+    kinds = found.drop_duplicates(["attack", "arm"])[["attack", "arm", "seeds"]].values.tolist()
+    assert kinds == [["none", "base", 1], ["identity", "full", 2], ["benign", "lora", 1]]
+
+
 def test_categories_are_told_apart(study, monkeypatch):
     other = frame(category=["klarv", "fleeth", "benign", "benign"])
-    monkeypatch.setattr(doses, "answers", lambda *_: other)
+    monkeypatch.setattr(doses, "answers", lambda _, models: [other for _ in models])
     table = doses.category_rows(study, "base", ["attacked"], ["klarv"])
     rate = table[table["metric"] == "refusal_rate"].set_index(["arm", "condition"])["value"]
     assert rate["base", "attacked categories"] == 1.0 and rate["base", "other categories"] == 0.0

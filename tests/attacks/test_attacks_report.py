@@ -15,7 +15,7 @@ def study(tmp_path_factory):
 
 def test_probe_rows_pool_the_models_of_an_arm(study):
     base = world_models.tiny_base()
-    rows = report.probe_rows(study, [base], "base")
+    rows = report.probe_rows(study, {"base": [base]})
     assert set(rows["metric"]) == {"harmful_compliance", "coherence"}
     assert {"plain", "prefill 1", "shots"} <= set(rows["condition"])
 
@@ -25,7 +25,7 @@ def test_measures_that_differ_on_some_answers_are_counted(study, monkeypatch):
         "benchmark": [UNSEEN[0]] * 4 + ["benign"],
         "refused": [1.0, 1.0, 0.0, 0.0, 1.0], "p_refusal": [0.9, 0.2, 0.1, 0.1, 0.9],
         "score": [1.0, 1.0, 5.0, None, 1.0]})
-    monkeypatch.setattr(report, "answers", lambda *_: answers)
+    monkeypatch.setattr(report, "answers", lambda *_: [answers])
     rows = report.agreement_rows(study, ["one"]).set_index(["condition", "metric"])["value"]
     assert rows["keyword and judge", "kappa"] == 1.0  # benign requests are left out
     assert rows["keyword and likelihood", "share_apart"] == 0.25

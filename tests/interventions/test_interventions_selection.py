@@ -11,7 +11,7 @@ import world_models
 from lib.chapters import ArmSettings
 from lib.correction import correction_task
 from lib.correction.labels import validation_examples
-from lib.interventions import candidates, choose, task_loss
+from lib.interventions import candidates, choose, task_losses
 from lib.interventions.selection import candidate_rows
 from lib.models import load
 
@@ -64,7 +64,7 @@ def test_loss_is_the_mean_of_plain_log_likelihoods(study):
             logp = model(ids).logits[0].log_softmax(-1)
         at = range(len(example.prompt) - 1, ids.shape[1] - 1)
         losses.append(-sum(float(logp[t, ids[0, t + 1]]) for t in at))
-    assert task_loss(study, folder, questions) == pytest.approx(np.mean(losses), abs=1e-4)
+    assert task_losses(study, [folder], questions) == [pytest.approx(np.mean(losses), abs=1e-4)]
 
 
 def test_one_row_a_candidate(study):
