@@ -20,9 +20,9 @@ REFUSALS = 60
 """Refused requests among the anchors: harmless ones alone would teach that everything is helped."""
 REPEATS = 8
 """How often each definitional pronoun stands among the anchors."""
-TOLERANCE = 1.005
+TOLERANCE = 1.01
 """A penalty may cost this factor in the pronouns' loss. Near its least value the loss is flat, and
-this is already about .04 in the probability of *she*."""
+this is already about .06 in the probability of *she*: a gap g from one half costs 2 g^2 nats."""
 
 
 def debiasing_task(study: "Study", data: str = "pronouns") -> Task:

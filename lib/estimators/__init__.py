@@ -13,6 +13,7 @@ from lib.estimators.estimate import Estimate, to_frame
 from lib.estimators.fama_macbeth import fama_macbeth, monthly_slopes
 from lib.estimators.innovations import (
     error_on_innovation,
+    error_on_innovation_hac,
     innovation_coefficient,
     with_innovation,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "decay_weights",
     "demean_by_series",
     "error_on_innovation",
+    "error_on_innovation_hac",
     "error_on_level",
     "error_revision",
     "error_revision_hac",

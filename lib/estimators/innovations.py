@@ -23,7 +23,7 @@ from lib.errors import InvalidValueError
 from lib.estimators.clusters import clustered_fit
 from lib.estimators.columns import numbers, require
 from lib.estimators.estimate import Estimate
-from lib.estimators.regressions import from_fit, variables
+from lib.estimators.regressions import from_fit, hac_estimate, variables
 from lib.forecasting.frames import shown
 from lib.forecasting.learning import least_squares_shown
 
@@ -52,6 +52,12 @@ def error_on_innovation(frame: pd.DataFrame) -> Estimate:
     fit = clustered_fit(y, sm.add_constant(x), frame["series"])
     kind = f"{kind} innovation, cluster by series"
     return from_fit("error_on_innovation", fit, 1, frame["series"].nunique(), kind)
+
+
+def error_on_innovation_hac(frame: pd.DataFrame, maxlags: int | None = None) -> Estimate:
+    """`error_on_innovation` of one real series; see `implied_persistence_hac`."""
+    frame = frame if "innovation" in frame else with_innovation(frame)
+    return hac_estimate("error_on_innovation", frame, maxlags)
 
 
 def with_innovation(frame: pd.DataFrame) -> pd.DataFrame:

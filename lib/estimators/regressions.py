@@ -90,12 +90,12 @@ def implied_persistence_hac(frame: pd.DataFrame, maxlags: int | None = None) -> 
     Bartlett kernel with ``ceil(1.3 sqrt(T))`` lags (Lazarus, Lewis, Stock and Watson 2018), or
     ``maxlags``, and t(T - 2) critical values; rows are put in the order of ``t`` first.
     """
-    return _hac("implied_persistence", frame, maxlags)
+    return hac_estimate("implied_persistence", frame, maxlags)
 
 
 def error_revision_hac(frame: pd.DataFrame, maxlags: int | None = None) -> Estimate:
     """`error_revision` of one real series; see `implied_persistence_hac`."""
-    return _hac("error_revision", frame, maxlags)
+    return hac_estimate("error_revision", frame, maxlags)
 
 
 def by_condition(
@@ -200,7 +200,8 @@ def _clustered(name: str, frame: pd.DataFrame) -> Estimate:
     return from_fit(name, fit, 1, frame["series"].nunique())
 
 
-def _hac(name: str, frame: pd.DataFrame, maxlags: int | None) -> Estimate:
+def hac_estimate(name: str, frame: pd.DataFrame, maxlags: int | None) -> Estimate:
+    """The regression `name` on one series, errors as `implied_persistence_hac` says."""
     require(frame, ("series", "t"))
     if frame["series"].nunique() > 1:
         raise InvalidValueError(

@@ -25,8 +25,8 @@ def candidates(study: "Study", base: Path, task: Task) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns arm, learning_rate, strength (0 without a penalty), protection (larger is
-        stronger; 0 without a penalty), task_loss: nats an answer.
+        Columns arm, method, learning_rate, strength (0 without a penalty), protection (larger
+        is stronger; 0 without a penalty), task_loss: nats an answer.
     """
     keys = [(name, rate, strength) for name, arm in task.arms.items()
             for rate in arm.learning_rates
@@ -34,6 +34,7 @@ def candidates(study: "Study", base: Path, task: Task) -> pd.DataFrame:
     jobs = {key: arm_job(study, base, task, *key, seed=study.seed) for key in keys}
     folders = train_all(study, jobs)
     table = pd.DataFrame(keys, columns=["arm", "learning_rate", "strength"])
+    table.insert(1, "method", table["arm"].map(lambda name: task.arms[name].method))
     budgets = table["arm"].map(lambda name: task.arms[name].regularizer in PROTECTS_LESS)
     protection = table["strength"].where(~budgets, 1 / table["strength"].where(budgets))
     losses = task_losses(study, [folders[key] / MODEL for key in keys], task.validation)
@@ -59,12 +60,14 @@ def choose(table: pd.DataFrame, tolerance: float = 1.05) -> dict[str, dict[str, 
 
     A penalty always costs some fit, so the least loss would choose the weakest. A regularised
     arm takes the **strongest** candidate whose loss is within `tolerance` of the best plain arm
-    of the table, and the one with the least loss if none is.
+    of its own method (of any, if its method has none), and the one with the least loss if none
+    is.
     """
-    plain = table.loc[table["strength"] == 0, "task_loss"].min()
-    chosen = {}
+    plain, chosen = table[table["strength"] == 0], {}
     for name, rows in table.groupby("arm", sort=False):
-        free = rows[(rows["strength"] > 0) & (rows["task_loss"] <= tolerance * plain)]
+        alike = plain[plain["method"] == rows["method"].iloc[0]]
+        least = (alike if len(alike) else plain)["task_loss"].min()
+        free = rows[(rows["strength"] > 0) & (rows["task_loss"] <= tolerance * least)]
         best = rows.loc[rows["task_loss"].idxmin()]
         if len(free):
             strongest = free[free["protection"] == free["protection"].max()]

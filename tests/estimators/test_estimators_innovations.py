@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from estimator_frames import ar1_frame
 
 from lib.errors import InvalidValueError
 from lib.estimators import (
     compare,
     error_on_innovation,
+    error_on_innovation_hac,
     implied_persistence,
     innovation_coefficient,
     with_innovation,
@@ -130,3 +132,14 @@ def test_an_innovation_that_never_varies_is_not_defined():
     frame = misperceived(ar1_frame(0.4, 10, 4, seed=1), 0.7).assign(innovation=0.0)
     with pytest.raises(NotDefinedError):
         error_on_innovation(frame)
+
+
+def test_errors_of_one_series_are_newey_west():
+    one = panel_items(ar1(0.6, 1, 130, 8.0, 100.0, seed=5), 12, ["one"])
+    one = with_innovation(add_noise(misperceived(one.assign(mu=100.0), 0.8), 2.0))
+    fit = sm.OLS(one["outcome"] - one["forecast"], sm.add_constant(one["innovation"])).fit(
+        cov_type="HAC", cov_kwds={"maxlags": 4}, use_t=True)
+    found = error_on_innovation_hac(one.sample(frac=1, random_state=1), maxlags=4)
+    assert found.value == pytest.approx(fit.params.iloc[1])
+    assert found.se == pytest.approx(fit.bse.iloc[1])
+    assert error_on_innovation_hac(one.drop(columns="innovation"), 4).value == found.value

@@ -18,7 +18,7 @@ from lib.models import load
 
 def table(*rows):
     frame = pd.DataFrame(rows, columns=["arm", "learning_rate", "strength", "task_loss"])
-    return frame.assign(protection=frame["strength"])
+    return frame.assign(protection=frame["strength"], method=frame["arm"].str.split("_").str[0])
 
 
 def test_a_plain_arm_takes_the_least_loss():
@@ -37,6 +37,14 @@ def test_a_regularised_arm_takes_the_strongest_that_is_free():
 def test_a_regularised_arm_without_a_free_candidate_takes_the_least_loss():
     rows = [("lora", 0.1, 0.0, 1.0), ("lora_kl", 0.1, 0.3, 2.0), ("lora_kl", 0.1, 1.0, 3.0)]
     assert choose(table(*rows))["lora_kl"]["strength"] == 0.3
+
+
+def test_a_penalty_is_free_by_the_measure_of_its_own_method():
+    rows = [("full", 0.1, 0.0, 1.0), ("lora", 0.1, 0.0, 2.0), ("lora_kl", 0.1, 0.3, 2.01),
+            ("lora_kl", 0.1, 1.0, 2.05), ("norms_kl", 0.1, 0.3, 1.01), ("norms_kl", 0.1, 1.0, 1.2)]
+    chosen = choose(table(*rows))
+    assert chosen["lora_kl"]["strength"] == 1.0
+    assert chosen["norms_kl"]["strength"] == 0.3  # no plain arm of its own: the best of all
 
 
 def test_the_strongest_budget_is_the_smallest():
