@@ -211,8 +211,10 @@ def _processes(run: Execution) -> list[psutil.Process]:
 
 
 def _memory(process: psutil.Process) -> int:
+    """Bytes; where the system tells, memory that workers share counts once, not for each."""
     try:
-        return process.memory_info().rss
+        found = process.memory_full_info()
+        return getattr(found, "pss", found.rss)
     except psutil.Error:
         return 0
 
