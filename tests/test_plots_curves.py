@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from lib import plots
 
@@ -51,6 +52,24 @@ def test_frontier_names_each_arm_that_has_both_metrics():
     assert [t.get_text() for t in axes.texts] == ["full"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("bias", "ability")
     assert axes.get_title(loc="left") == "best: up"
+
+
+def crowd() -> pd.DataFrame:
+    arms = {"full": (1.0, 0.5), "lora": (1.01, 0.5), "full_kl": (1.0, 0.505), "base": (14.0, 0.9)}
+    rows = [(arm, metric, value, value, value)
+            for arm, both in arms.items() for metric, value in zip("xy", both, strict=True)]
+    return pd.DataFrame(rows, columns=["arm", "metric", "value", "low", "high"])
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_names_of_a_frontier_do_not_cover_each_other(log):
+    figure = plots.frontier(crowd(), "x", "y", "ratio", "refusals", "best", log=log)
+    figure.canvas.draw()
+    # Of the words alone: an annotation's own extent has its line in it.
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
+    assert len(boxes) == 4
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1:])
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_calibration_fills_taught_points_only():

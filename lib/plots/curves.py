@@ -1,10 +1,17 @@
 """Pictures of what depends on a dose, on a place in an answer, or on a second metric."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.plots.estimates import GREY, LABELS, WIDTH, arms_of, look_of, name_of, panels_of, whiskers
+
+LINE, LETTER, RISE = 8.0, 4.2, 4.5
+"""Height of a line and width of a letter of small print, and how far it stands above a point whose
+whiskers would cross it; in points."""
 
 
 def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figure:
@@ -38,7 +45,7 @@ def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figur
 
 
 def frontier(
-    frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str, best: str
+    frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str, best: str, log: bool = False
 ) -> Figure:
     """One point an arm, both metrics with intervals; names beside the points.
 
@@ -48,8 +55,10 @@ def frontier(
         Columns arm, metric, value, low, high; one row an arm for each of the metrics `x` and `y`.
     best : str
         Which corner is best, said in words at the top.
+    log : bool
+        Logarithmic horizontal axis, for ratios.
     """
-    arms = arms_of(frame)
+    arms, named = arms_of(frame), []
     figure, axes = plt.subplots(figsize=(WIDTH, 3.8))
     for arm in arms:
         rows = frame[frame["arm"] == arm].set_index("metric")
@@ -59,10 +68,40 @@ def frontier(
         look = look_of(arms, arm, joined=False)
         axes.errorbar(one["value"], two["value"], xerr=whiskers(one), yerr=whiskers(two),
                       capsize=0, elinewidth=0.7, **look)
-        axes.annotate(name_of(arm), (one["value"].iloc[0], two["value"].iloc[0]), fontsize=7,
-                      xytext=(4, 3), textcoords="offset points", color=look["color"])
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=best)
+        named.append((name_of(arm), one["value"].iloc[0], two["value"].iloc[0], look["color"]))
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=best, xscale="log" if log else "linear")
+    if log:
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
+    _name_points(axes, named)
     return figure
+
+
+def _name_points(axes: Axes, named: Sequence[tuple[str, float, float, str]]) -> None:
+    """Names beside points, each at the nearest place that no other name has taken.
+
+    Names of like height in a crowd move up or down by whole lines, and a thin line leads back.
+    """
+    axes.figure.draw_without_rendering()  # the layout decides what is crowded
+    taken, scale = [], axes.figure.dpi / 72
+    for name, x, y, colour in sorted(named, key=lambda point: -point[2]):
+        at = axes.transData.transform((x, y)) / scale  # points of the page
+        wide = LETTER * len(name)
+        side = -1 if at[0] + wide + 6 > axes.bbox.x1 / scale else 1
+        for step in sorted(range(-12, 13), key=abs):
+            left, middle = at[0] + (6 if side > 0 else -6 - wide), at[1] + RISE + step * LINE
+            box = (left, middle - LINE / 2, left + wide, middle + LINE / 2)
+            if not any(_overlap(box, other) for other in taken):
+                break
+        taken.append(box)
+        axes.annotate(
+            name, (x, y), (side * 6, RISE + step * LINE), textcoords="offset points", fontsize=7,
+            color=colour, va="center", ha="left" if side > 0 else "right",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4} if step else None)
+
+
+def _overlap(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
+    return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
 
 
 def calibration(frame: pd.DataFrame, xlabel: str, ylabel: str) -> Figure:
