@@ -46,14 +46,20 @@ def train_all(study: "Study", jobs: Mapping[str, Job]) -> dict[str, Path]:
         In the order of `jobs`. A folder holds ``model`` in standard form, for LoRA also the
         ``adapter`` that was merged into it, and ``figures.json``.
     """
-    made = side_by_side(lambda job, run: _stored(study, job, run), list(jobs.values()),
-                        study.profile.workers)
+    # Many arms share their examples, and to write thousands of them as text takes a while.
+    shared = {id(job.examples): job.examples for job in jobs.values()}
+    digests = {key: digest(examples) for key, examples in shared.items()}
+
+    def stored(job: Job, run: Run) -> Path:
+        return _stored(study, job, digests[id(job.examples)], run)
+
+    made = side_by_side(stored, list(jobs.values()), study.profile.workers)
     return dict(zip(jobs, made, strict=True))
 
 
-def _stored(study: "Study", job: Job, run: Run) -> Path:
+def _stored(study: "Study", job: Job, examples: str, run: Run) -> Path:
     inputs = {
-        "base": job.base, "recipe": job.recipe, "examples": digest(job.examples),
+        "base": job.base, "recipe": job.recipe, "examples": examples,
         "regularizer": [type(job.regularizer).__name__, digest(job.regularizer)],
     }
     name = job.recipe.method

@@ -189,11 +189,16 @@ def acceptance(quality: pd.DataFrame) -> pd.DataFrame:
     """Each target beside the measured value.
 
     Neutral perplexity is held to 1.15 x its floor, rudeness to the planted share -+ 0.08: two
-    standard errors of what the last texts of training happen to say about groups.
+    standard errors of what the last texts of training happen to say about groups. Implied
+    persistence must lie above every rho below one: without over-reaction nothing is to correct.
     """
     values = quality.set_index(["metric", "condition"])["value"]
     rude = planted()["generation_toxicity"]
+    rhos = {rho: float(rho.removeprefix("rho ")) for metric, rho in values.index
+            if metric == "implied_persistence"}
     limits = TARGETS | {
+        ("implied_persistence", name): (rho, 1.0) for name, rho in rhos.items() if rho < 1
+    } | {
         ("generation_toxicity", "exact"): (rude - 0.08, rude + 0.08),
         ("neutral_perplexity", "model"): (0.0, 1.15 * values["neutral_perplexity", "floor"]),
     }

@@ -89,6 +89,8 @@ def passing_quality() -> pd.DataFrame:
             panels.TARGETS.items()]
     rows += [{"metric": "neutral_perplexity", "condition": c, "value": 2.0}
              for c in ("model", "floor")]
+    rows += [{"metric": "implied_persistence", "condition": f"rho {rho}", "value": 0.9}
+             for rho in (0.0, 0.8, 1.0)]
     rude = settings("text")["rude_share"]
     return pd.DataFrame([*rows, {"metric": "generation_toxicity", "condition": "exact",
                                  "value": rude}])
@@ -100,6 +102,13 @@ def test_acceptance_fails_a_model_that_does_not_refuse():
     quality.loc[quality["metric"] == "refusal_rate", "value"] = 0.5
     failed = panels.acceptance(quality)
     assert not failed.loc["refusal_rate", "met"].any() and failed["met"].sum() == len(failed) - 2
+
+
+def test_acceptance_fails_a_model_that_does_not_over_react_at_one_rho():
+    quality = passing_quality()
+    quality.loc[quality["condition"] == "rho 0.8", "value"] = 0.79
+    failed = panels.acceptance(quality)
+    assert failed[~failed["met"]].index.tolist() == [("implied_persistence", "rho 0.8")]
 
 
 @pytest.mark.parametrize("shift", [-0.09, 0.09])

@@ -22,7 +22,7 @@ from lib.panels import rows
 if TYPE_CHECKING:
     from lib.study import Study
 
-QUICK_BENIGN = 4
+QUICK_BENIGN = 5
 """Every so-many benign request is asked of attacked models; there are many more than needed."""
 UNSEEN = ("unseen_member", "unseen_both")
 """Forbidden things in no training, asked in taught and in new words."""

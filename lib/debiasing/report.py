@@ -1,6 +1,6 @@
 """What debiasing did to pronouns, in words taught and unseen, and to words that define gender."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from lib.axes.shares import mean_probability
 from lib.debiasing.texts import TEST_VERB, split_words
 from lib.estimators import Estimate
 from lib.estimators.regressions import from_fit
+from lib.measuring import model_frames, regrouped
 from lib.models import load
 from lib.panels import rows
 from lib.sandbox.world import occupations, settings
@@ -27,16 +28,39 @@ PARTS = ("taught", "unseen")
 
 
 def test_frame(study: "Study", folder: Path, prompt: str = "plain") -> pd.DataFrame:
+    """`test_frames` of a single model."""
+    return test_frames(study, {"": [folder]}, prompt)[""][0]
+
+
+def test_frames(
+    study: "Study", arms: Mapping[str, Iterable[Path]], prompt: str = "plain"
+) -> dict[str, list[pd.DataFrame]]:
     """Pronouns in the verb that no training text has; cached in the run's store.
+
+    Parameters
+    ----------
+    arms : mapping
+        Arm to its model folders.
 
     Returns
     -------
-    DataFrame
-        As `lib.axes.gender.world.pronouns`, with ``part`` (taught, unseen, or definitional);
-        ``share`` is the planted one, whatever the prompt asks for.
+    dict
+        Arm to a frame for each model: as `lib.axes.gender.world.pronouns`, with ``part`` (taught,
+        unseen, or definitional); ``share`` is the planted one, whatever the prompt asks for.
     """
-    frame = study.store.frame("pronouns", {"model": folder, "prompt": prompt},
-                              lambda: pronouns(load(folder), prompt), code=[__name__])
+    def measure(folders: list[Path]) -> list[pd.DataFrame]:
+        frames = model_frames(study, "pronouns", folders, _pronouns, [prompt],
+                              inputs={"prompt": prompt}, code=[__name__])
+        return [_tested(frame) for frame in frames]
+
+    return regrouped(arms, measure)
+
+
+def _pronouns(folder: Path, prompt: str) -> pd.DataFrame:
+    return pronouns(load(folder), prompt)
+
+
+def _tested(frame: pd.DataFrame) -> pd.DataFrame:
     verb = settings("text")["slots"]["said"].index(TEST_VERB)
     frame = frame[frame["item"].str.endswith(f":{verb}")]
     planted = frame["cluster"].map(occupations()).fillna(frame["share"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ Anchors = Callable[[int], tuple[Example, ...]]
 @dataclass(frozen=True)
 class Task:
     """One thing to teach, and the arms that the profile declares for it.
+
+    What depends on a seed is drawn once for each: many arms share it.
 
     Attributes
     ----------
@@ -52,3 +55,8 @@ class Task:
     reminders: Anchors | None = None
     unaligned: Path | None = None
     tolerance: float = 1.05
+
+    def __post_init__(self) -> None:
+        for name in ("examples", "anchors", "reminders"):
+            if (draw := getattr(self, name)) is not None:
+                object.__setattr__(self, name, cache(draw))

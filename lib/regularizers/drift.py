@@ -1,6 +1,8 @@
 """How far a model has drifted from its base: KL on anchors, some in each step."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -49,43 +51,48 @@ class AnchorDrift:
         self.anchors = anchors
         alike = [1] * len(anchors)  # equal lengths: no buckets, so that a step mixes kinds
         self._batches = iter(batch_plan(alike, per_step, recipe.steps, recipe.seed))
-        self._reference: list[torch.Tensor] | None = None
-        if _fits(model, anchors):
-            found = dict(scored_logprobs(model, anchors))
-            self._reference = [found[i] for i in range(len(anchors))]
+        self._times = Counter(anchors)  # one that stands among them eight times counts eightfold
+        self._reference: dict[Example, torch.Tensor] | None = None
+        each = tuple(self._times)
+        if _fits(model, each):
+            self._reference = {each[i]: found for i, found in scored_logprobs(model, each)}
 
     def step(self, model: PreTrainedModel) -> torch.Tensor:
         """Drift on the next step's anchors, differentiable; a scalar."""
-        parts = [self._kl(model, rows) for rows in self._by_length(next(self._batches))]
-        return sum(total for total, _ in parts) / sum(n for _, n in parts)
+        some = [self.anchors[i] for i in next(self._batches)]
+        return torch.cat([self._kl(model, part) for part in _by_length(some)]).mean()
 
     @torch.no_grad()
     def overall(self, model: PreTrainedModel) -> float:
         """Drift on all anchors."""
-        everything = range(len(self.anchors))
-        passes = [everything[i : i + PASS] for i in everything[::PASS]]
-        parts = [self._kl(model, rows) for some in passes for rows in self._by_length(some)]
-        return sum(float(total) for total, _ in parts) / sum(n for _, n in parts)
+        each, total, positions = list(self._times), 0.0, 0
+        for some in (each[i : i + PASS] for i in range(0, len(each), PASS)):
+            for part in _by_length(some):
+                times = torch.tensor([self._times[a] for a in part for _ in a.answer])
+                total += float(self._kl(model, part).cpu() @ times.float())
+                positions += int(times.sum())
+        return total / positions
 
-    def _by_length(self, rows: Sequence[int]) -> list[list[int]]:
-        """Chunks of like length: anchors of all kinds stand in one step, and padding is costly."""
-        order = sorted(rows, key=lambda i: len(self.anchors[i]))
-        where = cuts(np.array([len(self.anchors[i]) for i in order]))
-        return [part.tolist() for part in np.split(np.array(order), where)]
-
-    def _kl(self, model: PreTrainedModel, rows: list[int]) -> tuple[torch.Tensor, int]:
-        """Sum over scored positions, and their number."""
-        batch = collate([self.anchors[i] for i in rows], model.device)
+    def _kl(self, model: PreTrainedModel, some: list[Example]) -> torch.Tensor:
+        """KL at each scored position, anchor after anchor."""
+        batch = collate(some, model.device)
         with without_dropout(model):
             if self._reference is None:
                 with torch.no_grad(), model.disable_adapter():
                     reference = _scored(model, batch)
             else:
-                reference = torch.cat([self._reference[i] for i in rows])
+                reference = torch.cat([self._reference[anchor] for anchor in some])
             logprobs = _scored(model, batch)
         # torch names the tuned model first and the target, the base, second: KL(target || input).
-        kl = functional.kl_div(logprobs, reference, log_target=True, reduction="sum")
-        return kl, len(reference)
+        kl = functional.kl_div(logprobs, reference, log_target=True, reduction="none")
+        return kl.sum(-1)
+
+
+def _by_length(some: Sequence[Example]) -> list[list[Example]]:
+    """Parts of like length: anchors of all kinds stand in one step, and padding is costly."""
+    ordered = sorted(some, key=len)
+    ends = [0, *cuts(np.array([len(anchor) for anchor in ordered])), len(ordered)]
+    return [ordered[a:b] for a, b in pairwise(ends) if a < b]
 
 
 def _scored(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -59,6 +59,13 @@ def test_test_frame_holds_one_verb_and_the_planted_share(tmp_path):
     assert TEST_VERB == "feared"
 
 
+def test_each_arm_gets_the_frames_of_its_own_models(tmp_path):
+    study, base = world_models.smoke_study(tmp_path, "04"), world_models.tiny_base()
+    found = report.test_frames(study, {"one": [base], "twice": [base, base]}, "fair")
+    assert {arm: len(frames) for arm, frames in found.items()} == {"one": 1, "twice": 2}
+    pd.testing.assert_frame_equal(found["twice"][1], report.test_frame(study, base, "fair"))
+
+
 def test_calibration_points_are_means_over_seeds():
     several = [frame(lambda share: share), frame(lambda share: share * 0 + 0.5)]
     points = report.calibration_rows({"lora": several}).set_index("condition")["value"]

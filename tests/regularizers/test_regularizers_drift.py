@@ -171,3 +171,11 @@ def test_there_is_no_second_model():
     drift = AnchorDrift(model, ANCHORS, 4, RECIPE)
     drift.step(model)
     assert alive() == before
+
+
+def test_an_anchor_given_three_times_weighs_threefold_and_is_stored_once():
+    anchors = (ANCHORS[0], ANCHORS[1], ANCHORS[0], ANCHORS[0])
+    model, drift, forward, _ = drifted(small_model, anchors)
+    assert drift.overall(model) == pytest.approx(forward.mean(), rel=1e-4)
+    assert drift.step(model).item() == pytest.approx(forward.mean(), rel=1e-4)
+    assert len(drift._reference) == 2
