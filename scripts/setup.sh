@@ -12,6 +12,10 @@
 study_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 study_python=
 
+# Packages are installed uncompiled, and a process compiles what it imports once and for all. Where the
+# caller has switched that off, torch, transformers and peft take each process 30 s instead of 10.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf '%s\n' "$*" >&2; }
 
 # fail EXPECTED FOUND FIX: the same three-part message as lib.errors, then exit.

@@ -32,7 +32,7 @@ case "$*" in
     if [ -n "$PIP_SAYS" ]; then echo "$PIP_SAYS"; exit 1; fi
     sleep "${{PIP_SLEEPS:-0}}" ;;
   "-m lib.environment") exec "{sys.executable}" -S -m lib.environment ;;
-  "-m lib.runner"* | "-m pytest"*) printf '<%s>' "$@"; env | grep -E '^(DEBIAS|HF_|OMP_)' | sort ;;
+  "-m lib.runner"* | "-m pytest"*) printf '<%s>' "$@"; env | grep -E '^(DEBIAS|HF_|OMP_|PYTHONDONT)' | sort ;;
 esac
 exit 0
 """
@@ -281,6 +281,12 @@ def test_test_command_uses_two_workers_unless_told(tree):
 def test_test_command_stays_offline_and_on_one_thread(tree):
     out = tree.run(script="tests/run.sh").stdout
     assert "HF_HUB_OFFLINE=1" in out and "OMP_NUM_THREADS=1" in out and "DEBIAS" not in out
+
+
+@pytest.mark.parametrize("script", ["run_all.sh", "tests/run.sh"])
+def test_compiled_modules_are_kept_whatever_the_caller_says(tree, script):
+    out = tree.run(script=script, PYTHONDONTWRITEBYTECODE="1").stdout
+    assert out.startswith("<-m>") and "PYTHONDONT" not in out
 
 
 def test_test_command_finds_mirrors_beside_the_checkout(tree):
