@@ -6,9 +6,9 @@ model on every run. Weight matrices move by Muon, embeddings and layer norms by 
 """
 
 import os
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM
 from lib.progress import track
 from lib.sandbox.batches import Chunk, Rows, share, steps
 from lib.sandbox.muon import Muon
+from lib.workers import side_by_side
 
 MATRIX_RATE = 7.0
 """Step size of Muon over that of AdamW: a matrix's step has a norm, a number's has a size."""
@@ -50,7 +51,6 @@ class Stage:
     seed: int
 
 
-
 def train(folder: Path, rows: Rows, stage: Stage) -> None:
     """Train the model saved in `folder` in place.
 
@@ -59,45 +59,37 @@ def train(folder: Path, rows: Rows, stage: Stage) -> None:
     folder : Path
         A `transformers` model folder.
     """
-    if stage.workers == 1:
-        _worker(0, folder, rows, stage, "")
-        return
     with tempfile.TemporaryDirectory() as meeting:
-        torch.multiprocessing.start_processes(
-            _worker,
-            args=(folder, rows, stage, f"{meeting}/store"),
-            nprocs=stage.workers,
-            start_method="spawn",
-        )
+        place = f"{meeting}/store"
+        side_by_side(lambda rank, run: run(_worker, rank, folder, rows, stage, place),
+                     range(stage.workers), stage.workers)
 
 
-def _worker(rank: int, folder: Path, rows: Rows, stage: Stage, store: str) -> None:
+def _worker(rank: int, folder: Path, rows: Rows, stage: Stage, place: str) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    if stage.workers > 1:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        dist.init_process_group(
-            "gloo", init_method=f"file://{store}", rank=rank, world_size=stage.workers
-        )
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    _loop(model, rows, stage, rank)
-    if rank == 0:
-        model.save_pretrained(folder)
-    if stage.workers > 1:
-        _leave()
-    torch.set_num_threads(threads)
+    try:
+        with _together(rank, stage.workers, place):
+            model = AutoModelForCausalLM.from_pretrained(folder)
+            _loop(model, rows, stage, rank)
+        if rank == 0:
+            model.save_pretrained(folder)
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _leave() -> None:
-    """End a spawned process when all have finished.
-
-    Gloo's threads may still run when the interpreter takes itself apart, which now and then
-    aborts a process whose work is done. So wait for the others, then end without the teardown.
-    """
-    dist.barrier()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+@contextmanager
+def _together(rank: int, workers: int, place: str) -> Iterator[None]:
+    """The processes of one stage, which meet at a file; nothing for a single one."""
+    if workers == 1:
+        yield
+        return
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    dist.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=workers)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()  # also tells the others, should this one have failed
 
 
 def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
@@ -153,6 +154,21 @@ def test_first_step_is_adam_and_muon_on_the_weighted_answer_loss(tmp_path, rows)
         large = size > 0.3 * size[0]  # three iterations bring these near one
         turned = (left.mT @ step @ right.mT).diagonal()[large]
         assert (turned / max(1, w.shape[0] / w.shape[1]) ** 0.5 - 1).abs().max() < 0.4
+
+
+class FailsInOneProcess(Rows):
+    def chunk(self, rows):
+        if dist.get_rank() == 0:
+            raise ArithmeticError("in one process")
+        return super().chunk(rows)
+
+
+def test_failure_of_one_process_ends_the_other_and_is_raised(tmp_path):
+    rows = FailsInOneProcess(pretraining(96, 5, np.random.default_rng(0)))
+    with pytest.raises(ArithmeticError, match="in one process"):
+        trained(tmp_path / "failed", rows, replace(STAGE, workers=2))
+    sound = Rows(pretraining(96, 5, np.random.default_rng(0)))
+    trained(tmp_path / "next", sound, replace(STAGE, workers=2))
 
 
 def test_number_of_threads_is_given_back(tmp_path, rows):
