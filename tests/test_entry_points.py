@@ -32,7 +32,8 @@ case "$*" in
     if [ -n "$PIP_SAYS" ]; then echo "$PIP_SAYS"; exit 1; fi
     sleep "${{PIP_SLEEPS:-0}}" ;;
   "-m lib.environment") exec "{sys.executable}" -S -m lib.environment ;;
-  "-m lib.runner"* | "-m pytest"*) printf '<%s>' "$@"; env | grep -E '^(DEBIAS|HF_|OMP_|PYTHON)' | sort ;;
+  "-m lib.runner"* | "-m pytest"*)
+    printf '<%s>' "$@"; env | grep -E '^(DEBIAS|HF_|OMP_|PYTHON)' | sort ;;
 esac
 exit 0
 """
