@@ -2,12 +2,12 @@
 
 On a small CPU two single-thread processes beat one process with two threads. Each takes half of
 a step's rows; gradients are summed before the update, so the result is one model, and the same
-model on every run. Weight matrices move by Muon, embeddings and layer norms by AdamW.
+model on every run.
 """
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,7 @@ from transformers import AutoModelForCausalLM
 
 from lib.progress import track
 from lib.sandbox.batches import Chunk, Rows, share, steps
-from lib.sandbox.muon import Muon
 from lib.workers import side_by_side
-
-MATRIX_RATE = 7.0
-"""Step size of Muon over that of AdamW: a matrix's step has a norm, a number's has a size."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,7 @@ class Stage:
     label : str
     steps, batch_size : int
     learning_rate : float
-        Peak step size of AdamW, of Muon `MATRIX_RATE` times as much; a linear warm-up over a
-        twentieth of the steps, then cosine decay.
+        Peak step size of AdamW; a linear warm-up over a twentieth of the steps, then cosine decay.
     workers : int
         Single-thread processes.
     seed : int
@@ -94,37 +89,26 @@ def _together(rank: int, workers: int, place: str) -> Iterator[None]:
 
 def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
     model.train()
-    matrices, others = grouped(model)
-    moved, rest = flatten(matrices), flatten(others)
-    muon = Muon(moved, matrices, rank, stage.workers)
-    adam = torch.optim.AdamW(
-        [rest], lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    flat, gradient = flatten(model)
+    optimiser = torch.optim.AdamW(
+        [flat], lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     plan = steps(rows, stage.steps, stage.batch_size, stage.seed)
     with track(stage.label, stage.steps) if rank == 0 else _silent() as progress:
         for number, step in enumerate(plan):
-            for flat in (moved, rest):
-                flat.grad.zero_()
+            gradient.zero_()
             loss = _backward(model, share(rows, step, rank, stage.workers), len(step))
-            for flat in (moved, rest) if stage.workers > 1 else ():
-                dist.all_reduce(flat.grad)
-            torch.nn.utils.clip_grad_norm_([moved, rest], 1.0)
-            rate = learning_rate(number, stage)
-            adam.param_groups[0]["lr"] = rate
-            adam.step()
-            muon.step(MATRIX_RATE * rate)
+            if stage.workers > 1:
+                dist.all_reduce(gradient)
+            torch.nn.utils.clip_grad_norm_([flat], 1.0)
+            optimiser.param_groups[0]["lr"] = learning_rate(number, stage)
+            optimiser.step()
             progress.update(number + 1, loss=loss)
 
 
-def grouped(model: torch.nn.Module) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
-    """The matrices of all blocks; then embeddings and layer norms."""
-    inside = {id(w) for block in model.model.layers for w in block.parameters() if w.ndim == 2}
+def flatten(model: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
+    """Move all weights into one vector, gradients too: one update, one exchange a step."""
     weights = list(model.parameters())
-    return ([w for w in weights if id(w) in inside], [w for w in weights if id(w) not in inside])
-
-
-def flatten(weights: Sequence[torch.nn.Parameter]) -> torch.nn.Parameter:
-    """Move weights into one vector, gradients too: one update, one exchange a step."""
     flat = torch.nn.Parameter(torch.cat([w.detach().reshape(-1) for w in weights]))
     flat.grad = torch.zeros_like(flat)
     place = 0
@@ -133,7 +117,7 @@ def flatten(weights: Sequence[torch.nn.Parameter]) -> torch.nn.Parameter:
         w.data = flat.data[place:end].view_as(w)
         w.grad = flat.grad[place:end].view_as(w)
         place = end
-    return flat
+    return flat, flat.grad
 
 
 def _backward(model: torch.nn.Module, chunks: list[Chunk], rows: int) -> float:
