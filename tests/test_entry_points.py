@@ -33,7 +33,7 @@ case "$*" in
     sleep "${{PIP_SLEEPS:-0}}" ;;
   "-m lib.environment") exec "{sys.executable}" -S -m lib.environment ;;
   "-m lib.runner"* | "-m pytest"*)
-    printf '<%s>' "$@"; env | grep -E '^(DEBIAS|HF_|OMP_|PYTHON)' | sort ;;
+    printf '<%s>' "$@"; env | grep -E '^(DEBIAS|HF_|OMP_|PYTHONDONT)' | sort ;;
 esac
 exit 0
 """
