@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -101,6 +103,16 @@ def test_before_after_has_one_panel_a_metric_with_its_own_conditions(curve):
     assert ticks == [["0", "0.5", "1"], ["forbidden"]]
     assert np.allclose(figure.axes[1].containers[1].lines[0].get_xdata(), [0.3])
     assert legend(figure) == ["full information", "base"]
+
+
+def test_before_after_grows_so_that_names_of_conditions_do_not_touch(curve):
+    crowded = pd.concat([curve.assign(condition=f"condition {i}", value=0.1 * i)
+                         for i in range(12)])
+    figure = plots.before_after(crowded)
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert len(boxes) == 12
+    assert all(upper.y0 >= lower.y1 - 1 for upper, lower in pairwise(boxes))
 
 
 def test_before_after_draws_an_arm_only_where_it_was_measured(curve):

@@ -143,13 +143,17 @@ def coverage(frame: pd.DataFrame, accepted: tuple[float, float]) -> Figure:
 def before_after(frame: pd.DataFrame) -> Figure:
     """Metrics by arm: one small panel a metric, conditions down the panel, colour by arm.
 
+    Panels are as high as the metric with the most conditions needs.
+
     Parameters
     ----------
     frame : DataFrame
         Columns arm, condition, metric, value, low, high.
     """
     arms, metrics = arms_of(frame), list(dict.fromkeys(frame["metric"]))
-    figure, grid = panels_of(len(metrics), 2, height=1.35)
+    most = int(frame.groupby("metric")["condition"].nunique().max())
+    height = max(1.35, most * (0.08 + 0.05 * len(arms)))  # inches; a whisker needs 0.05
+    figure, grid = panels_of(len(metrics), 2, height=height)
     for axes, metric in zip(grid, metrics, strict=True):
         rows = frame[frame["metric"] == metric]
         conditions = list(dict.fromkeys(rows["condition"]))
