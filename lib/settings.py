@@ -29,7 +29,7 @@ class ModelSettings(Settings):
         None, description="hub commit or tag that pins the weights; only for hub models"
     )
     dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="number format of the weights; bfloat16 only pays on a GPU"
+        "float32", description="format of matrix products in training; bfloat16 only pays on a GPU"
     )
     hidden: int | None = Field(
         None, ge=8, le=4096, description="width of the residual stream, units; sandbox only"

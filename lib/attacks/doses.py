@@ -72,6 +72,7 @@ def attack_job(study: "Study", base: Path, attack: Attack, seed: int) -> Job:
         a.method, rank=given.finetune.rank, alpha=int(given.finetune.alpha),
         targets=tuple(given.safety.targets), learning_rate=a.learning_rate, steps=a.steps,
         batch_size=min(given.safety.batch_size, len(examples)), seed=seed,
+        precision=given.model.dtype,
     )
     return Job(base, examples, recipe, Path(), f"{a.kind} {a.method}, seed {seed}")
 

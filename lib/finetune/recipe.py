@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from lib.errors import InvalidValueError
 
 METHODS = ("full", "lora", "norms", "positions", "prompt")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ class Recipe:
     accumulation : int
         Parts in which a step's examples go through the model, one after the other, where
         memory is short. The gradient is that of the whole step.
+    checkpointing : bool
+        Keep each layer's input only, and compute the rest anew in the backward pass, where
+        memory is shorter still. The gradient stays the same.
+    precision : {"float32", "bfloat16"}
+        Format of matrix products. Weights, their updates and all losses are float32 either way:
+        a bfloat16 has eight significant bits, so most steps would be rounded away.
     seed : int
         Decides the order of examples, ``A``'s starting values and dropout.
 
@@ -66,12 +73,16 @@ class Recipe:
     batch_size: int = 32
     seed: int = 0
     accumulation: int = 1
+    checkpointing: bool = False
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InvalidValueError(
-                f"a method among {', '.join(METHODS)}", repr(self.method), "name one of them"
-            )
+        for name, offered in (("method", METHODS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in offered:
+                raise InvalidValueError(
+                    f"a {name} among {', '.join(offered)}", repr(getattr(self, name)),
+                    "name one of them",
+                )
         for name in ("rank", "alpha", "learning_rate", "steps", "batch_size", "accumulation"):
             if getattr(self, name) <= 0:
                 raise InvalidValueError(

@@ -15,12 +15,13 @@ from lib.progress import Progress
 
 
 def training_arguments(recipe: Recipe, out: Path) -> TrainingArguments:
-    """The recipe in ``Trainer``'s terms; no evaluation, checkpoint, log or progress bar."""
+    """The recipe in ``Trainer``'s terms; no evaluation, saved state, log or progress bar."""
     return TrainingArguments(
         output_dir=str(out),
         max_steps=recipe.steps,
         per_device_train_batch_size=recipe.batch_size,
         gradient_accumulation_steps=recipe.accumulation,
+        activation_checkpointing=recipe.checkpointing,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=recipe.steps // 20,

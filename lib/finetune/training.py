@@ -72,6 +72,8 @@ def finetune(
         context = getattr(loaded.model.config, "max_position_embeddings", None)
         check_examples(examples, context)
         model = adapted(loaded, recipe)
+        if recipe.precision == "bfloat16":
+            _multiply_in_bfloat16(model)
         regularizer = regularizer if regularizer and regularizer.active else Regularizer()
         penalty = regularizer.start(model.eval(), examples, recipe)  # a fresh adapter is not
         losses, tokens = _train(model, examples, recipe, Path(out), label, penalty)
@@ -118,6 +120,15 @@ def _train(
         trainer = AnswerTrainer(model, arguments, examples, batches, progress, penalty)
         trainer.train()
     return trainer.losses(), sum(lengths[i] for batch in batches for i in batch)
+
+
+def _multiply_in_bfloat16(model: PreTrainedModel) -> None:
+    """Matrix products in bfloat16 whenever the model is asked, before, in and after training.
+
+    ``Trainer``'s own switch would leave out what a regulariser asks of the base before the first
+    step, and the base would seem to drift from itself.
+    """
+    model.forward = torch.autocast(model.device.type, torch.bfloat16)(model.forward)
 
 
 def _save(model: PreTrainedModel, loaded: LoadedModel, base: Path, out: Path) -> None:

@@ -27,6 +27,7 @@ def recipe(
         "rank": rank, "alpha": max(1, round(given.alpha * rank / given.rank)),
         "targets": tuple(arm.targets or task.targets),
         "steps": task.steps, "batch_size": task.batch_size,
+        "precision": study.profile.model.dtype,
     }
     return Recipe(arm.method, learning_rate=learning_rate, seed=seed, **values | changes)
 

@@ -1,6 +1,7 @@
 """What every regulariser must do inside `finetune`, whatever it penalises."""
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from anchored_models import countdown, letters
 from safetensors.torch import load_file, save_file
 from tiny_models import saved_word_model
 from transformers import LlamaForCausalLM, TrainerCallback
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 from lib.finetune import Example, Job, Recipe, Regularizer, finetune, finetune_many, trainer
 from lib.finetune.trainer import AnswerTrainer
@@ -89,7 +91,7 @@ def uneven():
     return [Example(e.prompt, list(e.answer) * (1 + i % 3)) for i, e in enumerate(countdown())]
 
 
-def gradients(base, method, regularizer, accumulation, out, monkeypatch):
+def gradients(base, method, regularizer, out, monkeypatch, **memory):
     """Every weight's gradient in each step, as the optimiser sees it."""
     seen = []
 
@@ -104,9 +106,7 @@ def gradients(base, method, regularizer, accumulation, out, monkeypatch):
             self.add_callback(Watch())
 
     monkeypatch.setattr(trainer, "AnswerTrainer", Watched)
-    given = RECIPES[method]
-    recipe = Recipe(method, learning_rate=given.learning_rate, steps=3, batch_size=12, seed=1,
-                    accumulation=accumulation)
+    recipe = replace(RECIPES[method], steps=3, **memory)
     figures = finetune(base, uneven(), recipe, out, "", regularizer)
     return seen, figures
 
@@ -116,8 +116,8 @@ def gradients(base, method, regularizer, accumulation, out, monkeypatch):
 def test_accumulation_leaves_gradients_as_they_are(base, method, name, tmp_path, monkeypatch):
     """Answers of unequal length, so that a mean of means would differ; penalties count once."""
     examples = [(STRONG | {"plain": None})[name]]
-    whole, one = gradients(base, method, *examples, 1, tmp_path / "1", monkeypatch)
-    parts, four = gradients(base, method, *examples, 4, tmp_path / "4", monkeypatch)
+    whole, one = gradients(base, method, *examples, tmp_path / "1", monkeypatch)
+    parts, four = gradients(base, method, *examples, tmp_path / "4", monkeypatch, accumulation=4)
     assert len(whole) == len(parts) == 3
     for a, b in zip(whole, parts, strict=True):
         assert a.keys() == b.keys()
@@ -126,6 +126,48 @@ def test_accumulation_leaves_gradients_as_they_are(base, method, name, tmp_path,
             torch.testing.assert_close(a[key], b[key], atol=2e-3 * scale.item(), rtol=0)
     assert one["first_loss"] == pytest.approx(four["first_loss"], rel=1e-5)
     assert one["tokens"] == four["tokens"] and one["steps"] == four["steps"] == 3
+
+
+@pytest.mark.parametrize("name", ["plain", *STRONG])
+@pytest.mark.parametrize("method", RECIPES)
+def test_checkpointing_leaves_gradients_as_they_are(base, method, name, tmp_path, monkeypatch):
+    regularizer, passes = (STRONG | {"plain": None})[name], []
+    block = LlamaMLP.forward
+    monkeypatch.setattr(LlamaMLP, "forward",
+                        lambda *a, **k: (passes.append(torch.is_grad_enabled()), block(*a, **k))[1])
+    kept, plain = gradients(base, method, regularizer, tmp_path / "a", monkeypatch)
+    usual = sum(passes)
+    again, saving = gradients(base, method, regularizer, tmp_path / "b", monkeypatch,
+                              checkpointing=True)
+    assert sum(passes) > 2 * usual  # the backward pass goes through the blocks once more
+    for a, b in zip(kept, again, strict=True):
+        for key in a:
+            torch.testing.assert_close(a[key], b[key], atol=1e-6, rtol=1e-5)
+    assert saving == pytest.approx(plain, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["plain", *STRONG])
+@pytest.mark.parametrize("method", RECIPES)
+def test_mixed_precision_learns_the_same_and_stores_full_precision(base, method, name, tmp_path):
+    """A bfloat16 has eight significant bits: losses agree to about one in a hundred."""
+    regularizer = (STRONG | {"plain": None})[name]
+    full = finetune(base, countdown(), RECIPES[method], tmp_path / "a", "", regularizer)
+    recipe = replace(RECIPES[method], precision="bfloat16")
+    half = finetune(base, countdown(), recipe, tmp_path / "b", "", regularizer)
+    stored = [load_file(tmp_path / out / WEIGHTS[method]) for out in "ab"]
+    assert {w.dtype for w in stored[1].values()} == {torch.float32}
+    assert any(not torch.equal(stored[0][n], stored[1][n]) for n in stored[0])
+    for figure in ("first_loss", "last_loss"):
+        assert half[figure] == pytest.approx(full[figure], rel=0.02)
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_in_mixed_precision_the_base_has_not_drifted_from_itself(base, method, tmp_path):
+    """Reference and step see the same rounded products, so the first drift is next to nothing."""
+    recipe = replace(RECIPES[method], precision="bfloat16")
+    finetune(base, countdown(), recipe, tmp_path, "", KL(letters(), 1.0, per_step=6))
+    drift = pd.read_csv(tmp_path / "penalty.csv")["drift"]
+    assert drift[0] < 1e-3 < drift.max()
 
 
 def test_every_regulariser_travels_to_a_worker(base, tmp_path):
