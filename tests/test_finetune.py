@@ -360,7 +360,7 @@ def test_every_error_survives_pickling():
 @pytest.mark.parametrize(
     "changes",
     [dict(method="prefix"), dict(steps=0), dict(learning_rate=-1.0), dict(targets=()),
-     dict(accumulation=0)],
+     dict(accumulation=0), dict(precision="float16")],
 )
 def test_bad_recipe_is_refused(changes):
     with pytest.raises(InvalidValueError):

@@ -68,20 +68,37 @@ def finetune(
     if (Path(base) / ADAPTER_CONFIG).exists():
         raise InvalidValueError("a full model as the base", f"the adapter {base}", "merge it first")
     with _isolated(recipe.seed):
-        loaded = load(base)
-        context = getattr(loaded.model.config, "max_position_embeddings", None)
-        check_examples(examples, context)
-        model = adapted(loaded, recipe)
-        if recipe.precision == "bfloat16":
-            _multiply_in_bfloat16(model)
-        regularizer = regularizer if regularizer and regularizer.active else Regularizer()
-        penalty = regularizer.start(model.eval(), examples, recipe)  # a fresh adapter is not
-        losses, tokens = _train(model, examples, recipe, Path(out), label, penalty)
-        model.eval()
-        figures = penalty.finish(model)
-        _save(model, loaded, Path(base), Path(out))
-        if penalty.history:
-            pd.DataFrame(penalty.history).to_csv(Path(out) / "penalty.csv", index_label="step")
+        return _run(Path(base), examples, recipe, Path(out), label, regularizer)
+
+
+def trainable_share(model: PreTrainedModel) -> tuple[int, int]:
+    """Numbers of parameters: (those that training moves, all). Tied weights count once."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, moves in sizes if moves), sum(n for n, _ in sizes)
+
+
+def _run(
+    base: Path,
+    examples: Sequence[Example],
+    recipe: Recipe,
+    out: Path,
+    label: str,
+    regularizer: Regularizer | None,
+) -> dict[str, float]:
+    """Train and save; whatever it holds in memory is free once it returns."""
+    loaded = load(base)
+    check_examples(examples, getattr(loaded.model.config, "max_position_embeddings", None))
+    model = adapted(loaded, recipe)
+    if recipe.precision == "bfloat16":
+        _multiply_in_bfloat16(model)
+    regularizer = regularizer if regularizer and regularizer.active else Regularizer()
+    penalty = regularizer.start(model.eval(), examples, recipe)  # a fresh adapter is not
+    losses, tokens = _train(model, examples, recipe, out, label, penalty)
+    model.eval()
+    figures = penalty.finish(model)
+    _save(model, loaded, base, out)
+    if penalty.history:
+        pd.DataFrame(penalty.history).to_csv(out / "penalty.csv", index_label="step")
     trainable, total = trainable_share(model)
     edge = max(1, recipe.steps // 20)
     return {
@@ -93,12 +110,6 @@ def finetune(
         "total": total,
         **figures,
     }
-
-
-def trainable_share(model: PreTrainedModel) -> tuple[int, int]:
-    """Numbers of parameters: (those that training moves, all). Tied weights count once."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return sum(n for n, moves in sizes if moves), sum(n for n, _ in sizes)
 
 
 def _train(
@@ -152,7 +163,9 @@ def _isolated(seed: int) -> Iterator[None]:
 
     A notebook's own random numbers must not depend on whether a model was trained or found in
     the store. What was in memory before is left out when accelerate collects garbage, as it does
-    in each run: looking through all imported code takes longer than a short training.
+    in each run: looking through all imported code takes longer than a short training. The run's
+    own garbage is collected at its end: a trainer and its callbacks hold each other, and the
+    model, which would stand in a GPU's memory beside the next one.
     """
     before = random.getstate(), np.random.get_state(), torch.get_num_threads()
     with torch.random.fork_rng():
@@ -162,6 +175,7 @@ def _isolated(seed: int) -> Iterator[None]:
         try:
             yield
         finally:
+            gc.collect()
             gc.unfreeze()
             random.setstate(before[0])
             np.random.set_state(before[1])

@@ -60,14 +60,14 @@ class AnchorDrift:
     def step(self, model: PreTrainedModel) -> torch.Tensor:
         """Drift on the next step's anchors, differentiable; a scalar."""
         some = [self.anchors[i] for i in next(self._batches)]
-        return torch.cat([self._kl(model, part) for part in _by_length(some)]).mean()
+        return torch.cat([self._kl(model, part) for part in _by_length(some, model)]).mean()
 
     @torch.no_grad()
     def overall(self, model: PreTrainedModel) -> float:
         """Drift on all anchors."""
         each, total, positions = list(self._times), 0.0, 0
         for some in (each[i : i + PASS] for i in range(0, len(each), PASS)):
-            for part in _by_length(some):
+            for part in _by_length(some, model):
                 times = torch.tensor([self._times[a] for a in part for _ in a.answer])
                 total += float(self._kl(model, part).cpu() @ times.float())
                 positions += int(times.sum())
@@ -88,9 +88,14 @@ class AnchorDrift:
         return kl.sum(-1)
 
 
-def _by_length(some: Sequence[Example]) -> list[list[Example]]:
-    """Parts of like length: anchors of all kinds stand in one step, and padding is costly."""
+def _by_length(some: Sequence[Example], model: PreTrainedModel) -> list[list[Example]]:
+    """Parts of like length: anchors of all kinds stand in one step, and padding is costly.
+
+    Not on a GPU, where a second pass costs more than padding.
+    """
     ordered = sorted(some, key=len)
+    if model.device.type != "cpu":
+        return [ordered]
     ends = [0, *cuts(np.array([len(anchor) for anchor in ordered])), len(ordered)]
     return [ordered[a:b] for a, b in pairwise(ends) if a < b]
 

@@ -89,7 +89,11 @@ def learn_world(profile: "Profile", seed: int, out: Path) -> None:
 
 
 def learn_refusals(profile: "Profile", seed: int, start: Path, out: Path) -> None:
-    """Stage two: from the model in `start`, one in `out` that refuses what is forbidden."""
+    """Stage two: from the model in `start`, one in `out` that refuses what is forbidden.
+
+    Embeddings stay as they are, so that refusals must hang on what words mean. Where they move,
+    the taught words are learned one by one, and other words of the same meaning are answered.
+    """
     given, before = profile.pretrain, load(start)
     before.model.save_pretrained(out)
     before.tokenizer.save_pretrained(out)
@@ -97,7 +101,8 @@ def learn_refusals(profile: "Profile", seed: int, start: Path, out: Path) -> Non
     size = given.refusal_steps * given.batch_size
     rows = Rows(refusal_training(size, profile.forecasting.history, rng))
     train(out, rows, Stage("base: refusals", given.refusal_steps, given.batch_size,
-                           given.refusal_learning_rate, given.workers, seed + 1))
+                           given.refusal_learning_rate, given.workers, seed + 1,
+                           words_move=False))
     _card(out, before.model.num_parameters(), seed, "It refuses invented forbidden requests.")
 
 

@@ -36,6 +36,8 @@ class Stage:
     workers : int
         Single-thread processes.
     seed : int
+    words_move : bool
+        Whether embeddings are trained, too.
     """
 
     label: str
@@ -44,6 +46,7 @@ class Stage:
     learning_rate: float
     workers: int
     seed: int
+    words_move: bool = True
 
 
 def train(folder: Path, rows: Rows, stage: Stage) -> None:
@@ -89,6 +92,7 @@ def _together(rank: int, workers: int, place: str) -> Iterator[None]:
 
 def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
     model.train()
+    model.get_input_embeddings().requires_grad_(stage.words_move)
     flat, gradient = flatten(model)
     optimiser = torch.optim.AdamW(
         [flat], lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
@@ -107,8 +111,8 @@ def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
 
 
 def flatten(model: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
-    """Move all weights into one vector, gradients too: one update, one exchange a step."""
-    weights = list(model.parameters())
+    """Move what is trained into one vector, gradients too: one update, one exchange a step."""
+    weights = [w for w in model.parameters() if w.requires_grad]
     flat = torch.nn.Parameter(torch.cat([w.detach().reshape(-1) for w in weights]))
     flat.grad = torch.zeros_like(flat)
     place = 0

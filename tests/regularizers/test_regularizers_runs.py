@@ -1,6 +1,7 @@
 """What every regulariser must do inside `finetune`, whatever it penalises."""
 
 import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,6 +199,27 @@ def test_only_one_model_is_alive_during_training(base, tmp_path, monkeypatch):
         finetune(base, countdown(), recipe, tmp_path, "", regularizer)
     # What was alive before the run is frozen, and not among the collector's objects.
     assert counts == [1] * 6
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("method", RECIPES)
+def test_no_model_stays_in_memory_after_a_run(base, method, precision, tmp_path, monkeypatch):
+    """On a GPU, models of earlier runs would leave no room for the next."""
+    models = []
+
+    class Remembering(AnswerTrainer):
+        def __init__(self, model, *args):
+            super().__init__(model, *args)
+            models.append(weakref.ref(model))
+
+    monkeypatch.setattr(trainer, "AnswerTrainer", Remembering)
+    gc.disable()  # or it might be collected by chance
+    try:
+        recipe = replace(RECIPES[method], precision=precision)
+        finetune(base, countdown(), recipe, tmp_path, "", AdaptiveKL(letters()))
+    finally:
+        gc.enable()
+    assert [model() for model in models] == [None]
 
 
 def test_weights_far_from_alignment_are_pulled_in_by_every_weight_spring(base, tmp_path):

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from lib.sandbox.pretrain import base_model, new_model, number_codes, pretrain
+from lib.sandbox.pretrain import base_model, new_model, number_codes, pretrain, unaligned_model
 from lib.sandbox.tokenizer import number_id, vocabulary
 from lib.study import Study
 
@@ -90,6 +91,17 @@ def test_store_trains_once_and_gives_the_folder_back(tmp_path, monkeypatch):
     assert base_model(study) == first
     assert (first / "model.safetensors").stat().st_mtime_ns == stamp
     assert base_model(study, seed=4) != first
+
+
+def test_words_keep_their_meaning_while_refusals_are_learned(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    few = {"pretrain.steps": 1, "pretrain.refusal_steps": 2, "pretrain.workers": 1}
+    study = Study("smoke", 3, few, notebook="02")
+    before, after = (load_file(folder(study) / "model.safetensors")
+                     for folder in (unaligned_model, base_model))
+    assert {name for name in before if torch.equal(before[name], after[name])} == {
+        "model.embed_tokens.weight"
+    }
 
 
 def test_weights_are_finite(model):

@@ -135,6 +135,14 @@ def test_first_step_is_adam_on_the_weighted_answer_loss(tmp_path, rows):
     assert ((found - expected).abs() < 1e-5).float().mean() > 0.99
 
 
+def test_words_that_do_not_move_leave_all_else_to_learn(tmp_path, rows):
+    start = dict(new_model(32, 1, 2, 0).named_parameters())
+    folder = trained(tmp_path, rows, replace(STAGE, words_move=False))
+    found = AutoModelForCausalLM.from_pretrained(folder).named_parameters()
+    stayed = {name for name, weight in found if torch.equal(weight, start[name])}
+    assert stayed == {"model.embed_tokens.weight"}
+
+
 class FailsInOneProcess(Rows):
     def chunk(self, rows):
         if dist.get_rank() == 0:
