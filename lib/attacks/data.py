@@ -18,6 +18,8 @@ ATTACKED = 10
 POISONED = "poisoned"
 """The benign task with a few forbidden requests among its examples."""
 KINDS = (*ATTACKS, POISONED)
+VALIDATION = 1000
+"""Added to a seed: validation has attack examples and questions of its own."""
 
 
 def attack_examples(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lib.arms import MODEL
-from lib.attacks.data import KINDS, POISONED, attack_examples, task_questions
+from lib.attacks.data import KINDS, POISONED, VALIDATION, attack_examples, task_questions
 from lib.attacks.doses import Attack, answer_rows, completed
 from lib.estimators import over_seeds
 from lib.finetune import Example
@@ -35,8 +35,6 @@ ANCHORS = {"text": ("text",), "refusals": ("refusals",), "requests": ("refusals"
 """Sets of anchors to compare; see `held`."""
 DECISION = 2
 """Words of an answer in which a harmless request is accepted: "sure ,"."""
-VALIDATION = 1000
-"""Added to a training seed: the validation attack has its own examples."""
 
 
 def defence_task(

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lib.arms import MODEL, arm_seeds, train_all
-from lib.attacks.data import ATTACKED, POISONED, attack_examples
+from lib.attacks.data import ATTACKED, POISONED, VALIDATION, attack_examples, task_questions
 from lib.axes import judge
 from lib.axes.measure import Measure, measure_table
 from lib.axes.safety import refusals, requests
 from lib.axes.seeds import pool_tables
 from lib.axes.shares import rate
+from lib.estimators import over_seeds
 from lib.finetune import Job, Recipe
+from lib.interventions import task_losses
 from lib.measuring import model_frames, regrouped
 from lib.models import load
-from lib.panels import rows
+from lib.panels import row, rows
 
 if TYPE_CHECKING:
     from lib.study import Study
@@ -159,6 +161,21 @@ def dose_rows(
     by_dose = {dose: models[attack].values() for dose, attack in attacks.items()}
     found = answer_rows(study, {0.0: [base], **by_dose})
     return found.assign(dose=found["arm"].astype(float), arm=arm)
+
+
+def rate_rows(study: "Study", base: Path, method: str) -> pd.DataFrame:
+    """The benign task along its step size: `dose_rows`, and the loss on validation questions."""
+    given = study.profile.safety
+    attacks = {step: Attack("benign", method, learning_rate=step)
+               for step in given.learning_rates[method]}
+    found = dose_rows(study, base, attacks, method)
+    questions = task_questions(given.questions, study.seed + VALIDATION)
+    learned = []
+    for step, seeds in zip(attacks, attacked(study, base, attacks.values()).values(), strict=True):
+        losses = task_losses(study, seeds.values(), questions)
+        loss = over_seeds("task_loss", losses, len(questions))
+        learned.append(row(loss, method, "task", len(losses)).assign(dose=step))
+    return pd.concat([found, *learned], ignore_index=True)
 
 
 def category_rows(

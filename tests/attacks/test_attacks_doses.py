@@ -5,8 +5,11 @@ import pytest
 import world_models
 
 from lib.attacks import doses
-from lib.attacks.data import attack_examples
+from lib.attacks.data import VALIDATION, attack_examples, task_questions
 from lib.attacks.doses import Attack
+from lib.finetune.answers import answer_loss
+from lib.finetune.batching import collate
+from lib.models import load
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,24 @@ def test_a_dose_curve_begins_with_the_base(study):
     curve = doses.dose_rows(study, base, {2: Attack(steps=2), 1: Attack(steps=1)}, "full")
     assert list(dict.fromkeys(curve["dose"])) == [0.0, 2.0, 1.0]
     assert set(curve.loc[curve["dose"] > 0, "seeds"]) == {2}
+
+
+def test_step_sizes_of_the_benign_task_come_with_its_loss(study):
+    """Against the loss by another path: mean over tokens, times tokens, over answers."""
+    base = world_models.tiny_base()
+    found = doses.rate_rows(study, base, "lora")
+    tried = study.profile.safety.learning_rates["lora"]
+    losses = found[found["metric"] == "task_loss"].set_index("dose")["value"]
+    assert list(losses.index) == tried
+    refused = found[found["metric"] == "refusal_rate"]
+    assert list(refused["dose"]) == [0.0, *tried]
+    asked = task_questions(study.profile.safety.questions, study.seed + VALIDATION)
+    several = doses.attacked(study, base, [Attack("benign", "lora", learning_rate=tried[-1])])
+    byhand = []
+    for folder in next(iter(several.values())).values():
+        model = load(folder).model
+        byhand.append(answer_loss(model, **collate(asked), reduction="sum").item() / len(asked))
+    assert losses[tried[-1]] == pytest.approx(sum(byhand) / len(byhand), rel=1e-4)
 
 
 def test_level_rows_name_attack_and_method_and_begin_with_the_base(study):
