@@ -30,7 +30,7 @@ def _uniform(task: Task, seed: int, strength: float) -> Regularizer:
 
 
 def _mixing(task: Task, seed: int, strength: float) -> Regularizer:
-    return Mixing(_given(task, "reminders")(seed), strength)
+    return Mixing(_given(task, "reminders")(seed), strength, _beside(task))
 
 
 def _projection(task: Task, seed: int, strength: float) -> Regularizer:
@@ -38,9 +38,9 @@ def _projection(task: Task, seed: int, strength: float) -> Regularizer:
 
 
 MAKERS: Mapping[str, Make] = {
-    "kl": lambda task, seed, strength: KL(task.anchors(seed), strength),
+    "kl": lambda task, seed, strength: KL(task.anchors(seed), strength, _beside(task)),
     "adaptive": lambda task, seed, strength: AdaptiveKL(
-        task.anchors(seed), budget=strength, initial=FIRST),
+        task.anchors(seed), budget=strength, per_step=_beside(task)),
     "l2sp": lambda task, seed, strength: L2SP(strength),
     "ewc": lambda task, seed, strength: EWC(task.anchors(seed), strength),
     "tokenwise": _tokenwise,
@@ -55,11 +55,14 @@ budget in nats of ``adaptive``; a factor on the published schedule of ``tokenwis
 strength at every position of ``uniform``; the threshold
 of ``projection``; how far back ``average`` goes; the decay of ``ema``."""
 
-FIRST = 5.0
-"""First strength of ``adaptive``: short attacks are over before a multiplier has risen."""
-
 PROTECTS_LESS = ("adaptive",)
 """Regularisers of which a **larger** strength protects less: it is a budget of drift."""
+
+
+def _beside(task: Task) -> int:
+    """Anchors in a step: half as many as examples, so that it costs about one and a half plain
+    ones; at most eight."""
+    return max(1, min(KL.per_step, task.batch_size // 2))
 
 
 def penalty(task: Task, kind: str, seed: int, strength: float) -> Regularizer | None:
