@@ -53,6 +53,15 @@ def test_every_kind_of_regulariser_takes_its_strength(study, kind):
         assert getattr(made, found) == 0.5
 
 
+@pytest.mark.parametrize("examples, anchors", [(1, 1), (10, 5), (16, 8), (64, 8)])
+@pytest.mark.parametrize("kind", ["kl", "adaptive", "mix"])
+def test_anchors_are_half_as_many_as_examples_and_at_most_eight(study, kind, examples, anchors):
+    one = (Example((1, 2), (3,)),)
+    task = replace(correction_task(study), anchors=lambda seed: one, reminders=lambda seed: one,
+                   batch_size=examples)
+    assert penalty(task, kind, 1, 0.5).per_step == anchors
+
+
 def test_every_kind_that_a_profile_can_name_exists():
     named = set(ArmSettings.model_fields["regularizer"].annotation.__args__)
     assert named == {"none", *MAKERS}
