@@ -1,5 +1,7 @@
 """What a reader would check on a page: every arm, its interval, the scale's labels."""
 
+from itertools import pairwise
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,6 +38,18 @@ def test_curves_have_a_panel_a_metric_and_a_line_an_arm(doses):
         assert len(axes.containers) == 2 and axes.get_xlabel() == "Examples"
         assert [t.get_text() for t in axes.get_xticklabels()] == ["0", "1", "3", "10"]
         np.testing.assert_allclose(axes.containers[0][0].get_xdata(), [0, 1, 3, 10])
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_labels_of_doses_do_not_touch(doses, step):
+    """A geometric ladder of six step sizes and zero, and every other one of them."""
+    sizes = [0.00075, 0.0015, 0.003, 0.0075, 0.015, 0.03][::step]
+    rows = [doses.iloc[:1].assign(dose=dose) for dose in (0.0, *sizes)]
+    figure = plots.curves(pd.concat(rows), "dose", "Step size", log=True)
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert len(boxes) == 1 + len(sizes)
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_curves_join_points_in_the_order_of_the_dose(doses):

@@ -13,6 +13,9 @@ LINE, LETTER, RISE = 8.0, 4.2, 4.5
 """Height of a line and width of a letter of small print, and how far it stands above a point whose
 whiskers would cross it; in points."""
 
+SIDE_BY_SIDE = 6
+"""Most doses whose labels have room beside each other under a panel."""
+
 
 def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figure:
     """One panel a metric: a line an arm along a number, with 95 % intervals.
@@ -34,9 +37,10 @@ def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figur
             axes.errorbar(rows[x].to_numpy(float), rows["value"], yerr=whiskers(rows), capsize=2,
                           **look_of(arms, arm))
         if log:
-            positive = frame.loc[frame[x] > 0, x]
-            axes.set_xscale("symlog", linthresh=float(positive.min()))
-            axes.set_xticks(sorted({0.0, *positive}), [f"{v:g}" for v in sorted({0.0, *positive})])
+            doses = sorted({0.0, *frame.loc[frame[x] > 0, x]})
+            axes.set_xscale("symlog", linthresh=doses[1])
+            axes.set_xticks(doses, [f"{dose:g}" for dose in doses],
+                            rotation=90 if len(doses) > SIDE_BY_SIDE else 0)
             axes.minorticks_off()
         axes.set(xlabel=xlabel, title=LABELS.get(metric, name_of(metric)))
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center",

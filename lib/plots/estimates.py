@@ -31,7 +31,7 @@ LABELS = {
     "over_refusal": "Over-refusal (share)",
     "neutral_perplexity": "Neutral perplexity",
     "utility_accuracy": "Utility accuracy (share)",
-    "task_loss": "Task loss (nats a token)",
+    "task_loss": "Task loss (nats an answer)",
     "share_removed": "Share of excess removed",
     "mse_ratio": "Mean squared error / that of the best with the same numbers",
     "lag_coefficient": "Weight on a past value (slope, no unit)",
