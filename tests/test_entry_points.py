@@ -297,7 +297,9 @@ def test_test_command_finds_mirrors_beside_the_checkout(tree):
     assert "DEBIAS_MODEL_MIRROR=/chosen" in out
 
 
-@pytest.mark.parametrize("script", ["run_all.sh", "tests/run.sh", "scripts/lock.sh", ".ci/run"])
+@pytest.mark.parametrize(
+    "script", ["run_all.sh", "tests/run.sh", "tests/harness.sh", "scripts/lock.sh", ".ci/run"]
+)
 def test_scripts_can_be_started_and_parsed(script):
     assert os.access(ROOT / script, os.X_OK)
     assert subprocess.run(["bash", "-n", str(ROOT / script)]).returncode == 0

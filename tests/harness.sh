@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Item by item the same scores as lm-evaluation-harness: copies the study's environment, adds the harness
+# to the copy and runs the comparison there. Outside the study's own environment because it brings
+# packages that transformers would import in every process of a run.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+case ${1:-} in
+  -h | --help) echo "Usage: tests/harness.sh [pytest arguments]   (needs the network; three minutes)"; exit 0 ;;
+esac
+
+source "$here/../scripts/setup.sh"
+study_setup venv
+cd "$study_root"
+shared=$study_root/../shared
+export DEBIAS_DATA_MIRROR="${DEBIAS_DATA_MIRROR:-$shared/data}" DEBIAS_MODEL_MIRROR="${DEBIAS_MODEL_MIRROR:-$shared/models}"
+
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+cp -r "$(dirname "$(dirname "$study_python")")/." "$copy"
+env -u PYTHONPATH "$copy/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+  -c requirements.lock lm-eval==0.4.13
+"$copy/bin/python" -c "import lm_eval"  # or its tests would be skipped
+HF_HUB_OFFLINE=1 "$copy/bin/python" -m pytest tests/axes/test_axes_gender_harness.py \
+  tests/datasets/test_datasets_bbq.py "$@"
