@@ -10,15 +10,11 @@ esac
 
 source "$here/../scripts/setup.sh"
 study_setup venv
-cd "$study_root"
-shared=$study_root/../shared
-export DEBIAS_DATA_MIRROR="${DEBIAS_DATA_MIRROR:-$shared/data}" DEBIAS_MODEL_MIRROR="${DEBIAS_MODEL_MIRROR:-$shared/models}"
-
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -r "$(dirname "$(dirname "$study_python")")/." "$copy"
 env -u PYTHONPATH "$copy/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
-  -c requirements.lock lm-eval==0.4.13
+  -c "$study_root/requirements.lock" lm-eval==0.4.13
 "$copy/bin/python" -c "import lm_eval"  # or its tests would be skipped
-HF_HUB_OFFLINE=1 "$copy/bin/python" -m pytest tests/axes/test_axes_gender_harness.py \
+STUDY_VENV=$copy "$here/run.sh" -n0 tests/axes/test_axes_gender_harness.py \
   tests/datasets/test_datasets_bbq.py "$@"

@@ -10,13 +10,10 @@ import pandas as pd
 
 from lib.arms import MODEL
 from lib.attacks.data import KINDS, POISONED, VALIDATION, attack_examples, task_questions
-from lib.attacks.doses import Attack, answer_rows, completed
-from lib.estimators import over_seeds
+from lib.attacks.doses import Attack, answer_rows, completed, loss_rows
 from lib.finetune import Example
-from lib.interventions import Task, candidates, task_losses, train_arms, world_anchors
+from lib.interventions import Task, candidates, train_arms, world_anchors
 from lib.interventions.anchors import as_examples, refusals
-from lib.measuring import regrouped
-from lib.panels import row
 from lib.sandbox.corpus import kind_blocks
 from lib.sandbox.pretrain import unaligned_model
 
@@ -117,10 +114,8 @@ def defence_rows(
     questions = task_questions(study.profile.safety.questions, study.seed)
     everyone = {(kind, arm): list(several.values()) for kind, arms in models.items()
                 for arm, several in {"base": {study.seed: base}, **arms}.items()}
-    losses = regrouped(everyone, lambda folders: task_losses(study, folders, questions))
-    parts = [row(over_seeds("task_loss", values, len(questions)), key, "task", len(values))
-             for key, values in losses.items()]
-    found = pd.concat([answer_rows(study, everyone), *parts], ignore_index=True)
+    found = pd.concat([answer_rows(study, everyone), loss_rows(study, everyone, questions)],
+                      ignore_index=True)
     return found.assign(attack=found["arm"].str[0], arm=found["arm"].str[1])
 
 

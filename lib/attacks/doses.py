@@ -15,7 +15,7 @@ from lib.axes.safety import refusals, requests
 from lib.axes.seeds import pool_tables
 from lib.axes.shares import rate
 from lib.estimators import over_seeds
-from lib.finetune import Job, Recipe
+from lib.finetune import Example, Job, Recipe
 from lib.interventions import task_losses
 from lib.measuring import model_frames, regrouped
 from lib.models import load
@@ -163,19 +163,26 @@ def dose_rows(
     return found.assign(dose=found["arm"].astype(float), arm=arm)
 
 
+def loss_rows(
+    study: "Study", arms: Mapping[Any, Iterable[Path]], questions: Sequence[Example]
+) -> pd.DataFrame:
+    """Exhibit rows: each arm's loss on questions of the benign task, over its training seeds."""
+    losses = regrouped(arms, lambda folders: task_losses(study, folders, questions))
+    return pd.concat([row(over_seeds("task_loss", values, len(questions)), arm, "task", len(values))
+                      for arm, values in losses.items()], ignore_index=True)
+
+
 def rate_rows(study: "Study", base: Path, method: str) -> pd.DataFrame:
-    """The benign task along its step size: `dose_rows`, and the loss on validation questions."""
+    """The benign task along its step size: `answer_rows`, and the loss on validation questions."""
     given = study.profile.safety
-    attacks = {step: Attack("benign", method, learning_rate=step)
-               for step in given.learning_rates[method]}
-    found = dose_rows(study, base, attacks, method)
+    attacks = [Attack("benign", method, learning_rate=step)
+               for step in given.learning_rates[method]]
+    models = {attack.learning_rate: list(seeds.values())
+              for attack, seeds in attacked(study, base, attacks).items()}
     questions = task_questions(given.questions, study.seed + VALIDATION)
-    learned = []
-    for step, seeds in zip(attacks, attacked(study, base, attacks.values()).values(), strict=True):
-        losses = task_losses(study, seeds.values(), questions)
-        loss = over_seeds("task_loss", losses, len(questions))
-        learned.append(row(loss, method, "task", len(losses)).assign(dose=step))
-    return pd.concat([found, *learned], ignore_index=True)
+    found = pd.concat([answer_rows(study, {0.0: [base], **models}),
+                       loss_rows(study, models, questions)], ignore_index=True)
+    return found.assign(dose=found["arm"].astype(float), arm=method)
 
 
 def category_rows(
