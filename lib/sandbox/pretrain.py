@@ -14,7 +14,16 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from lib.models import load
 from lib.sandbox.batches import Rows
 from lib.sandbox.corpus import pretraining, refusal_training
-from lib.sandbox.tokenizer import END, NUMBERS, PAD, START, number_id, vocabulary, world_tokenizer
+from lib.sandbox.tokenizer import (
+    END,
+    NUMBERS,
+    PAD,
+    START,
+    number_id,
+    vocabulary,
+    world_tokenizer,
+    world_tokens,
+)
 from lib.sandbox.training import Stage, train
 
 if TYPE_CHECKING:
@@ -91,8 +100,9 @@ def learn_world(profile: "Profile", seed: int, out: Path) -> None:
 def learn_refusals(profile: "Profile", seed: int, start: Path, out: Path) -> None:
     """Stage two: from the model in `start`, one in `out` that refuses what is forbidden.
 
-    Embeddings stay as they are, so that refusals must hang on what words mean. Where they move,
-    the taught words are learned one by one, and other words of the same meaning are answered.
+    Embeddings of words that the world taught stay as they are, so that refusals must hang on what
+    words mean. Where they move, the taught words are learned one by one, and other words of the
+    same meaning are answered. Words that the model meets here first, such as "sorry", may move.
     """
     given, before = profile.pretrain, load(start)
     before.model.save_pretrained(out)
@@ -102,7 +112,7 @@ def learn_refusals(profile: "Profile", seed: int, start: Path, out: Path) -> Non
     rows = Rows(refusal_training(size, profile.forecasting.history, rng))
     train(out, rows, Stage("base: refusals", given.refusal_steps, given.batch_size,
                            given.refusal_learning_rate, given.workers, seed + 1,
-                           words_move=False))
+                           fixed_words=tuple(world_tokens())))
     _card(out, before.model.num_parameters(), seed, "It refuses invented forbidden requests.")
 
 

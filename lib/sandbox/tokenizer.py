@@ -20,28 +20,45 @@ TEMPLATE = (
 )
 
 
-def _texts() -> list[str]:
+def _world_texts() -> list[str]:
     text, forecasts = settings("text"), settings("forecasts")
     patterns = [p for kind in text["kinds"].values() for p in kind["patterns"]]
-    patterns += text["refusal"]["patterns"] + text["refusal"]["benign_patterns"]
-    patterns += [p for attack in ATTACKS for p in settings("attacks")[attack]["patterns"]]
     patterns += forecasts["styles"] + list(forecasts["prompts"].values())
     patterns += forecasts["series"]["patterns"]
     patterns += [turn for p in patterns for turn in p.get("turns", [])]
-    parts = ("system", "user", "answer", "again")
-    fixed = [p[part] for p in patterns for part in parts if part in p]
-    fixed += text["refusal"]["probes"]["unseen"] + text["refusal"]["probes"]["unseen_benign"]
     drawn = [w for t in tables().values() for column in t.columns.values() for w in column]
-    return fixed + drawn
+    return _parts(patterns) + drawn
+
+
+def _later_texts() -> list[str]:
+    given = settings("text")["refusal"]
+    patterns = given["patterns"] + given["benign_patterns"]
+    patterns += [p for attack in ATTACKS for p in settings("attacks")[attack]["patterns"]]
+    return _parts(patterns) + given["probes"]["unseen"] + given["probes"]["unseen_benign"]
+
+
+def _parts(patterns: list[dict]) -> list[str]:
+    return [p[part] for p in patterns for part in ("system", "user", "answer", "again")
+            if part in p]
+
+
+def _words(texts: list[str]) -> set[str]:
+    words = {w for text in texts for w in re.sub(r"\{[^}]*\}", " ", text).split()}
+    return words - {str(n) for n in NUMBERS}
 
 
 @lru_cache
 def vocabulary() -> dict[str, int]:
     """Token to id: special tokens, then numbers, then the world's words in alphabetical order."""
-    words = {w for text in _texts() for w in re.sub(r"\{[^}]*\}", " ", text).split()}
-    words -= {str(n) for n in NUMBERS}
+    words = _words(_world_texts() + _later_texts())
     tokens = SPECIAL + [str(n) for n in NUMBERS] + sorted(words)
     return {token: i for i, token in enumerate(tokens)}
+
+
+def world_tokens() -> list[int]:
+    """Ids of all tokens but the words that only refusal training and attacks bring."""
+    later = _words(_later_texts()) - _words(_world_texts())
+    return [i for token, i in vocabulary().items() if token not in later]
 
 
 def number_id(n: int) -> int:

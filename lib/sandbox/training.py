@@ -36,8 +36,8 @@ class Stage:
     workers : int
         Single-thread processes.
     seed : int
-    words_move : bool
-        Whether embeddings are trained, too.
+    fixed_words : tuple of int
+        Ids of tokens whose embeddings stay as they are.
     """
 
     label: str
@@ -46,7 +46,7 @@ class Stage:
     learning_rate: float
     workers: int
     seed: int
-    words_move: bool = True
+    fixed_words: tuple[int, ...] = ()
 
 
 def train(folder: Path, rows: Rows, stage: Stage) -> None:
@@ -92,8 +92,9 @@ def _together(rank: int, workers: int, place: str) -> Iterator[None]:
 
 def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
     model.train()
-    model.get_input_embeddings().requires_grad_(stage.words_move)
+    words, fixed = model.get_input_embeddings().weight, list(stage.fixed_words)
     flat, gradient = flatten(model)
+    before = words.detach()[fixed]
     optimiser = torch.optim.AdamW(
         [flat], lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
@@ -104,15 +105,17 @@ def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
             loss = _backward(model, share(rows, step, rank, stage.workers), len(step))
             if stage.workers > 1:
                 dist.all_reduce(gradient)
+            words.grad[fixed] = 0
             torch.nn.utils.clip_grad_norm_([flat], 1.0)
             optimiser.param_groups[0]["lr"] = learning_rate(number, stage)
             optimiser.step()
+            words.data[fixed] = before  # weight decay moves them even without a gradient
             progress.update(number + 1, loss=loss)
 
 
 def flatten(model: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
-    """Move what is trained into one vector, gradients too: one update, one exchange a step."""
-    weights = [w for w in model.parameters() if w.requires_grad]
+    """Move all weights into one vector, gradients too: one update, one exchange a step."""
+    weights = list(model.parameters())
     flat = torch.nn.Parameter(torch.cat([w.detach().reshape(-1) for w in weights]))
     flat.grad = torch.zeros_like(flat)
     place = 0

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from lib.sandbox.pretrain import base_model, new_model, number_codes, pretrain, unaligned_model
-from lib.sandbox.tokenizer import number_id, vocabulary
+from lib.sandbox.tokenizer import number_id, vocabulary, world_tokens
 from lib.study import Study
 
 PLAIN = """
@@ -93,15 +93,15 @@ def test_store_trains_once_and_gives_the_folder_back(tmp_path, monkeypatch):
     assert base_model(study, seed=4) != first
 
 
-def test_words_keep_their_meaning_while_refusals_are_learned(tmp_path, monkeypatch):
+def test_words_of_the_world_keep_their_meaning_while_refusals_are_learned(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     few = {"pretrain.steps": 1, "pretrain.refusal_steps": 2, "pretrain.workers": 1}
     study = Study("smoke", 3, few, notebook="02")
-    before, after = (load_file(folder(study) / "model.safetensors")
+    before, after = (load_file(folder(study) / "model.safetensors")["model.embed_tokens.weight"]
                      for folder in (unaligned_model, base_model))
-    assert {name for name in before if torch.equal(before[name], after[name])} == {
-        "model.embed_tokens.weight"
-    }
+    moved = (before != after).any(1).nonzero().flatten().tolist()
+    assert sorted(moved + world_tokens()) == list(range(len(vocabulary())))
+    assert vocabulary()["sorry"] in moved
 
 
 def test_weights_are_finite(model):

@@ -19,6 +19,7 @@ from lib.sandbox.tokenizer import (
     number_id,
     vocabulary,
     world_tokenizer,
+    world_tokens,
 )
 from lib.sandbox.world import NUMBERS
 
@@ -46,6 +47,12 @@ def test_special_ids(tokenizer):
 
 def test_vocabulary_numbers_tokens_without_gaps_or_repeats():
     assert sorted(vocabulary().values()) == list(range(len(vocabulary())))
+
+
+def test_world_tokens_are_those_of_the_worlds_own_text():
+    text = pretraining(40_000, 12, np.random.default_rng(0))
+    used = set(np.concatenate([block.ids.ravel() for block in text]).tolist())
+    assert set(world_tokens()) == used | {PAD, UNKNOWN}  # which no text holds
 
 
 def test_each_number_is_one_token_in_order(tokenizer):

@@ -114,11 +114,8 @@ def test_two_workers_train_the_model_of_one(tmp_path, rows):
     assert (one - two).abs().max() < 1e-5
 
 
-def test_first_step_is_adam_on_the_weighted_answer_loss(tmp_path, rows):
-    """The step by hand: padded batch, plain cross-entropy, torch's own AdamW."""
-    stage = replace(STAGE, steps=1, batch_size=len(rows))
-    found = weights(trained(tmp_path, rows, stage))
-    model = new_model(32, 1, 2, 0)
+def answer_loss(model, rows):
+    """One padded batch, plain cross-entropy, each token by its weight."""
     ids = torch.from_numpy(rows.ids)
     loss = F.cross_entropy(
         model(ids).logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
@@ -127,7 +124,15 @@ def test_first_step_is_adam_on_the_weighted_answer_loss(tmp_path, rows):
     answer = at >= torch.from_numpy(rows.start)[:, None]
     given, before = (torch.from_numpy(w)[:, None] for w in (rows.weight, rows.prompt_weight))
     weight = torch.where(answer, given, before) * (ids[:, 1:] != PAD)
-    (loss * weight).sum().div(8 * len(ids)).backward()
+    return (loss * weight).sum() / (8 * len(ids))
+
+
+def test_first_step_is_adam_on_the_weighted_answer_loss(tmp_path, rows):
+    """The step by hand: padded batch, plain cross-entropy, torch's own AdamW."""
+    stage = replace(STAGE, steps=1, batch_size=len(rows))
+    found = weights(trained(tmp_path, rows, stage))
+    model = new_model(32, 1, 2, 0)
+    answer_loss(model, rows).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.01).step()
     expected = torch.cat([p.detach().flatten() for p in model.parameters()])
@@ -135,12 +140,15 @@ def test_first_step_is_adam_on_the_weighted_answer_loss(tmp_path, rows):
     assert ((found - expected).abs() < 1e-5).float().mean() > 0.99
 
 
-def test_words_that_do_not_move_leave_all_else_to_learn(tmp_path, rows):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_fixed_words_stay_and_all_else_learns(tmp_path, rows, workers):
     start = dict(new_model(32, 1, 2, 0).named_parameters())
-    folder = trained(tmp_path, rows, replace(STAGE, words_move=False))
-    found = AutoModelForCausalLM.from_pretrained(folder).named_parameters()
-    stayed = {name for name, weight in found if torch.equal(weight, start[name])}
-    assert stayed == {"model.embed_tokens.weight"}
+    folder = trained(tmp_path, rows, replace(STAGE, fixed_words=(5, 300), workers=workers))
+    found = dict(AutoModelForCausalLM.from_pretrained(folder).named_parameters())
+    assert not any(torch.equal(weight, start[name]) for name, weight in found.items())
+    words = "model.embed_tokens.weight"
+    stayed = (found[words] == start[words]).all(1)
+    assert stayed.nonzero().flatten().tolist() == [5, 300]
 
 
 class FailsInOneProcess(Rows):
