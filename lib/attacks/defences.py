@@ -11,6 +11,7 @@ import pandas as pd
 from lib.arms import MODEL
 from lib.attacks.data import KINDS, POISONED, VALIDATION, attack_examples, task_questions
 from lib.attacks.doses import Attack, answer_rows, completed, loss_rows
+from lib.axes import utility
 from lib.finetune import Example
 from lib.interventions import Task, candidates, train_arms, world_anchors
 from lib.interventions.anchors import as_examples, refusals
@@ -58,6 +59,7 @@ def defence_task(
         validation=task_questions(given.questions, study.seed + shift),
         anchors=lambda seed: held(anchors, seed),
         reminders=lambda seed: refusals(seed, ANCHORED),
+        general=utility.questions(study.profile.evaluation.items, study.seed + shift),
         unaligned=unaligned_model(study),
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lib.arms import MODEL, digest, train_all
+from lib.axes import utility
 from lib.finetune import Example
 from lib.interventions.arms import arm_job
 from lib.interventions.penalties import PROTECTS_LESS
@@ -18,6 +19,9 @@ from lib.scoring import sequence_logprobs
 if TYPE_CHECKING:
     from lib.study import Study
 
+USEFUL = 0.95
+"""Least utility of a penalised candidate, as a share of the base's, where it is measured."""
+
 
 def candidates(study: "Study", base: Path, task: Task) -> pd.DataFrame:
     """Validation loss of every declared candidate, trained with the run's first seed.
@@ -26,7 +30,8 @@ def candidates(study: "Study", base: Path, task: Task) -> pd.DataFrame:
     -------
     DataFrame
         Columns arm, method, learning_rate, strength (0 without a penalty), protection (larger
-        is stronger; 0 without a penalty), task_loss: nats an answer.
+        is stronger; 0 without a penalty), task_loss: nats an answer. If the task has `general`
+        questions, too: utility, the share answered over the base's share (1 if that is none).
     """
     keys = [(name, rate, strength) for name, arm in task.arms.items()
             for rate in arm.learning_rates
@@ -37,8 +42,13 @@ def candidates(study: "Study", base: Path, task: Task) -> pd.DataFrame:
     table.insert(1, "method", table["arm"].map(lambda name: task.arms[name].method))
     budgets = table["arm"].map(lambda name: task.arms[name].regularizer in PROTECTS_LESS)
     protection = table["strength"].where(~budgets, 1 / table["strength"].where(budgets))
-    losses = task_losses(study, [folders[key] / MODEL for key in keys], task.validation)
-    return table.assign(protection=protection, task_loss=losses)
+    models = [folders[key] / MODEL for key in keys]
+    table = table.assign(protection=protection,
+                         task_loss=task_losses(study, models, task.validation))
+    if task.general is None:
+        return table
+    before, *after = answered(study, [base, *models], task.general)
+    return table.assign(utility=[share / before if before else 1.0 for share in after])
 
 
 def task_losses(
@@ -50,6 +60,18 @@ def task_losses(
     return [float(-frame["logprob"].mean()) for frame in frames]
 
 
+def answered(study: "Study", folders: Iterable[Path], asked: pd.DataFrame) -> list[float]:
+    """Share of the questions (`lib.axes.utility.questions`) that each model answers rightly."""
+    told = digest(asked[["prompt", "answer"]].map(list).to_dict("list"))
+    frames = model_frames(study, "utility", folders, _answers, [asked],
+                          inputs={"questions": told}, code=[__name__])
+    return [float(frame["correct"].mean()) for frame in frames]
+
+
+def _answers(folder: Path, asked: pd.DataFrame) -> pd.DataFrame:
+    return utility.answers(load(folder), asked)
+
+
 def _scored(folder: Path, questions: Sequence[Example]) -> pd.DataFrame:
     return sequence_logprobs(load(folder), [e.prompt for e in questions],
                              [e.answer for e in questions])
@@ -58,23 +80,29 @@ def _scored(folder: Path, questions: Sequence[Example]) -> pd.DataFrame:
 def choose(table: pd.DataFrame, tolerance: float = 1.05) -> dict[str, dict[str, float]]:
     """Settings of each arm: the least validation loss, or the strongest penalty that is free.
 
-    A penalty always costs some fit, so the least loss would choose the weakest. A regularised
-    arm takes the **strongest** candidate whose loss is within `tolerance` of the best plain arm
-    of its own method (of any, if its method has none), and the one with the least loss if none
-    is.
+    A penalty always costs some fit, so the least loss would choose the weakest. A candidate is
+    *free* if its loss is within `tolerance` of the best plain arm of its own method (of any, if
+    its method has none). A regularised arm takes the **strongest** free candidate that keeps
+    utility, where that was measured; else the free one that keeps most of it; and the one with
+    the least loss if none is free.
     """
     plain, chosen = table[table["strength"] == 0], {}
     for name, rows in table.groupby("arm", sort=False):
         alike = plain[plain["method"] == rows["method"].iloc[0]]
         least = (alike if len(alike) else plain)["task_loss"].min()
         free = rows[(rows["strength"] > 0) & (rows["task_loss"] <= tolerance * least)]
-        best = rows.loc[rows["task_loss"].idxmin()]
-        if len(free):
-            strongest = free[free["protection"] == free["protection"].max()]
-            best = strongest.loc[strongest["task_loss"].idxmin()]
+        best = _strongest(free) if len(free) else rows.loc[rows["task_loss"].idxmin()]
         chosen[name] = {"learning_rate": float(best["learning_rate"]),
                         "strength": float(best["strength"])}
     return chosen
+
+
+def _strongest(free: pd.DataFrame) -> pd.Series:
+    if "utility" in free:
+        enough = min(USEFUL, free["utility"].max())
+        free = free[free["utility"] >= enough]
+    strongest = free[free["protection"] == free["protection"].max()]
+    return strongest.loc[strongest["task_loss"].idxmin()]
 
 
 def candidate_rows(table: pd.DataFrame, n: int) -> pd.DataFrame:

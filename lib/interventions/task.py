@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from lib.finetune import Example
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ class Task:
         Texts, by training seed, on which a regularised arm must still speak like its base.
     reminders : callable, optional
         Requests with the answers to keep, for arms that mix them in.
+    general : DataFrame, optional
+        Questions on general ability, as `lib.axes.utility.questions`; a regularised arm's
+        settings must answer nearly as many as the base.
     unaligned : Path, optional
         The base before it learned to refuse, for arms that project.
     tolerance : float
@@ -53,6 +58,7 @@ class Task:
     validation: Sequence[Example]
     anchors: Anchors
     reminders: Anchors | None = None
+    general: pd.DataFrame | None = None
     unaligned: Path | None = None
     tolerance: float = 1.05
 

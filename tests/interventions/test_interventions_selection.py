@@ -8,12 +8,14 @@ import pytest
 import torch
 import world_models
 
+from lib.axes import utility
 from lib.chapters import ArmSettings
 from lib.correction import correction_task
 from lib.correction.labels import validation_examples
-from lib.interventions import candidates, choose, task_losses
-from lib.interventions.selection import candidate_rows
+from lib.interventions import candidates, choose, selection, task_losses
+from lib.interventions.selection import answered, candidate_rows
 from lib.models import load
+from lib.scoring import generate
 
 
 def table(*rows):
@@ -56,6 +58,22 @@ def test_the_strongest_budget_is_the_smallest():
     assert choose(frame, tolerance=1.02)["full_adaptive"]["strength"] == 0.1
 
 
+def test_a_penalty_that_costs_utility_is_not_free():
+    rows = [("full", 0.1, 0.0, 1.0), ("full_kl", 0.1, 1.0, 1.01), ("full_kl", 0.2, 1.0, 1.0),
+            ("full_kl", 0.2, 3.0, 1.04)]
+    frame = table(*rows).assign(utility=[0.0, 0.96, 0.94, 0.5])
+    assert choose(frame)["full_kl"] == {"learning_rate": 0.1, "strength": 1.0}
+    assert choose(frame)["full"]["learning_rate"] == 0.1  # without a penalty only the loss counts
+    assert choose(frame.drop(columns="utility"))["full_kl"]["strength"] == 3.0
+
+
+def test_where_every_penalty_costs_utility_the_most_useful_free_one_is_taken():
+    rows = [("full", 0.1, 0.0, 1.0), ("full_kl", 0.1, 1.0, 1.04), ("full_kl", 0.2, 3.0, 1.01),
+            ("full_kl", 0.1, 9.0, 1.2)]
+    frame = table(*rows).assign(utility=[0.0, 0.8, 0.7, 0.9])
+    assert choose(frame)["full_kl"]["strength"] == 1.0
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     return world_models.smoke_study(tmp_path_factory.mktemp("runs"))
@@ -80,6 +98,24 @@ def test_one_row_a_candidate(study):
     assert found[["arm", "learning_rate", "strength"]].values.tolist() == [
         ["lora", 0.005, 0.0], ["full", 0.001, 0.0], ["lora_kl", 0.005, 1.0]]
     assert np.isfinite(found["task_loss"]).all() and found["task_loss"].nunique() == 3
+
+
+def test_share_answered_counts_answers_that_are_the_models_own(study, base, model):
+    asked = utility.questions(12, 9)
+    said = generate(model, [list(p) for p in asked["prompt"]], 4)
+    end = model.tokenizer.eos_token_id
+    ids = [[*model.tokenizer.encode(s, add_special_tokens=False), end] for s in said]
+    wrong = [[*a[:-1], end, end] if i % 3 else a for i, a in enumerate(ids)]
+    assert answered(study, [base], asked.assign(answer=wrong)) == [pytest.approx(1 / 3)]
+
+
+@pytest.mark.parametrize(("shares", "ratio"), [([0.8, 0.4, 0.8, 1.0], [0.5, 1.0, 1.25]),
+                                               ([0.0, 0.0, 0.1, 0.0], [1.0, 1.0, 1.0])])
+def test_utility_of_a_candidate_is_relative_to_the_base(study, base, monkeypatch, shares, ratio):
+    monkeypatch.setattr(selection, "answered", lambda study, folders, asked: shares)
+    task = replace(correction_task(study), general=utility.questions(4, 9))
+    assert candidates(study, base, task)["utility"].tolist() == pytest.approx(ratio)
+    assert "utility" not in candidates(study, base, replace(task, general=None))
 
 
 def test_a_budget_protects_more_where_it_is_small(study):
