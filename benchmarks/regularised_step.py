@@ -65,6 +65,9 @@ def weaker(base: Path, folder: Path) -> Path:
     return folder
 
 
+KINDS = ("kl", "adaptive", "tokenwise", "l2sp", "ewc", "mixing", "projection")
+
+
 def regularizers(tokens: int, words: int, unaligned: Path) -> dict[str, Regularizer]:
     """Plain training and one of each kind."""
     rows = random_rows(ANCHORS, tokens, words, seed=1)
@@ -166,7 +169,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="folder of the model that is tuned")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument("--methods", nargs="+", choices=("full", "lora"), default=["full", "lora"])
-    parser.add_argument("--only", nargs="+", help="regularisers to compare with plain training")
+    parser.add_argument("--only", nargs="+", choices=KINDS,
+                        help="regularisers to compare with plain training")
     return parser.parse_args()
 
 
