@@ -20,7 +20,7 @@ loading and saving) is shown apart, in seconds.
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,19 +65,26 @@ def weaker(base: Path, folder: Path) -> Path:
     return folder
 
 
-KINDS = ("kl", "adaptive", "tokenwise", "l2sp", "ewc", "mixing", "projection")
+MAKERS = {
+    "kl": lambda anchors, unaligned: KL(anchors),
+    "adaptive": lambda anchors, unaligned: AdaptiveKL(anchors),
+    "tokenwise": lambda anchors, unaligned: TokenWise(),
+    "l2sp": lambda anchors, unaligned: L2SP(1.0),
+    "ewc": lambda anchors, unaligned: EWC(anchors),
+    "mixing": lambda anchors, unaligned: Mixing(anchors),
+    "projection": lambda anchors, unaligned: Projection(unaligned, 1.0),
+}
 
 
-def regularizers(tokens: int, words: int, unaligned: Path) -> dict[str, Regularizer]:
-    """Plain training and one of each kind."""
+def regularizers(
+    names: Iterable[str], tokens: int, words: int, unaligned: Path
+) -> dict[str, Regularizer]:
+    """Plain training, and regularisers by name."""
     rows = random_rows(ANCHORS, tokens, words, seed=1)
     texts = text_anchors([[START, *row.prompt, *row.answer][:tokens] for row in rows[::2]])
     anchors = [*rows[1::2], *texts]
-    return {
-        "plain": Regularizer(), "kl": KL(anchors), "adaptive": AdaptiveKL(anchors),
-        "tokenwise": TokenWise(), "l2sp": L2SP(1.0), "ewc": EWC(anchors),
-        "mixing": Mixing(anchors), "projection": Projection(unaligned, 1.0),
-    }
+    made = {name: MAKERS[name](anchors, unaligned) for name in names}
+    return {"plain": Regularizer(), **made}
 
 
 @dataclass(frozen=True)
@@ -169,7 +176,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="folder of the model that is tuned")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument("--methods", nargs="+", choices=("full", "lora"), default=["full", "lora"])
-    parser.add_argument("--only", nargs="+", choices=KINDS,
+    parser.add_argument("--only", nargs="+", choices=MAKERS, default=MAKERS,
                         help="regularisers to compare with plain training")
     return parser.parse_args()
 
@@ -182,9 +189,8 @@ def main() -> None:
         base = options.model or new_base(Path(folder) / "base")
         words = AutoConfig.from_pretrained(base).vocab_size
         rows = random_rows(4 * options.rows, options.tokens, words, seed=0)
-        candidates = regularizers(options.tokens, words, weaker(base, Path(folder) / "unaligned"))
-        if options.only:
-            candidates = {name: candidates[name] for name in ("plain", *options.only)}
+        unaligned = weaker(base, Path(folder) / "unaligned")
+        candidates = regularizers(options.only, options.tokens, words, unaligned)
         for method in options.methods:
             recipe = Recipe(method, rank=4, steps=options.steps, batch_size=options.rows,
                             precision=options.precision)

@@ -59,7 +59,6 @@ def defence_task(
         validation=task_questions(given.questions, study.seed + shift),
         anchors=lambda seed: held(anchors, seed),
         reminders=lambda seed: refusals(seed, ANCHORED),
-        general=utility.questions(study.profile.evaluation.items, study.seed + shift),
         unaligned=unaligned_model(study),
     )
 
@@ -84,7 +83,9 @@ def held(anchors: str, seed: int) -> tuple[Example, ...]:
 
 def tried(study: "Study", base: Path) -> pd.DataFrame:
     """Candidates of every arm on the validation attack: the benign task, poisoned."""
-    return candidates(study, base, defence_task(study, POISONED, validation=True))
+    general = utility.questions(study.profile.evaluation.items, study.seed + VALIDATION)
+    task = replace(defence_task(study, POISONED, validation=True), general=general)
+    return candidates(study, base, task)
 
 
 def defended(
