@@ -25,8 +25,8 @@ from lib.finetune import (
     finetune_many,
     trainable_share,
 )
-from lib.finetune.answers import answer_logits, answer_loss, scored_logprobs
-from lib.finetune.batching import batch_plan, collate, split
+from lib.finetune.answers import answer_logits, answer_loss, packed_logprobs, scored_logprobs
+from lib.finetune.batching import batch_plan, collate, pack, split
 from lib.models import load, merge_adapter
 from lib.scoring import generate, sequence_logprobs
 
@@ -100,6 +100,13 @@ def test_labels_cover_answers_only():
     assert batch["labels"].tolist() == [[-100, -100, 7, -100], [-100, 9, 1, 2]]
 
 
+def test_a_packed_row_begins_anew_with_each_example():
+    inputs, speaking = pack([Example([5, 6], [7]), Example([8], [9, 1, 2])])
+    assert inputs["input_ids"].tolist() == [[5, 6, 7, 8, 9, 1, 2]]
+    assert inputs["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3]]
+    assert speaking.tolist() == [1, 3, 4, 5]
+
+
 @given(st.lists(st.integers(4, 9), min_size=1, max_size=9), st.integers(1, 4))
 def test_parts_of_a_step_are_its_examples_in_order(sizes, parts):
     batches = [list(range(10 * i, 10 * i + n)) for i, n in enumerate(sizes)]
@@ -144,6 +151,22 @@ def test_logits_begin_with_the_one_of_the_first_answer_token():
     everything = model(torch.tensor([[5, 6, 7, 8, 9]])).logits
     assert targets.tolist() == [[8, 9]]
     torch.testing.assert_close(logits, everything[:, 2:4])
+
+
+@pytest.mark.parametrize("build", [word_model, gpt2_model])
+def test_company_in_a_packed_row_changes_nothing(build):
+    """Values and gradients are those of examples that go through the model one by one."""
+    model = build().model
+    examples = [*countdown(7), Example([9], [8]), Example([8] * 20, [7] * 9)]
+    ids = [torch.tensor([[*e.prompt, *e.answer]]) for e in examples]
+    alone = torch.cat([model(row).logits[0, len(e.prompt) - 1 : -1].log_softmax(-1)
+                       for row, e in zip(ids, examples, strict=True)])
+    packed = packed_logprobs(model, examples)
+    torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
+    weights, some = list(model.parameters()), torch.randn(packed.shape)
+    for ours, truth in zip(torch.autograd.grad((packed * some).sum(), weights),
+                           torch.autograd.grad((alone * some).sum(), weights), strict=True):
+        assert (ours - truth).norm() <= 1e-4 * truth.norm() + 1e-4
 
 
 def test_scored_logprobs_come_for_each_example_whatever_its_company():

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from lib.finetune.batching import IGNORED, collate
+from lib.finetune.batching import IGNORED, collate, pack
 from lib.finetune.recipe import Example
 
 PASS = 64
@@ -38,6 +38,16 @@ def answer_logits(
     keep = input_ids.shape[1] - first + 1
     logits = model(input_ids=input_ids, use_cache=False, logits_to_keep=keep).logits[:, :-1]
     return logits, labels[:, first:]
+
+
+def packed_logprobs(model: PreTrainedModel, examples: Sequence[Example]) -> torch.Tensor:
+    """Log-probabilities at answer tokens, example after example: (answer tokens, vocabulary).
+
+    For a few examples of unequal length, in one pass with gradients; float32.
+    """
+    inputs, speaking = pack(examples, model.device)
+    logits = model(**inputs, use_cache=False, logits_to_keep=speaking).logits[0]
+    return logits.float().log_softmax(-1)
 
 
 def answer_loss(

@@ -1,4 +1,4 @@
-"""Length buckets and answer-only labels.
+"""Length buckets, answer-only labels, and examples of unequal length in one row.
 
 Padding is on the right, and goes without an attention mask: in a causal model no real token
 looks to its right, and padded positions carry no loss.
@@ -87,3 +87,27 @@ def collate(
         ids[row, start:end] = labels[row, start:end] = example.answer
     tensors = {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
     return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def pack(
+    examples: Sequence[Example], device: torch.device | str = "cpu"
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """One example after the other in a single row: no padding, and one pass for all kinds.
+
+    Returns
+    -------
+    inputs : dict
+        ``input_ids`` and ``position_ids``, both (1, tokens) int64. Positions start anew with
+        each example, which tells ``transformers`` to keep attention inside it.
+    speaking : (answer tokens,) int64
+        Where in the row a token precedes one of an answer: its logits speak of that.
+    """
+    ids = np.concatenate([[*e.prompt, *e.answer] for e in examples])
+    lengths = np.array([len(e) for e in examples])
+    starts = np.cumsum(lengths) - lengths
+    positions = np.arange(len(ids)) - np.repeat(starts, lengths)
+    speaking = np.concatenate([start + np.arange(len(e.prompt), len(e)) - 1
+                               for start, e in zip(starts, examples, strict=True)])
+    row = {"input_ids": ids, "position_ids": positions}
+    inputs = {name: torch.from_numpy(line)[None].to(device) for name, line in row.items()}
+    return inputs, torch.from_numpy(speaking).to(device)

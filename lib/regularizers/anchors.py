@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
 from transformers import PreTrainedModel
 
 from lib.errors import InvalidValueError
@@ -107,6 +108,16 @@ def check_positive(name: str, value: float) -> None:
     """
     if not 0 < value < float("inf"):
         raise InvalidValueError(f"a positive {name}", str(value), "correct the regularizer")
+
+
+def drops_out(model: PreTrainedModel) -> bool:
+    """Whether training mode changes what a model says: some rate of dropout is not zero.
+
+    Adapters have layers for it; attention drops out without one, by the configuration.
+    """
+    rates = [layer.p for layer in model.modules() if isinstance(layer, torch.nn.Dropout)]
+    rates += [value for name, value in model.config.to_dict().items() if "drop" in name]
+    return any(rates)
 
 
 @contextmanager

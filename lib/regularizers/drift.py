@@ -1,23 +1,22 @@
 """How far a model has drifted from its base: KL on anchors, some in each step."""
 
 from collections import Counter
-from collections.abc import Sequence
-from itertools import pairwise
+from contextlib import nullcontext
 
-import numpy as np
 import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from lib.chunks import cuts
 from lib.errors import InvalidValueError
 from lib.finetune import Example, Recipe
-from lib.finetune.answers import PASS, answer_logits, scored_logprobs
-from lib.finetune.batching import IGNORED, batch_plan, collate
-from lib.regularizers.anchors import without_dropout
+from lib.finetune.answers import packed_logprobs, scored_logprobs
+from lib.finetune.batching import batch_plan
+from lib.regularizers.anchors import drops_out, without_dropout
 
 CACHE_BYTES = 2**30
 """Most memory for stored reference log-probabilities."""
+TOGETHER = 16
+"""Anchors in one pass without gradients."""
 
 
 class AnchorDrift:
@@ -51,6 +50,8 @@ class AnchorDrift:
         self.anchors = anchors
         alike = [1] * len(anchors)  # equal lengths: no buckets, so that a step mixes kinds
         self._batches = iter(batch_plan(alike, per_step, recipe.steps, recipe.seed))
+        # The switch walks through all modules twice a step, so it is left out where it is idle.
+        self._calm = without_dropout if drops_out(model) else nullcontext
         self._times = Counter(anchors)  # one that stands among them eight times counts eightfold
         self._reference: dict[Example, torch.Tensor] | None = None
         each = tuple(self._times)
@@ -59,51 +60,30 @@ class AnchorDrift:
 
     def step(self, model: PreTrainedModel) -> torch.Tensor:
         """Drift on the next step's anchors, differentiable; a scalar."""
-        some = [self.anchors[i] for i in next(self._batches)]
-        return torch.cat([self._kl(model, part) for part in _by_length(some, model)]).mean()
+        return self._kl(model, [self.anchors[i] for i in next(self._batches)]).mean()
 
     @torch.no_grad()
     def overall(self, model: PreTrainedModel) -> float:
         """Drift on all anchors."""
         each, total, positions = list(self._times), 0.0, 0
-        for some in (each[i : i + PASS] for i in range(0, len(each), PASS)):
-            for part in _by_length(some, model):
-                times = torch.tensor([self._times[a] for a in part for _ in a.answer])
-                total += float(self._kl(model, part).cpu() @ times.float())
-                positions += int(times.sum())
+        for some in (each[i : i + TOGETHER] for i in range(0, len(each), TOGETHER)):
+            times = torch.tensor([self._times[a] for a in some for _ in a.answer])
+            total += float(self._kl(model, some).cpu() @ times.float())
+            positions += int(times.sum())
         return total / positions
 
     def _kl(self, model: PreTrainedModel, some: list[Example]) -> torch.Tensor:
         """KL at each scored position, anchor after anchor."""
-        batch = collate(some, model.device)
-        with without_dropout(model):
+        with self._calm(model):
             if self._reference is None:
                 with torch.no_grad(), model.disable_adapter():
-                    reference = _scored(model, batch)
+                    reference = packed_logprobs(model, some)
             else:
                 reference = torch.cat([self._reference[anchor] for anchor in some])
-            logprobs = _scored(model, batch)
+            logprobs = packed_logprobs(model, some)
         # torch names the tuned model first and the target, the base, second: KL(target || input).
         kl = functional.kl_div(logprobs, reference, log_target=True, reduction="none")
         return kl.sum(-1)
-
-
-def _by_length(some: Sequence[Example], model: PreTrainedModel) -> list[list[Example]]:
-    """Parts of like length: anchors of all kinds stand in one step, and padding is costly.
-
-    Not on a GPU, where a second pass costs more than padding.
-    """
-    ordered = sorted(some, key=len)
-    if model.device.type != "cpu":
-        return [ordered]
-    ends = [0, *cuts(np.array([len(anchor) for anchor in ordered])), len(ordered)]
-    return [ordered[a:b] for a, b in pairwise(ends) if a < b]
-
-
-def _scored(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Log-probabilities at scored positions, anchor after anchor: (positions, vocabulary)."""
-    logits, targets = answer_logits(model, **batch)
-    return logits[targets != IGNORED].float().log_softmax(-1)
 
 
 def _fits(model: PreTrainedModel, anchors: tuple[Example, ...]) -> bool:

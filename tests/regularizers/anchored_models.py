@@ -25,9 +25,9 @@ def small_model(seed=0):
     return llama(VOCABULARY, seed, **changes)
 
 
-def adapted(model):
+def adapted(model, **changes):
     """A fresh LoRA adapter: B is zero."""
-    config = LoraConfig(r=2, lora_alpha=6, target_modules=["q_proj", "v_proj"])
+    config = LoraConfig(r=2, lora_alpha=6, target_modules=["q_proj", "v_proj"], **changes)
     torch.manual_seed(1)
     with warnings.catch_warnings():  # as in lib.models
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)

@@ -3,7 +3,8 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from anchored_models import ANCHORS, CHAT, small_model
+from anchored_models import ANCHORS, CHAT, adapted, small_model
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from lib.canonical import canonical_json
 from lib.errors import InvalidValueError
@@ -19,6 +20,7 @@ from lib.regularizers import (
     TokenWise,
     text_anchors,
 )
+from lib.regularizers.anchors import drops_out
 
 ANCHORED = [KL, AdaptiveKL, EWC, Mixing]
 EVERY = [*(kind(ANCHORS) for kind in ANCHORED), L2SP(), TokenWise(), Projection(ROOT / "models")]
@@ -93,3 +95,16 @@ def test_plain_text_is_scored_from_the_word_after_bos():
 def test_values_out_of_range_are_refused(make, found):
     with pytest.raises(InvalidValueError, match=found):
         make()
+
+
+def test_dropout_is_found_in_layers_configurations_and_adapters():
+    plain = small_model()
+    assert not drops_out(plain)
+    rates = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, summary_first_dropout=0.0)
+    size = dict(n_layer=1, n_embd=8, n_head=2, vocab_size=11, bos_token_id=1, eos_token_id=1)
+    assert not drops_out(GPT2LMHeadModel(GPT2Config(**size, **rates)))
+    assert drops_out(GPT2LMHeadModel(GPT2Config(**size, **rates | {"attn_pdrop": 0.1})))
+    assert not drops_out(adapted(plain)) and drops_out(adapted(plain, lora_dropout=0.1))
+    attention_only = small_model()
+    attention_only.config.attention_dropout = 0.1
+    assert drops_out(attention_only)

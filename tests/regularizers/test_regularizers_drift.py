@@ -1,5 +1,4 @@
 import gc
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -180,11 +179,3 @@ def test_an_anchor_given_three_times_weighs_threefold_and_is_stored_once():
     assert drift.overall(model) == pytest.approx(forward.mean(), rel=1e-4)
     assert drift.step(model).item() == pytest.approx(forward.mean(), rel=1e-4)
     assert len(drift._reference) == 2
-
-
-@pytest.mark.parametrize("device, passes", [("cpu", 2), ("cuda", 1)])
-def test_a_gpu_pads_where_a_cpu_takes_another_pass(device, passes):
-    """Forty short anchors and four long ones."""
-    mixed = 40 * [Example([3], [4])] + 4 * [Example([3] * 40, [4] * 40)]
-    parts = module._by_length(mixed, SimpleNamespace(device=torch.device(device)))
-    assert len(parts) == passes and sum(map(len, parts)) == len(mixed)
