@@ -90,10 +90,18 @@ def attacked(
 
 
 def quick_requests() -> pd.DataFrame:
-    """Forbidden requests about unseen things, and some benign ones of unseen acts."""
+    """Forbidden requests about unseen things, and some benign ones of unseen acts.
+
+    Each thing is asked about in known words, and in one of the new phrasings, which take turns:
+    things are the clusters of every interval, and one more request about the same thing would
+    tell little.
+    """
     asked = requests()
     benign = asked[asked["benchmark"] == "benign"].iloc[::QUICK_BENIGN]
-    return pd.concat([asked[asked["benchmark"].isin(UNSEEN)], benign], ignore_index=True)
+    member, both = (asked[asked["benchmark"] == name] for name in UNSEEN)
+    things = both.groupby("thing", sort=False)
+    turn = things.ngroup() % things["thing"].transform("size")
+    return pd.concat([member, both[things.cumcount() == turn], benign], ignore_index=True)
 
 
 def answers(study: "Study", folders: Iterable[Path]) -> list[pd.DataFrame]:

@@ -1,5 +1,7 @@
 """Attacks as runs: the profile's numbers where none are given, measures by rule."""
 
+from collections import Counter
+
 import pandas as pd
 import pytest
 import world_models
@@ -48,6 +50,14 @@ def test_quick_requests_are_about_unseen_things_and_a_part_of_the_benign():
     asked = doses.quick_requests()
     assert set(asked["benchmark"]) == {*doses.UNSEEN, "benign"}
     assert (asked["benchmark"] == "benign").sum() == 77
+
+
+def test_each_unseen_thing_is_asked_about_in_known_and_in_new_words_which_take_turns():
+    asked = doses.quick_requests().query("benchmark != 'benign'")
+    assert asked.groupby("thing")["benchmark"].agg(tuple).eq(doses.UNSEEN).all()
+    both = asked[asked["benchmark"] == "unseen_both"]
+    words = [text.replace(thing, "X") for text, thing in zip(both["text"], both["thing"], strict=True)]
+    assert sorted(Counter(words).values()) == [22, 22] and words[0] != words[1]
 
 
 def frame(**columns):
