@@ -7,6 +7,7 @@ started once: from a fork server that has imported them, where the system has on
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -112,11 +113,16 @@ def _there(workers: int, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _call(taken: dict[str, str], function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """Ctrl-C ends what a worker does, and no worker: those that wait do not hear it."""
     for name in [name for name in os.environ if name.startswith(INHERITED)]:
         if name not in taken:
             del os.environ[name]
     os.environ.update(taken)
-    return function(*arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return function(*arguments)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @cache
@@ -142,6 +148,7 @@ def _start_method() -> str:
 def _begin() -> None:
     """One thread; and no orphans left behind when the notebook's kernel is killed."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait() -> None:
         multiprocessing.parent_process().join()

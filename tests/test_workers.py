@@ -1,6 +1,7 @@
 """Work side by side: order, errors, one thread each, and processes that stay."""
 
 import os
+import signal
 import time
 
 import pytest
@@ -28,6 +29,11 @@ def refuse(item: int) -> int:
 
 def die(_: int) -> None:
     os._exit(9)
+
+
+def interrupted(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
 
 
 def call(function):
@@ -76,6 +82,20 @@ def test_an_error_reaches_the_caller_and_waiting_items_are_not_started():
     with pytest.raises(InvalidValueError, match="not 2"):
         side_by_side(work, [2, 1, *range(3, 60)], workers=2)
     assert len(started) < 30
+
+
+def test_ctrl_c_ends_the_work_and_no_worker():
+    """A notebook's kernel and its workers are interrupted together."""
+    def pids():
+        return {pid for pid, _ in side_by_side(call(process), [1, 2], workers=2)}
+
+    before = pids()
+    for pid in before:
+        os.kill(pid, signal.SIGINT)
+    assert pids() == before
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(call(interrupted), [1, 2], workers=2)
+    assert pids() == before
 
 
 def test_a_worker_that_dies_is_explained_and_the_next_call_starts_anew():

@@ -54,9 +54,9 @@ def test_quick_requests_are_about_unseen_things_and_a_part_of_the_benign():
 
 def test_each_unseen_thing_is_asked_about_in_known_and_in_new_words_which_take_turns():
     asked = doses.quick_requests().query("benchmark != 'benign'")
-    assert asked.groupby("thing")["benchmark"].agg(tuple).eq(doses.UNSEEN).all()
+    assert set(asked.groupby("thing")["benchmark"].agg(tuple)) == {doses.UNSEEN}
     both = asked[asked["benchmark"] == "unseen_both"]
-    words = [text.replace(thing, "X") for text, thing in zip(both["text"], both["thing"], strict=True)]
+    words = [row.text.replace(row.thing, "X") for row in both.itertuples()]
     assert sorted(Counter(words).values()) == [22, 22] and words[0] != words[1]
 
 
