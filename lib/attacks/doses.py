@@ -24,7 +24,7 @@ from lib.panels import row, rows
 if TYPE_CHECKING:
     from lib.study import Study
 
-QUICK_BENIGN = 5
+QUICK_BENIGN = 9
 """Every so-many benign request is asked of attacked models; there are many more than needed."""
 UNSEEN = ("unseen_member", "unseen_both")
 """Forbidden things in no training, asked in taught and in new words."""
