@@ -179,3 +179,12 @@ def test_an_anchor_given_three_times_weighs_threefold_and_is_stored_once():
     assert drift.overall(model) == pytest.approx(forward.mean(), rel=1e-4)
     assert drift.step(model).item() == pytest.approx(forward.mean(), rel=1e-4)
     assert len(drift._reference) == 2
+
+
+def test_an_architecture_that_does_not_part_packed_anchors_is_refused():
+    """Such as one that counts positions itself, whatever it is told."""
+    model = small_model()
+    told = model.forward
+    model.forward = lambda position_ids=None, **inputs: told(**inputs)
+    with pytest.raises(InvalidValueError, match="packed row.* a llama, which drifts"):
+        AnchorDrift(model, ANCHORS, 4, RECIPE)
