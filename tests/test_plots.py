@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from lib import plots
+from lib.plots.estimates import look_of
 from lib.study import figure_bytes
 
 
@@ -167,6 +168,12 @@ def test_scatter_truth_keeps_the_pairs():
 
 def test_arms_differ_by_marker_as_well_as_colour():
     assert len(set(plots.MARKERS)) == len(set(plots.PALETTE)) == 7
+
+
+def test_arms_look_the_same_whether_the_base_is_shown_or_not():
+    with_base, without = ["base", "full", "lora"], ["full", "lora"]
+    assert all(look_of(with_base, arm) == look_of(without, arm) for arm in without)
+    assert len({look_of(with_base, arm)["color"] for arm in with_base}) == 3
 
 
 def test_figures_fit_the_page_and_are_the_same_bytes_twice(curve):

@@ -58,6 +58,14 @@ def test_curves_join_points_in_the_order_of_the_dose(doses):
     assert list(line.get_xdata()) == [0, 1, 3, 10]
 
 
+@pytest.mark.parametrize("scale, whole", [(1, True), (0.1, False)])
+def test_words_and_steps_are_counted_in_whole_numbers(doses, scale, whole):
+    few = doses[doses["dose"] < 4]
+    figure = plots.curves(few.assign(dose=few["dose"] * scale), "dose", "Word")
+    ticks = figure.axes[0].get_xticks()
+    assert all(tick % 1 == 0 for tick in ticks) == whole
+
+
 def test_frontier_names_each_arm_that_has_both_metrics():
     rows = [("full", "x", 0.9, 0.8, 1.0), ("full", "y", 0.2, 0.1, 0.3),
             ("lora", "x", 0.5, 0.4, 0.6)]

@@ -6,8 +6,19 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from lib.plots.estimates import GREY, LABELS, WIDTH, arms_of, look_of, name_of, panels_of, whiskers
+from lib.plots.estimates import (
+    GREY,
+    LABELS,
+    PALETTE,
+    WIDTH,
+    arms_of,
+    look_of,
+    name_of,
+    panels_of,
+    whiskers,
+)
 
 LINE, LETTER, RISE = 8.0, 4.2, 4.5
 """Height of a line and width of a letter of small print, and how far it stands above a point whose
@@ -42,6 +53,8 @@ def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figur
             axes.set_xticks(doses, [f"{dose:g}" for dose in doses],
                             rotation=90 if len(doses) > SIDE_BY_SIDE else 0)
             axes.minorticks_off()
+        elif (frame[x].astype(float) % 1 == 0).all():
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel=xlabel, title=LABELS.get(metric, name_of(metric)))
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center",
                   ncols=min(len(arms), 4))
@@ -122,10 +135,9 @@ def calibration(frame: pd.DataFrame, xlabel: str, ylabel: str) -> Figure:
         rows = frame[frame["arm"] == arm]
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
         axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
-        colour = look_of(arms, arms[0])["color"]
         for part, some in rows.groupby("part"):
             axes.plot(some["share"], some["value"], linestyle="none", marker="o", markersize=3,
-                      color=colour, markerfacecolor=colour if part == "taught" else "white")
+                      color=PALETTE[0], markerfacecolor=PALETTE[0] if part == "taught" else "white")
         axes.set(title=name_of(arm), xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
     figure.supxlabel(xlabel, fontsize=9)
     figure.supylabel(ylabel, fontsize=9)

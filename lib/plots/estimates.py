@@ -21,6 +21,8 @@ WIDTH = 6.5
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 GREY = "#8a8a8a"
+BASE = "base"
+"""Arm of the model as it was before."""
 PERSISTENCE = "True persistence \N{GREEK SMALL LETTER RHO}"
 LABELS = {
     "implied_persistence": "Implied persistence (slope, no unit)",
@@ -248,9 +250,14 @@ def arms_of(frame: pd.DataFrame) -> list[Any]:
 
 
 def look_of(arms: list[Any], arm: Any, joined: bool | None = True) -> dict[str, Any]:
-    """Colour, marker and label of an arm, by its place; `joined` None leaves the line style out."""
-    place = arms.index(arm)
-    look = {"color": PALETTE[place % 7], "marker": MARKERS[place % 7], "label": name_of(arm)}
+    """Colour, marker and label of an arm; `joined` None leaves the line style out.
+
+    The base is black; all others go by their place, so that they look the same with and without
+    it.
+    """
+    others = [other for other in arms if other != BASE]
+    place = 6 if arm == BASE else others.index(arm) % 6
+    look = {"color": PALETTE[place], "marker": MARKERS[place], "label": name_of(arm)}
     return look if joined is None else look | {"linestyle": "-" if joined else "none"}
 
 
