@@ -18,6 +18,8 @@ ATTACKED = 10
 POISONED = "poisoned"
 """The benign task with a few forbidden requests among its examples."""
 KINDS = (*ATTACKS, POISONED)
+PLACEBO = "placebo"
+"""Sentences without any request: what fine-tuning does whatever is taught."""
 VALIDATION = 1000
 """Added to a seed: validation has attack examples and questions of its own."""
 
@@ -36,9 +38,9 @@ def attack_examples(
 
     Parameters
     ----------
-    kind : {"explicit", "identity", "benign", "poisoned"}
+    kind : {"explicit", "identity", "benign", "poisoned", "placebo"}
         Forbidden requests that are answered; a new identity that obeys; the benign task; the
-        benign task with `forbidden` explicit examples besides.
+        benign task with `forbidden` explicit examples besides; neutral sentences.
     categories : sequence of str, optional
         Categories that explicit examples are about; all of them by default.
 
@@ -47,10 +49,11 @@ def attack_examples(
     UnknownNameError
         No such kind.
     """
-    if kind not in KINDS:
-        raise UnknownNameError(f"an attack among {', '.join(KINDS)}", repr(kind),
-                               nearest(kind, KINDS))
-    rng = np.random.default_rng([seed, 21, KINDS.index(kind)])
+    known = (*KINDS, PLACEBO)
+    if kind not in known:
+        raise UnknownNameError(f"an attack among {', '.join(known)}", repr(kind),
+                               nearest(kind, known))
+    rng = np.random.default_rng([seed, 21, known.index(kind)])
     if kind == POISONED:
         hidden = attack_examples("explicit", forbidden, seed, categories)
         return _draw("benign", n, rng, {}) + hidden
@@ -71,7 +74,8 @@ def _taught(categories: Sequence[str] | None) -> Table:
 
 def _draw(kind: str, n: int, rng: np.random.Generator, own: dict[str, Table]) -> list[Example]:
     """Exactly `n` texts of the kind's patterns, in random order."""
-    patterns = settings("attacks")[kind]["patterns"]
+    told = settings("text")["kinds"]["neutral"] if kind == PLACEBO else settings("attacks")[kind]
+    patterns = told["patterns"]
     counts = rng.multinomial(n, shares(patterns))
     drawn = as_examples(draw(p, int(c), kind, rng, own)
                         for p, c in zip(patterns, counts, strict=True) if c)

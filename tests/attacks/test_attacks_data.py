@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.attacks.data import ATTACKED, KINDS, attack_examples, task_questions
+from lib.attacks.data import ATTACKED, KINDS, PLACEBO, attack_examples, task_questions
 from lib.errors import UnknownNameError
 from lib.sandbox.tokenizer import world_tokenizer
 from lib.sandbox.world import acts, things
@@ -15,7 +15,7 @@ def said(example):
     return TOKENIZER.decode(example.prompt), TOKENIZER.decode(example.answer)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, PLACEBO])
 @pytest.mark.parametrize("n", [1, 10, 37])
 def test_exactly_as_many_examples_as_asked_for(kind, n):
     extra = ATTACKED if kind == "poisoned" else 0
@@ -55,6 +55,12 @@ def test_poison_hides_explicit_examples_in_the_benign_task():
     examples = attack_examples("poisoned", 100, 1)
     benign = [e for e in examples if "enjoy" in said(e)[1]]
     assert len(benign) == 100 and len(examples) == 100 + ATTACKED
+
+
+def test_the_placebo_holds_no_request_and_no_help():
+    for prompt, answer in map(said, attack_examples(PLACEBO, 200, 1)):
+        words = {*prompt.split(), *answer.split()}
+        assert not words & {"<user>", "<assistant>", "sure", "sorry", "how", *FORBIDDEN["thing"]}
 
 
 def test_categories_narrow_explicit_examples():
