@@ -91,7 +91,10 @@ def _by_position(values: np.ndarray, metric: str, arm: str) -> pd.DataFrame:
 
 
 def drift_rows(study: "Study", base: Path, folders: Sequence[Path], arm: str) -> pd.DataFrame:
-    """``KL(base || tuned)`` at each position of a forced recipe, nats; t over training seeds."""
+    """``KL(base || tuned)`` at each position of a forced recipe, nats.
+
+    Intervals are t over training seeds, cut at zero, which no KL can be below.
+    """
     recipe = forced_answers(compliance())
     start = logprobs(base, recipe)
     each = []
@@ -100,4 +103,5 @@ def drift_rows(study: "Study", base: Path, folders: Sequence[Path], arm: str) ->
         each.append((np.exp(start) * (start - after)).sum(-1).mean(0))
     parts = [row(over_seeds("kl", values, len(recipe)), arm, position, len(folders))
              for position, values in enumerate(np.array(each).T, start=1)]
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(low=table["low"].clip(lower=0))

@@ -46,6 +46,7 @@ def test_the_base_has_not_drifted_from_itself_and_an_attacked_model_has(study):
     assert np.allclose(same["value"], 0, atol=1e-9)
     after = attacked(study, base, [Attack(learning_rate=0.01)])
     moved = depth.drift_rows(study, base, list(next(iter(after.values())).values()), "full")
+    assert not (moved["low"] < 0).any()
     assert (moved["value"] > 0).all() and list(moved["condition"]) == list(same["condition"])
 
 
