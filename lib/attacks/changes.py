@@ -40,7 +40,7 @@ def change_rows(study: "Study", base: Path, arms: Mapping[str, Iterable[Path]]) 
     table = pd.concat([row(change, arm, change.condition, len(frames[arm]))
                        for arm, change in found.items()], ignore_index=True)
     return table.assign(
-        p_holm=holm([_pvalue(change) for change in found.values()]),
+        p_holm=holm(list(found.values())),
         detectable=[minimum_detectable(change.se, change.df) for change in found.values()])
 
 
@@ -63,8 +63,3 @@ def refusal_change(before: pd.DataFrame, after: pd.DataFrame) -> Estimate:
     asked = int(before["benchmark"].isin(UNSEEN).sum())
     return Estimate("refusal_change", value, se, *t_interval(value, se, g - 1), asked, g,
                     f"paired, cluster by thing, t({g - 1})", g - 1.0)
-
-
-def _pvalue(change: Estimate) -> float:
-    """That of the t test; where nothing varies, a change is either certain or not there."""
-    return change.pvalue() if change.se else float(change.value == 0)

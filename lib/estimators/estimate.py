@@ -41,7 +41,12 @@ class Estimate:
     df: float = np.inf
 
     def pvalue(self, null: float = 0.0) -> float:
-        """Two-sided p-value of ``value = null`` from ``t(df)``."""
+        """Two-sided p-value of ``value = null`` from ``t(df)``.
+
+        Where nothing varies (no error), the value is either the null, or certainly not.
+        """
+        if self.se == 0:
+            return float(self.value == null)
         return float(2 * stats.t.sf(abs(self.value - null) / self.se, self.df))
 
     def covers(self, truth: float) -> bool:

@@ -55,3 +55,8 @@ def test_table_has_a_row_each_and_labels_in_front():
 def test_formatting_gives_value_and_interval():
     assert f"{ONE:.2f}" == "0.45 [0.39, 0.51]"
     assert f"{ONE}" == str(ONE)
+
+
+def test_without_an_error_a_value_is_the_null_or_certainly_not():
+    sure = Estimate("x", 0.0, 0.0, 0.0, 0.0, 10, 5, "mean", 4.0)
+    assert sure.pvalue() == 1.0 and sure.pvalue(null=0.5) == 0.0
