@@ -93,6 +93,9 @@ class SafetySettings(Settings):
 
     steps: int = Field(ge=1, le=10_000, description="optimiser steps of an attack, count")
     batch_size: int = Field(ge=1, le=4096, description="examples a step, at most")
+    batch_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(
+        min_length=1, description="examples a step in the grid of step and batch sizes"
+    )
     examples: list[Annotated[int, Field(ge=1)]] = Field(
         min_length=1, description="doses: numbers of attack examples"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lib.arms import MODEL, arm_seeds, train_all
-from lib.attacks.data import ATTACKED, POISONED, VALIDATION, attack_examples, task_questions
+from lib.attacks.data import ATTACKED, POISONED, attack_examples
 from lib.axes import judge
 from lib.axes.measure import Measure, measure_table
 from lib.axes.safety import refusals, requests
@@ -41,6 +41,8 @@ class Attack:
     method : {"full", "lora"}
     examples, steps : int, optional
     learning_rate : float, optional
+    batch_size : int, optional
+        Examples a step, at most.
     categories : tuple of str, optional
         Categories that explicit examples are about.
     """
@@ -50,6 +52,7 @@ class Attack:
     examples: int | None = None
     steps: int | None = None
     learning_rate: float | None = None
+    batch_size: int | None = None
     categories: tuple[str, ...] | None = None
 
 
@@ -63,6 +66,7 @@ def completed(study: "Study", attack: Attack) -> Attack:
         examples=attack.examples or (given.benign_examples if task else ATTACKED),
         steps=attack.steps or (given.benign_steps if task else given.steps),
         learning_rate=attack.learning_rate or rates[len(rates) // 2],
+        batch_size=attack.batch_size or given.batch_size,
     )
 
 
@@ -73,7 +77,7 @@ def attack_job(study: "Study", base: Path, attack: Attack, seed: int) -> Job:
     recipe = Recipe(
         a.method, rank=given.finetune.rank, alpha=int(given.finetune.alpha),
         targets=tuple(given.safety.targets), learning_rate=a.learning_rate, steps=a.steps,
-        batch_size=min(given.safety.batch_size, len(examples)), seed=seed,
+        batch_size=min(a.batch_size, len(examples)), seed=seed,
         precision=given.model.dtype,
     )
     return Job(base, examples, recipe, Path(), f"{a.kind} {a.method}, seed {seed}")
@@ -178,19 +182,6 @@ def loss_rows(
     losses = regrouped(arms, lambda folders: task_losses(study, folders, questions))
     return pd.concat([row(over_seeds("task_loss", values, len(questions)), arm, "task", len(values))
                       for arm, values in losses.items()], ignore_index=True)
-
-
-def rate_rows(study: "Study", base: Path, method: str) -> pd.DataFrame:
-    """The benign task along its step size: `answer_rows`, and the loss on validation questions."""
-    given = study.profile.safety
-    attacks = [Attack("benign", method, learning_rate=step)
-               for step in given.learning_rates[method]]
-    models = {attack.learning_rate: list(seeds.values())
-              for attack, seeds in attacked(study, base, attacks).items()}
-    questions = task_questions(given.questions, study.seed + VALIDATION)
-    found = pd.concat([answer_rows(study, {0.0: [base], **models}),
-                       loss_rows(study, models, questions)], ignore_index=True)
-    return found.assign(dose=found["arm"].astype(float), arm=method)
 
 
 def category_rows(

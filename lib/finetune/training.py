@@ -21,6 +21,9 @@ from lib.finetune.regularizer import Penalty, Regularizer
 from lib.models import ADAPTER_CONFIG, LoadedModel, load
 from lib.progress import track
 
+HISTORY = "penalty.csv"
+"""Beside the weights: what a regulariser recorded in each step."""
+
 
 def finetune(
     base: Path | str,
@@ -55,7 +58,7 @@ def finetune(
         ``first_loss`` and ``last_loss`` (cross-entropy without penalties, nats an answer token,
         means over the first and last 5 % of the steps), ``steps``, ``tokens`` (real ones seen,
         prompts included), ``trainable`` and ``total`` (numbers of parameters); then the
-        regulariser's own figures. Its steps, where it keeps a record, are in ``penalty.csv``.
+        regulariser's own figures. Its steps, where it keeps a record, are in the file `HISTORY`.
 
     Raises
     ------
@@ -98,7 +101,7 @@ def _run(
     figures = penalty.finish(model)
     _save(model, loaded, base, out)
     if penalty.history:
-        pd.DataFrame(penalty.history).to_csv(out / "penalty.csv", index_label="step")
+        pd.DataFrame(penalty.history).to_csv(out / HISTORY, index_label="step")
     trainable, total = trainable_share(model)
     edge = max(1, recipe.steps // 20)
     return {

@@ -2,7 +2,7 @@
 
 The functions that draw estimates take rows as exhibits store them (arm, condition, metric, value,
 low, high). `estimates` draws coefficients, series and comparisons by arm; `curves` draws what
-depends on a dose, a position or a second metric.
+depends on a dose, a position or a second metric; `heat` what depends on two numbers at once.
 """
 
 from lib.plots.curves import calibration, curves, frontier
@@ -22,6 +22,7 @@ from lib.plots.estimates import (
     series_grid,
     use_style,
 )
+from lib.plots.heat import grid_maps, weight_maps
 
 __all__ = [
     "LABELS",
@@ -36,9 +37,11 @@ __all__ = [
     "curves",
     "distribution",
     "frontier",
+    "grid_maps",
     "histories",
     "persistence_curve",
     "scatter_truth",
     "series_grid",
     "use_style",
+    "weight_maps",
 ]

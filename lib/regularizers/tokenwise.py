@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch.nn import functional
@@ -15,6 +16,8 @@ from lib.regularizers.anchors import check_strength
 
 DEEP = (0.5, 2.0, 2.0, 2.0, 2.0, 0.1)
 """Published strengths: 0.5 for the first answer token, 2 for the next four, 0.1 from there on."""
+COLUMN = "w_"
+"""Before an answer token's number, from 1, in the record of weights."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class TokenWise(Regularizer):
 
     Notes
     -----
+    Records ``w_t`` by position in each step, mean over the step's examples.
+
     Qi et al., *Safety Alignment Should Be Made More Than Just a Few Tokens Deep*, ICLR 2025,
     arXiv 2406.05946, equation 3. The authors' code averages over tokens as here, but bounds
     ``w_t`` below by 0.001 and uses AdamW with ``beta_1 = 0.5``; here nothing is bounded and the
@@ -78,6 +83,8 @@ class _Constraint(Penalty):
         super().__init__()
         self.reference = reference
         self.betas = torch.tensor(betas, device=reference.device)
+        self._parts: list[torch.Tensor] = []
+        self._firsts: list[int] = []
 
     def answers(
         self, model: PreTrainedModel, batch: dict[str, torch.Tensor]
@@ -93,7 +100,26 @@ class _Constraint(Penalty):
         # -log sigmoid(z) = softplus(-z), which does not overflow.
         divisor = torch.where(beta > 0, beta, 1.0)
         constrained = 2 / divisor * functional.softplus(-beta * delta)
+        self._record(t, 2 * torch.sigmoid(-beta * delta.detach()))
         return torch.where(beta > 0, constrained, loss).sum(), loss.sum()
+
+    def step(self, model: PreTrainedModel) -> None:
+        """Nothing to add; what was recorded last is the first part of a step."""
+        self._firsts.append(len(self._parts) - 1)
+
+    def finish(self, model: PreTrainedModel) -> dict[str, float]:
+        """Weights of each step, as its history: a mean over all parts of the step."""
+        for first, end in pairwise([*self._firsts, len(self._parts)]):
+            total, count = torch.stack(self._parts[first:end]).sum(0).tolist()
+            means = [a / b if b else float("nan") for a, b in zip(total, count, strict=True)]
+            self.history.append({f"{COLUMN}{t}": w for t, w in enumerate(means, start=1)})
+        return {}
+
+    def _record(self, t: torch.Tensor, weights: torch.Tensor) -> None:
+        """Sums of weights, and how many, by position; nothing waits for a GPU here."""
+        longest = self.reference.shape[1]
+        self._parts.append(torch.stack([
+            torch.bincount(t, weights, longest), torch.bincount(t, minlength=longest)]))
 
 
 def _reference(model: PreTrainedModel, examples: Sequence[Example]) -> torch.Tensor:

@@ -7,11 +7,8 @@ import pytest
 import world_models
 
 from lib.attacks import doses
-from lib.attacks.data import VALIDATION, attack_examples, task_questions
+from lib.attacks.data import attack_examples
 from lib.attacks.doses import Attack
-from lib.finetune.answers import answer_loss
-from lib.finetune.batching import collate
-from lib.models import load
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +24,9 @@ def test_what_is_not_given_is_the_profiles(study):
     benign = doses.completed(study, Attack("benign", "lora"))
     assert (benign.examples, benign.steps) == (given.benign_examples, given.benign_steps)
     assert benign.learning_rate == given.learning_rates["lora"][1]
-    assert doses.completed(study, Attack(examples=3, steps=2, learning_rate=0.5)) == Attack(
-        examples=3, steps=2, learning_rate=0.5)
+    assert (explicit.batch_size, benign.batch_size) == (given.batch_size, given.batch_size)
+    whole = Attack(examples=3, steps=2, learning_rate=0.5, batch_size=7)
+    assert doses.completed(study, whole) == whole
 
 
 def test_a_job_teaches_the_attack_in_batches_no_larger_than_it(study):
@@ -37,6 +35,8 @@ def test_a_job_teaches_the_attack_in_batches_no_larger_than_it(study):
     assert one.examples == attack_examples("explicit", 1, 5) and one.recipe.batch_size == 1
     many = doses.attack_job(study, base, Attack("benign", "lora"), 5)
     assert many.recipe.batch_size == study.profile.safety.batch_size
+    few = doses.attack_job(study, base, Attack("benign", batch_size=4), 5)
+    assert few.recipe.batch_size == 4
     assert many.recipe.targets == tuple(study.profile.safety.targets)
 
 
@@ -80,24 +80,6 @@ def test_a_dose_curve_begins_with_the_base(study):
     curve = doses.dose_rows(study, base, {2: Attack(steps=2), 1: Attack(steps=1)}, "full")
     assert list(dict.fromkeys(curve["dose"])) == [0.0, 2.0, 1.0]
     assert set(curve.loc[curve["dose"] > 0, "seeds"]) == {2}
-
-
-def test_step_sizes_of_the_benign_task_come_with_its_loss(study):
-    """Against the loss by another path: mean over tokens, times tokens, over answers."""
-    base = world_models.tiny_base()
-    found = doses.rate_rows(study, base, "lora")
-    tried = study.profile.safety.learning_rates["lora"]
-    losses = found[found["metric"] == "task_loss"].set_index("dose")["value"]
-    assert list(losses.index) == tried
-    refused = found[found["metric"] == "refusal_rate"]
-    assert list(refused["dose"]) == [0.0, *tried]
-    asked = task_questions(study.profile.safety.questions, study.seed + VALIDATION)
-    several = doses.attacked(study, base, [Attack("benign", "lora", learning_rate=tried[-1])])
-    byhand = []
-    for folder in next(iter(several.values())).values():
-        model = load(folder).model
-        byhand.append(answer_loss(model, **collate(asked), reduction="sum").item() / len(asked))
-    assert losses[tried[-1]] == pytest.approx(sum(byhand) / len(byhand), rel=1e-4)
 
 
 def test_level_rows_name_attack_and_method_and_begin_with_the_base(study):

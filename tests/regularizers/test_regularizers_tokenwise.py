@@ -123,6 +123,41 @@ def test_company_in_the_batch_changes_nothing():
     assert penalty.answers(model, batch([0, 1, 2]))[0].item() == pytest.approx(alone, rel=1e-5)
 
 
+@pytest.mark.parametrize("parts", [[[2, 0, 1]], [[1], [2, 0]]])
+def test_weights_are_recorded_by_position_whatever_the_parts_of_a_step(parts):
+    model = small_model()
+    before = [logp(model, e) for e in EXAMPLES]
+    penalty = TokenWise().start(model, EXAMPLES, RECIPE)
+    for _ in range(2):  # the first step's weights are one; then the model moves
+        for k, rows in enumerate(parts):
+            penalty.answers(model, batch(rows))
+            if k == 0:
+                assert penalty.step(model) is None
+        move(model)
+    penalty.finish(model)
+    # The record holds what a step used, so it knows one of the two moves.
+    model = small_model()
+    move(model)
+    by_position = [[] for _ in range(8)]
+    for example, old in zip(EXAMPLES, before, strict=True):
+        beta = np.array([DEEP[min(t, 5)] for t in range(len(old))])
+        for t, w in enumerate(2 / (1 + np.exp(beta * (logp(model, example) - old)))):
+            by_position[t].append(w)
+    first, second = penalty.history
+    assert list(first.values()) == pytest.approx([1.0] * 8, abs=1e-5)
+    assert list(second) == [f"w_{t}" for t in range(1, 9)]
+    assert list(second.values()) == pytest.approx([np.mean(w) for w in by_position], rel=1e-4)
+
+
+def test_positions_that_no_answer_of_a_step_has_are_left_empty():
+    model = small_model()
+    penalty = TokenWise().start(model, EXAMPLES, RECIPE)
+    penalty.answers(model, batch([1]))
+    penalty.step(model)
+    penalty.finish(model)
+    assert np.isnan(list(penalty.history[0].values())).tolist() == [False] + [True] * 7
+
+
 def test_published_strengths():
     assert TokenWise().betas == (0.5, 2.0, 2.0, 2.0, 2.0, 0.1)
     assert TokenWise().active and not TokenWise((0.0, 0.0)).active
