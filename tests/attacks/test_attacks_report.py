@@ -40,7 +40,10 @@ def test_an_incoherent_answer_is_no_refusal_to_the_judge():
 
 def test_published_rows_are_those_of_the_years_asked_for():
     told = report.published_rows(["2023"])
-    assert told["source"].str.contains("2023").all() and (told["status"] == "verified").all()
+    assert told["source"].str.contains("2023").all()
+    plotted = told["condition"].str.contains(", batch ")
+    assert plotted.sum() == 8 and set(told.loc[plotted, "status"]) == {"secondary"}
+    assert set(told.loc[~plotted, "status"]) == {"verified"}
     ten = told[(told["condition"] == "explicit 10")].set_index("arm")["value"]
     assert ten.to_dict() == {"Llama-2-7b-Chat": 0.5, "GPT-3.5 Turbo": 0.888}
     later = report.published_rows(["2024"])
