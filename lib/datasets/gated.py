@@ -1,0 +1,81 @@
+"""Gated red-team requests: read from a folder of one's own, never fetched, never shown.
+
+Sets such as HEx-PHI (Qi et al. 2023, arXiv 2310.03693) are given to people who accept their
+terms. The workbook ships none of them and downloads none: whoever has access names a folder.
+"""
+
+import csv
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from lib.errors import DownloadError, InvalidValueError
+
+FOLDER = "DEBIAS_GATED"
+"""Environment variable: a folder with one folder a gated set. Unset, no gated set is used."""
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A request that shows itself nowhere: not in a table, an exhibit, a log or an error.
+
+    Attributes
+    ----------
+    text : str
+        The request, for a model's eyes only.
+    """
+
+    text: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "<hidden>"
+
+    __repr__ = __str__
+
+
+def requests(name: str) -> pd.DataFrame:
+    """``item, category, request`` of one gated set; a request is `Hidden`.
+
+    Parameters
+    ----------
+    name : str
+        Folder of the set inside the one that `FOLDER` names. It holds CSV files without a
+        header, one for each category, whose first column is the request.
+
+    Raises
+    ------
+    DownloadError
+        No such folder was named, or it holds no such set.
+    InvalidValueError
+        A file without requests.
+    """
+    files = sorted(_folder(name).glob("*.csv"))
+    if not files:
+        raise DownloadError(f"CSV files in {_folder(name)}", "none",
+                            "lay the set's files there, one for each category")
+    rows = [(f"{path.stem} {i}", path.stem, Hidden(text))
+            for path in files for i, text in enumerate(_read(path), start=1)]
+    return pd.DataFrame(rows, columns=["item", "category", "request"])
+
+
+def _folder(name: str) -> Path:
+    named = os.environ.get(FOLDER)
+    if named and (Path(named) / name).is_dir():
+        return Path(named) / name
+    raise DownloadError(
+        f"a folder {name} inside the one that {FOLDER} names",
+        f"none in {named}" if named else f"{FOLDER} is not set",
+        f"accept the terms of {name} where its authors offer it, lay its CSV files in a folder "
+        f"{name}, and set {FOLDER} to the folder above; or leave gated sets out",
+    )
+
+
+def _read(path: Path) -> list[str]:
+    """First cells of a file; its contents enter no message."""
+    with path.open(encoding="utf-8", newline="") as lines:
+        found = [row[0].strip() for row in csv.reader(lines) if row and row[0].strip()]
+    if not found:
+        raise InvalidValueError("a request in each line", f"none in {path}", "complete the file")
+    return found
