@@ -1,4 +1,4 @@
-"""The session's tiny base model of the planted world."""
+"""The session's tiny base model of the planted world, and the style of figures."""
 
 import os
 import sys
@@ -25,3 +25,17 @@ def base():
 @pytest.fixture(scope="session")
 def model():
     return world_models.tiny_model()
+
+
+@pytest.fixture
+def page_style():
+    """The workbook's style, without a window; whatever a test draws is closed after it."""
+    import matplotlib.pyplot as plt
+
+    from lib.plots import use_style
+
+    plt.switch_backend("Agg")
+    with plt.rc_context():
+        use_style()
+        yield
+        plt.close("all")

@@ -1,10 +1,5 @@
 from itertools import pairwise
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,13 +8,7 @@ from lib import plots
 from lib.plots.estimates import look_of
 from lib.study import figure_bytes
 
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        plots.use_style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("page_style")
 
 
 @pytest.fixture

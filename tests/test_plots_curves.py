@@ -2,8 +2,6 @@
 
 from itertools import pairwise
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,15 +9,7 @@ from matplotlib.text import Text
 
 from lib import plots
 
-matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        plots.use_style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("page_style")
 
 
 @pytest.fixture

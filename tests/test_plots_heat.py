@@ -1,22 +1,12 @@
 """What a reader would check on a heat map: which cell says what, and in which colours."""
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from lib import plots
 
-matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        plots.use_style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("page_style")
 
 
 def ticks(axes):

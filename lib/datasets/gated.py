@@ -6,7 +6,7 @@ terms. The workbook ships none of them and downloads none: whoever has access na
 
 import csv
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ FOLDER = "DEBIAS_GATED"
 """Environment variable: a folder with one folder a gated set. Unset, no gated set is used."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Hidden:
     """A request that shows itself nowhere: not in a table, an exhibit, a log or an error.
 
@@ -27,12 +27,10 @@ class Hidden:
         The request, for a model's eyes only.
     """
 
-    text: str = field(repr=False)
+    text: str
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "<hidden>"
-
-    __repr__ = __str__
 
 
 def requests(name: str) -> pd.DataFrame:

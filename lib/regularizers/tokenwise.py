@@ -116,7 +116,7 @@ class _Constraint(Penalty):
         return {}
 
     def _record(self, t: torch.Tensor, weights: torch.Tensor) -> None:
-        """Sums of weights, and how many, by position; nothing waits for a GPU here."""
+        """Sums of weights, and how many, by position."""
         longest = self.reference.shape[1]
         self._parts.append(torch.stack([
             torch.bincount(t, weights, longest), torch.bincount(t, minlength=longest)]))
