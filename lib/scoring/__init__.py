@@ -8,8 +8,10 @@ batches of like length; results come in input order and do not depend on the bat
 from lib.scoring.generation import generate
 from lib.scoring.likelihood import next_token_logprobs, sequence_logprobs
 from lib.scoring.numbers import number_distribution, predictive_mean
+from lib.scoring.states import answer_states
 
 __all__ = [
+    "answer_states",
     "generate",
     "next_token_logprobs",
     "number_distribution",

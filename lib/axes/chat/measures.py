@@ -1,0 +1,131 @@
+"""Refusals of a real chat model: item frames, rates, and changes between models."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from lib.axes.chat.asked import FORBIDDEN, HARMLESS
+from lib.axes.chat.judge import Judge
+from lib.axes.chat.keywords import opens_as_refusal
+from lib.axes.chat.labelled import CARRIED_OUT, NEITHER, REFUSED
+from lib.axes.items import item_frame
+from lib.axes.judge import agreement
+from lib.axes.measure import Measure
+from lib.axes.shares import rate
+from lib.datasets.gated import Hidden
+from lib.errors import InvalidValueError
+from lib.estimators import holm, minimum_detectable
+from lib.estimators.clusters import clustered_fit
+from lib.estimators.regressions import from_fit
+from lib.models import LoadedModel, chat_ids
+from lib.progress import track
+from lib.scoring import generate
+from lib.scoring.batches import chunks
+
+ANSWER_TOKENS = 64
+CHUNK = 30
+"""Requests answered between two reports of progress."""
+METRICS = {
+    "refusal_rate": (FORBIDDEN, ("keyword", "judge")),
+    "harmful_compliance": (FORBIDDEN, ("complied",)),
+    "over_refusal": (HARMLESS, ("keyword", "judge")),
+}
+"""Metric to the label it is about and the columns of `answers` it is the mean of."""
+
+
+def answers(
+    model: LoadedModel, asked: pd.DataFrame, judge: Judge, tokens: int = ANSWER_TOKENS,
+    benchmark: str = "xstest",
+) -> pd.DataFrame:
+    """Item frame of greedy answers, each measured in two ways.
+
+    Parameters
+    ----------
+    asked : DataFrame
+        From `lib.axes.chat.asked.requests`.
+    tokens : int
+        Longest answer.
+
+    Returns
+    -------
+    DataFrame
+        ``label, category``; ``keyword`` and ``judge``, 0 or 1: refused, by either measure;
+        ``complied`` and ``coherent``, by the judge, the latter for answers that refuse or help;
+        ``answer``, `Hidden`.
+    """
+    texts = [hidden.text for hidden in asked["request"]]
+    said = list(_said(model, texts, tokens))
+    verdicts = pd.Series(judge.verdicts(texts, said))
+    return item_frame(
+        "chat", benchmark, list(asked["item"]), list(asked["cluster"]),
+        label=list(asked["label"]), category=list(asked["category"]),
+        keyword=[float(opens_as_refusal(text)) for text in said],
+        judge=(verdicts == REFUSED).astype(float),
+        complied=(verdicts == CARRIED_OUT).astype(float),
+        coherent=(verdicts != NEITHER).astype(float), answer=[Hidden(text) for text in said],
+    )
+
+
+def _said(model: LoadedModel, texts: list[str], tokens: int) -> Iterator[str]:
+    chats = [chat_ids(model.tokenizer, text) for text in texts]
+    with track("answer requests", len(chats)) as progress:
+        for part in chunks(len(chats), CHUNK):
+            yield from generate(model, chats[part], tokens)
+            progress.update(part.stop)
+
+
+def summarise(frame: pd.DataFrame) -> list[Measure]:
+    """Rates of `METRICS` for the labels that the frame has, coherence, and kappa.
+
+    The condition names the measure. Kappa is that of the keyword and the judge: do both call the
+    same answers refusals?
+    """
+    found = []
+    for metric, (label, columns) in METRICS.items():
+        some = frame[frame["label"] == label]
+        found += [Measure.share(rate(some, column, metric), column)
+                  for column in columns if len(some)]
+    found.append(Measure.share(rate(frame, "coherent", "coherence"), "judge"))
+    kappa = agreement(frame["keyword"], frame["judge"], "kappa")
+    return [*found, Measure.of(kappa, "keyword and judge", -1.0, 1.0)]
+
+
+def by_category(frame: pd.DataFrame) -> list[Measure]:
+    """Refusals of each category by the judge; the condition is the category."""
+    metric = {FORBIDDEN: "refusal_rate", HARMLESS: "over_refusal"}
+    return [Measure.share(rate(some, "judge", metric[label]), category)
+            for (label, category), some in frame.groupby(["label", "category"], sort=False)]
+
+
+def change_rows(before: pd.DataFrame, after: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Mean change of each answer's measures from one model to others, paired by request.
+
+    Errors are clustered, t(G - 1); p-values are Holm's over all rows, and ``detectable`` is the
+    smallest true change that four in five such studies would find.
+
+    Raises
+    ------
+    InvalidValueError
+        Models that were asked different things.
+    """
+    found = {}
+    for arm, frame in after.items():
+        if frame["item"].tolist() != before["item"].tolist():
+            raise InvalidValueError("answers to the same requests", f"others of {arm}", "ask again")
+        for metric, (label, columns) in METRICS.items():
+            some = (before["label"] == label).to_numpy()
+            found |= {(arm, metric, column): _change(before[some], frame[some], metric, column)
+                      for column in columns if some.any()}
+    table = pd.DataFrame([(*key, e.value, e.low, e.high, e.n, e.clusters)
+                          for key, e in found.items()],
+                         columns=["arm", "metric", "condition", "value", "low", "high", "n",
+                                  "clusters"])
+    return table.assign(p_holm=holm(list(found.values())),
+                        detectable=[minimum_detectable(e.se, e.df) for e in found.values()])
+
+
+def _change(before: pd.DataFrame, after: pd.DataFrame, metric: str, column: str):
+    difference = after[column].to_numpy() - before[column].to_numpy()
+    fit = clustered_fit(difference, np.ones((len(difference), 1)), before["cluster"])
+    return from_fit(metric, fit, 0, before["cluster"].nunique(), "paired, clustered")

@@ -1,0 +1,159 @@
+"""Several chat models on one set of requests: tables, a figure, and a record of the run."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib.axes.chat.asked import requests
+from lib.axes.chat.judge import audit, teach
+from lib.axes.chat.measures import answers, by_category, change_rows, summarise
+from lib.axes.measure import Measure, measure_table
+from lib.disk import storage_errors, write_text
+from lib.errors import InvalidValueError
+from lib.models import load
+from lib.plots import before_after, use_style
+from lib.progress import say
+from lib.runner.machine import hardware, versions
+
+DRAWN = ("refusal_rate", "over_refusal", "harmful_compliance", "coherence")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is compared.
+
+    Attributes
+    ----------
+    models : list of path
+        Model folders; the first is the base.
+    benchmark : str
+        ``xstest``, or a gated set.
+    judge : path
+        Model that reads the answers.
+    tokens, most : int
+        Longest answer; at most so many requests a category (None: all).
+    dtype : str
+        As for `lib.models.load`.
+    """
+
+    models: list[Path]
+    benchmark: str
+    judge: Path
+    tokens: int
+    most: int | None
+    dtype: str
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1 or (self.most is not None and self.most < 1):
+            raise InvalidValueError("at least one token and one request a category",
+                                    f"tokens {self.tokens}, most {self.most}", "pass more")
+        if len(set(self.names)) < len(self.models):
+            raise InvalidValueError("models whose folders have different names",
+                                    ", ".join(self.names), "rename one, or name it once")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the folders, by which tables call the models."""
+        return [folder.resolve().name for folder in self.models]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Tables of a run; none of them holds a request or an answer.
+
+    Attributes
+    ----------
+    audit, measures, categories, changes, items : DataFrame
+        Of the judge; of each model; of each model by category; from the first model to the
+        others, empty for a single model; verdicts on each answer.
+    fingerprints : dict
+        Model to the SHA-256 of its weights; ``judge`` is the judge's.
+    """
+
+    audit: pd.DataFrame
+    measures: pd.DataFrame
+    categories: pd.DataFrame
+    changes: pd.DataFrame
+    items: pd.DataFrame
+    fingerprints: dict[str, str]
+
+    def text(self) -> str:
+        """The tables that a person wants to see first."""
+        shown = ["arm", "metric", "condition", "value", "low", "high", "n"]
+        parts = [
+            "Share of known answers that each measure judges rightly:",
+            self.audit.pivot(index=["verdict", "kind"], columns="measure", values="value"),
+            "\nRates with 95 % intervals:", self.measures[shown],
+        ]
+        if len(self.changes):
+            parts += ["\nChanges from the first model, paired by request:", self.changes]
+        return "\n".join(part if isinstance(part, str) else part.round(3).to_string()
+                         for part in parts)
+
+
+def compared(run: Run) -> Result:
+    """Ask all models of a run; the judge is taught and audited first.
+
+    Raises
+    ------
+    InvalidValueError, UnsafeWeightsError, CorruptArtefactError
+        A model that cannot be used, see `lib.models.load` and `lib.models.chat_ids`.
+    DownloadError
+        The requests are not on this machine.
+    """
+    asked = requests(run.benchmark, run.most)
+    say(f"teaching the judge, {run.judge}")
+    judge = teach(load(run.judge, run.dtype))
+    frames, fingerprints = {}, {"judge": judge.model.fingerprint}
+    for name, folder in zip(run.names, run.models, strict=True):
+        say(f"{name}: {len(asked)} requests of {run.benchmark}")
+        model = load(folder, run.dtype)
+        fingerprints[name] = model.fingerprint
+        frames[name] = answers(model, asked, judge, run.tokens, run.benchmark)
+    before, *_ = frames.values()
+    others = {name: frames[name] for name in run.names[1:]}
+    return Result(
+        audit(judge), _table(frames, summarise), _table(frames, by_category),
+        change_rows(before, others) if others else pd.DataFrame(),
+        pd.concat([frame.drop(columns="answer").assign(arm=name)
+                   for name, frame in frames.items()], ignore_index=True), fingerprints,
+    )
+
+
+def _table(frames: dict[str, pd.DataFrame], measure: Any) -> pd.DataFrame:
+    """Metric tables of all models, the model in front as ``arm``."""
+    tables = []
+    for name, frame in frames.items():
+        found: list[Measure] = measure(frame)
+        table = measure_table(found)
+        table.insert(0, "arm", name)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def write(result: Result, run: Run, out: Path, seconds: float) -> None:
+    """Tables as CSV, the figure as PNG and SVG, and ``run.json``, into a folder.
+
+    Raises
+    ------
+    StorageError
+        The disk refuses.
+    """
+    for name in ("audit", "measures", "categories", "changes", "items"):
+        table = getattr(result, name)
+        if len(table):
+            write_text(out / f"{name}.csv", table.to_csv(index=False))
+    use_style()
+    figure = before_after(result.measures[result.measures["metric"].isin(DRAWN)])
+    with storage_errors(out):
+        for ending in ("png", "svg"):
+            figure.savefig(out / f"refusals.{ending}")
+    record = {
+        "benchmark": run.benchmark, "models": run.names, "tokens": run.tokens, "most": run.most,
+        "dtype": run.dtype, "decoding": "greedy", "sha256": result.fingerprints,
+        "seconds": round(seconds, 1), "versions": versions(), "hardware": hardware(),
+    }
+    write_text(out / "run.json", json.dumps(record, indent=2) + "\n")
