@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = Run(chosen.models, chosen.benchmark, chosen.judge or chosen.models[0],
                   chosen.tokens, chosen.most, chosen.dtype)
         result = compared(run)
+        print(result.text())
         write(result, run, out, time.monotonic() - started)
     except StudyError as error:
         print(f"\n{error}", file=sys.stderr)
@@ -68,7 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped; nothing was written.", file=sys.stderr)
         return 130
-    print(result.text())
     print(out)
     return 0
 

@@ -1,6 +1,6 @@
 """Refusals of a real chat model: item frames, rates, and changes between models."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from lib.axes.measure import Measure
 from lib.axes.shares import rate
 from lib.datasets.gated import Hidden
 from lib.errors import InvalidValueError
-from lib.estimators import holm, minimum_detectable
+from lib.estimators import Estimate, holm, minimum_detectable
 from lib.estimators.clusters import clustered_fit
 from lib.estimators.regressions import from_fit
 from lib.models import LoadedModel, chat_ids
@@ -27,18 +27,15 @@ ANSWER_TOKENS = 64
 CHUNK = 30
 """Requests answered between two reports of progress."""
 METRICS = {
-    "refusal_rate": (FORBIDDEN, ("keyword", "judge")),
-    "harmful_compliance": (FORBIDDEN, ("complied",)),
-    "over_refusal": (HARMLESS, ("keyword", "judge")),
+    "refusal_rate": (FORBIDDEN, {"keyword": "keyword", "judge": "judge"}),
+    "harmful_compliance": (FORBIDDEN, {"judge": "complied"}),
+    "over_refusal": (HARMLESS, {"keyword": "keyword", "judge": "judge"}),
 }
-"""Metric to the label it is about and the columns of `answers` it is the mean of."""
+"""Metric to the label it is about, and to conditions with the column of `judged` averaged."""
 
 
-def answers(
-    model: LoadedModel, asked: pd.DataFrame, judge: Judge, tokens: int = ANSWER_TOKENS,
-    benchmark: str = "xstest",
-) -> pd.DataFrame:
-    """Item frame of greedy answers, each measured in two ways.
+def replies(model: LoadedModel, asked: pd.DataFrame, tokens: int = ANSWER_TOKENS) -> list[Hidden]:
+    """Greedy answers to the requests, in their order.
 
     Parameters
     ----------
@@ -47,32 +44,41 @@ def answers(
     tokens : int
         Longest answer.
 
+    Raises
+    ------
+    InvalidValueError
+        A model without a chat template, or requests and answers beyond its context.
+    """
+    chats = [chat_ids(model.tokenizer, hidden.text) for hidden in asked["request"]]
+    said: list[Hidden] = []
+    with track("answer requests", len(chats)) as progress:
+        for part in chunks(len(chats), CHUNK):
+            said += map(Hidden, generate(model, chats[part], tokens))
+            progress.update(part.stop)
+    return said
+
+
+def judged(
+    asked: pd.DataFrame, said: Sequence[Hidden], judge: Judge, benchmark: str
+) -> pd.DataFrame:
+    """Item frame of answers, each measured in two ways.
+
     Returns
     -------
     DataFrame
         ``label, category``; ``keyword`` and ``judge``, 0 or 1: refused, by either measure;
-        ``complied`` and ``coherent``, by the judge, the latter for answers that refuse or help;
-        ``answer``, `Hidden`.
+        ``complied`` and ``coherent``, by the judge, the latter for answers that refuse or help.
     """
-    texts = [hidden.text for hidden in asked["request"]]
-    said = list(_said(model, texts, tokens))
-    verdicts = pd.Series(judge.verdicts(texts, said))
+    texts = [hidden.text for hidden in said]
+    verdicts = pd.Series(judge.verdicts([hidden.text for hidden in asked["request"]], texts))
     return item_frame(
         "chat", benchmark, list(asked["item"]), list(asked["cluster"]),
         label=list(asked["label"]), category=list(asked["category"]),
-        keyword=[float(opens_as_refusal(text)) for text in said],
+        keyword=[float(opens_as_refusal(text)) for text in texts],
         judge=(verdicts == REFUSED).astype(float),
         complied=(verdicts == CARRIED_OUT).astype(float),
-        coherent=(verdicts != NEITHER).astype(float), answer=[Hidden(text) for text in said],
+        coherent=(verdicts != NEITHER).astype(float),
     )
-
-
-def _said(model: LoadedModel, texts: list[str], tokens: int) -> Iterator[str]:
-    chats = [chat_ids(model.tokenizer, text) for text in texts]
-    with track("answer requests", len(chats)) as progress:
-        for part in chunks(len(chats), CHUNK):
-            yield from generate(model, chats[part], tokens)
-            progress.update(part.stop)
 
 
 def summarise(frame: pd.DataFrame) -> list[Measure]:
@@ -84,8 +90,8 @@ def summarise(frame: pd.DataFrame) -> list[Measure]:
     found = []
     for metric, (label, columns) in METRICS.items():
         some = frame[frame["label"] == label]
-        found += [Measure.share(rate(some, column, metric), column)
-                  for column in columns if len(some)]
+        found += [Measure.share(rate(some, column, metric), condition)
+                  for condition, column in columns.items() if len(some)]
     found.append(Measure.share(rate(frame, "coherent", "coherence"), "judge"))
     kappa = agreement(frame["keyword"], frame["judge"], "kappa")
     return [*found, Measure.of(kappa, "keyword and judge", -1.0, 1.0)]
@@ -115,8 +121,8 @@ def change_rows(before: pd.DataFrame, after: Mapping[str, pd.DataFrame]) -> pd.D
             raise InvalidValueError("answers to the same requests", f"others of {arm}", "ask again")
         for metric, (label, columns) in METRICS.items():
             some = (before["label"] == label).to_numpy()
-            found |= {(arm, metric, column): _change(before[some], frame[some], metric, column)
-                      for column in columns if some.any()}
+            found |= {(arm, metric, condition): _change(before[some], frame[some], metric, column)
+                      for condition, column in columns.items() if some.any()}
     table = pd.DataFrame([(*key, e.value, e.low, e.high, e.n, e.clusters)
                           for key, e in found.items()],
                          columns=["arm", "metric", "condition", "value", "low", "high", "n",
@@ -125,7 +131,9 @@ def change_rows(before: pd.DataFrame, after: Mapping[str, pd.DataFrame]) -> pd.D
                         detectable=[minimum_detectable(e.se, e.df) for e in found.values()])
 
 
-def _change(before: pd.DataFrame, after: pd.DataFrame, metric: str, column: str):
+def _change(
+    before: pd.DataFrame, after: pd.DataFrame, metric: str, column: str
+) -> Estimate:
     difference = after[column].to_numpy() - before[column].to_numpy()
     fit = clustered_fit(difference, np.ones((len(difference), 1)), before["cluster"])
     return from_fit(metric, fit, 0, before["cluster"].nunique(), "paired, clustered")
