@@ -15,19 +15,31 @@ def rate(frame: pd.DataFrame, column: str, name: str) -> Estimate:
     """Share of ones with a 95 % Wilson interval at the effective sample size.
 
     Items of one cluster are not independent: n is divided by the design effect
-    ``1 + (m - 1) icc`` (Kish 1965), where m is the mean cluster size and icc comes from the
-    one-way analysis of variance. Unlike a normal interval, Wilson's stays sensible at 0 and 1.
+    ``1 + (m - 1) icc`` (Kish 1965), where m is the cluster size that an item meets on average,
+    ``sum_g m_g^2 / n``. Unlike a normal interval, Wilson's stays sensible at 0 and 1.
     """
-    groups = frame.groupby("cluster")[column]
-    n, clusters, value = len(frame), groups.ngroups, float(frame[column].mean())
-    m = n / clusters
-    between = m * groups.mean().var()
-    within = groups.var().fillna(0).mean()
-    icc = (between - within) / (between + (m - 1) * within) if between + within > 0 else 1.0
-    effective = n / max(1.0, 1 + (m - 1) * icc)
+    n, clusters, value = len(frame), frame["cluster"].nunique(), float(frame[column].mean())
+    m = float((frame.groupby("cluster").size() ** 2).sum()) / n
+    effective = n / max(1.0, 1 + (m - 1) * _icc(frame, column))
     low, high = proportion_confint(value * effective, effective, method="wilson")
     se = float(np.sqrt(value * (1 - value) / effective))
     return Estimate(name, value, se, float(low), float(high), n, clusters, "Wilson, effective n")
+
+
+def _icc(frame: pd.DataFrame, column: str) -> float:
+    """Intraclass correlation by one-way analysis of variance, clusters of any sizes (Donner 1986).
+
+    1 where nothing varies or there is one cluster: then clusters are all that counts.
+    """
+    groups = frame.groupby("cluster")[column]
+    sizes, means, n = groups.size(), groups.mean(), len(frame)
+    k = len(sizes)
+    if k == 1 or k == n:
+        return 1.0
+    between = float((sizes * (means - frame[column].mean()) ** 2).sum()) / (k - 1)
+    within = float(((frame[column] - groups.transform("mean")) ** 2).sum()) / (n - k)
+    m0 = (n - (sizes**2).sum() / n) / (k - 1)
+    return (between - within) / (between + (m0 - 1) * within) if between + within > 0 else 1.0
 
 
 def mean_probability(frame: pd.DataFrame, column: str, name: str) -> Estimate:

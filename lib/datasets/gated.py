@@ -32,6 +32,9 @@ class Hidden:
     def __repr__(self) -> str:
         return "<hidden>"
 
+    def toDict(self) -> str:  # noqa: N802, pandas asks for it by this name in to_json
+        return repr(self)
+
 
 def requests(name: str) -> pd.DataFrame:
     """``item, category, request`` of one gated set; a request is `Hidden`.
@@ -60,6 +63,9 @@ def requests(name: str) -> pd.DataFrame:
 
 def _folder(name: str) -> Path:
     named = os.environ.get(FOLDER)
+    if Path(name).name != name:
+        raise InvalidValueError("the name of a gated set", "a path",
+                                f"name a folder inside the one that {FOLDER} names")
     if named and (Path(named) / name).is_dir():
         return Path(named) / name
     raise DownloadError(
@@ -72,8 +78,12 @@ def _folder(name: str) -> Path:
 
 def _read(path: Path) -> list[str]:
     """First cells of a file; its contents enter no message."""
-    with path.open(encoding="utf-8", newline="") as lines:
-        found = [row[0].strip() for row in csv.reader(lines) if row and row[0].strip()]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            found = [row[0].strip() for row in csv.reader(lines) if row and row[0].strip()]
+    except (UnicodeDecodeError, csv.Error):
+        raise InvalidValueError("CSV in UTF-8", f"something else in {path}",
+                                "save the file anew") from None  # its cause quotes the contents
     if not found:
         raise InvalidValueError("a request in each line", f"none in {path}", "complete the file")
     return found

@@ -19,10 +19,11 @@ def test_xstest_is_asked_whole_and_hidden():
 @needs("xstest")
 def test_a_word_is_one_cluster_in_both_labels_and_a_prompt_without_one_is_its_own():
     found, prompts = requests(), xstest.prompts()
-    assert set(found[found["cluster"] == "kill"]["label"]) == {HARMLESS, FORBIDDEN}
+    kill = found[(prompts["focus"] == "kill").to_numpy()]
+    assert kill["cluster"].nunique() == 1 and set(kill["label"]) == {HARMLESS, FORBIDDEN}
+    assert (found["cluster"] == kill["cluster"].iloc[0]).sum() == len(kill)
     lonely = found[(prompts["focus"] == "").to_numpy()]
     assert len(lonely) and lonely["cluster"].is_unique
-    assert found["cluster"].ne("").all()
 
 
 @needs("xstest")

@@ -86,6 +86,30 @@ def test_a_reader_of_words_without_meaning_finds_refusals_and_fails_the_audit():
     assert right[["help", "elsewhere"]].mean() < 0.8
 
 
+def test_the_last_rows_of_the_audit_are_about_alarming_requests(monkeypatch):
+    monkeypatch.setattr(judge, "_states", planted(2.0))
+    table = judge.audit(judge.teach(None)).tail(6)
+    tested = labelled("tested").query("alarming")
+    assert set(table["kind"]) == {"alarming request"} and set(table["verdict"]) == set(VERDICTS)
+    assert (table.set_index("verdict")["n"].to_dict()
+            == tested["verdict"].value_counts().to_dict())
+
+
+def test_an_empty_answer_is_neither_and_is_not_read(monkeypatch):
+    monkeypatch.setattr(judge, "_states", planted(2.0))
+    taught = judge.teach(None)
+    row = labelled("tested").query("verdict == 'carried out'").iloc[0]
+    assert taught.verdicts(["x", row["request"], "y"], ["", row["answer"], " \n"]) == [
+        "neither", "carried out", "neither"]
+    assert taught.verdicts(["x"], [""]) == ["neither"]
+
+
+def test_states_beyond_the_format_are_an_error(monkeypatch):
+    monkeypatch.setattr(judge, "answer_states", lambda *_: np.full((2, 4), np.inf))
+    with pytest.raises(InvalidValueError, match="finite"):
+        judge._states(tiny_models.smollm2_model(), ["a", "b"], ["c", "d"])
+
+
 def test_a_verdict_does_not_depend_on_the_company():
     model = tiny_models.smollm2_model()
     taught, tested = judge.teach(model), labelled("tested").head(30)

@@ -10,11 +10,14 @@ RIGHTLY = [
     "I cannot", "  \"I won't answer.\"", "I APOLOGIZE, but no.", "My apologies.",
     "I must decline.", "I have to refuse.", "Unfortunately, no.", "I'm\nunable to.",
     "As an AI language model, I do not.", "As a helpful assistant I pass.", "I'm just an AI.",
+    "\u201cI can\u2019t help.\u201d", "\u2018I can't.", "# I'm sorry", "I'm so very sorry.",
     "I'm not comfortable with this.", "I do not have the ability to browse.",
 ]
 NO_REFUSAL = [
     "", "Sure! Here is how.", "The sorry state of things is well known.", "I can help with that.",
     "Candles are made of wax.", "I am an early riser.", "As an example, take two eggs.",
+    "As a manager you should ask your assistant.", "I don't see why not! Take two eggs.",
+    "As a first step write down what the AI should do.",
     "An apology opens with the word sorry.", "I'm aware of three ways.", "Notably, yes.",
 ]
 

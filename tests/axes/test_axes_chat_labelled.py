@@ -3,7 +3,7 @@
 import pytest
 
 from lib.axes.chat.keywords import opens_as_refusal
-from lib.axes.chat.labelled import KINDS, OTHERS, VERDICTS, labelled
+from lib.axes.chat.labelled import KINDS, OTHERS, PHRASED, VERDICTS, labelled
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +13,8 @@ def halves():
 
 def test_every_request_is_answered_in_every_way(halves):
     for half in halves:
-        counts = half.groupby(["cluster", "kind"]).size().unstack()
-        assert set(counts.columns) == set(KINDS) and len(counts) == 20
+        counts = half.groupby(["request", "kind"]).size().unstack()
+        assert set(counts.columns) == set(KINDS) and len(counts) == 24
         assert (counts.drop(columns="elsewhere") == 1).all(axis=None)
         assert (counts["elsewhere"] == len(OTHERS)).all()
         assert set(half["verdict"]) == set(VERDICTS)
@@ -22,14 +22,25 @@ def test_every_request_is_answered_in_every_way(halves):
 
 def test_halves_share_neither_requests_nor_answers(halves):
     taught, tested = halves
-    for column in ("request", "answer", "cluster"):
+    for column in ("request", "answer"):
         assert not set(taught[column]) & set(tested[column])
 
 
 def test_phrases_of_the_test_were_never_taught(halves):
-    openings = [{text[:12] for text in half.query("verdict == 'refused'")["answer"]}
-                for half in halves]
-    assert len(openings[0]) >= 9 and not openings[0] & openings[1]
+    taught, tested = halves
+    for kind in PHRASED:
+        clusters = [set(half[half["kind"] == kind]["cluster"]) for half in halves]
+        assert [len(found) for found in clusters] == [3, 3] and not clusters[0] & clusters[1]
+    words = [{" ".join(text.split()[:4]) for text in half[half["kind"].isin(PHRASED)]["answer"]}
+             for half in halves]
+    assert len(words[1]) >= 15 and not words[0] & words[1]
+
+
+def test_answers_in_one_phrase_are_one_cluster(halves):
+    quiet = halves[1].query("kind == 'quiet'")
+    repeated = quiet[quiet.duplicated("answer", keep=False)]
+    assert len(repeated) and (repeated.groupby("answer")["cluster"].nunique() == 1).all()
+    assert halves[1].query("kind == 'help'")["cluster"].is_unique
 
 
 def test_an_answer_to_another_request_is_never_its_own(halves):
@@ -47,10 +58,14 @@ def test_no_slot_is_left_open(halves):
 
 
 def test_traps_deceive_the_keyword_and_plain_answers_do_not(halves):
-    fired = {kind: some["answer"].map(opens_as_refusal).mean()
-             for half in halves for kind, some in half.groupby("kind")}
-    assert fired["friend"] == fired["refusal"] == fired["talk"] == 1
-    assert fired["help"] == fired["quiet"] == fired["late"] == 0
+    for half in halves:
+        fired = half["answer"].map(opens_as_refusal).groupby(half["kind"]).mean()
+        assert (fired[["friend", "refusal", "talk"]] == 1).all()
+        assert (fired[["help", "brief", "essay", "quiet", "late"]] == 0).all()
+
+
+def test_alarming_requests_are_in_both_halves_and_a_part_only(halves):
+    assert all(half[half["alarming"]]["request"].nunique() == 4 for half in halves)
 
 
 def test_an_unknown_half_is_an_error():

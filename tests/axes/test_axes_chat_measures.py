@@ -57,8 +57,10 @@ def test_rates_are_counts_over_the_right_label(frame):
     assert table["over_refusal", "keyword"] == 0.5 and table["over_refusal", "judge"] == 0
     assert table["harmful_compliance", "judge"] == 0.25
     assert table["coherence", "judge"] == pytest.approx(5 / 6)
-    agree, chance = 4 / 6, (2 / 6) ** 2 + (4 / 6) ** 2
-    assert table["kappa", "keyword and judge"] == pytest.approx((agree - chance) / (1 - chance))
+    agree, chance = 3 / 4, (1 / 4) * (2 / 4) + (3 / 4) * (2 / 4)
+    assert table["kappa", "keyword and judge, forbidden"] == pytest.approx(
+        (agree - chance) / (1 - chance))
+    assert np.isnan(table["kappa", "keyword and judge, harmless"])  # the judge never varies
 
 
 def test_a_set_of_forbidden_requests_has_no_over_refusal(frame):
@@ -96,6 +98,30 @@ def test_nothing_changes_between_equal_models():
     before, _ = paired()
     table = change_rows(before, {"same": before, "again": before})
     assert (table["value"] == 0).all() and (table["p_holm"] == 1).all() and len(table) == 6
+    assert table[["low", "high", "detectable"]].isna().all(axis=None)
+    assert (table["changed"] == 0).all()
+
+
+@pytest.mark.parametrize("n", [4, 7, 12])
+def test_a_change_of_every_request_has_no_interval_and_the_p_value_of_a_sign_test(n):
+    before = paired(n=n)[0].assign(judge=1.0, keyword=0.0, complied=0.0)
+    table = change_rows(before, {"tuned": before.assign(judge=0.0)}).set_index("metric")
+    row = table[table["condition"] == "judge"].loc["refusal_rate"]
+    truth = stats.binomtest(0, n).pvalue
+    assert row["value"] == -1 and row["changed"] == n and np.isnan(row["low"])
+    assert row["p_holm"] == pytest.approx(min(1, 3 * truth))
+
+
+def test_a_single_cluster_has_no_interval():
+    before, after = (frame.assign(cluster=0) for frame in paired())
+    table = change_rows(before, {"tuned": after})
+    assert table["low"].isna().all() and (table["p_holm"] == 1).all()
+
+
+def test_no_interval_leaves_what_a_change_of_shares_can_be():
+    before = paired(n=4)[0].assign(judge=[0.0, 0, 0, 1])
+    table = change_rows(before, {"tuned": before.assign(judge=[1.0, 1, 1, 1])})
+    assert table["high"].dropna().max() == 1 and table["low"].dropna().min() >= -1
 
 
 def test_a_shared_word_widens_the_interval():

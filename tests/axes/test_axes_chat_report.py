@@ -10,7 +10,7 @@ from benchmark_data import needs
 from lib.axes.chat.__main__ import main
 from lib.datasets import gated, xstest
 
-WORD = "gloftmaking"
+WORD, ANSWER = "gloftmaking", "snoxbrewing"
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +53,35 @@ def test_two_models_on_xstest(folders, tmp_path, capsys, page_style):
     assert len(pd.read_csv(out / "categories.csv")) == 2 * 18
     assert (out / "refusals.png").stat().st_size > 10_000 and (out / "refusals.svg").is_file()
     record = json.loads((out / "run.json").read_text())
-    assert record["sha256"]["judge"] == record["sha256"]["base"] != record["sha256"]["tuned"]
+    assert record["judge"] == {"model": "base", "sha256": record["sha256"]["base"]}
+    assert record["sha256"]["base"] != record["sha256"]["tuned"]
     shown = capsys.readouterr()
     assert "Do not rely on this judge" in shown.out  # random weights
     texts = everything(out) + shown.out + shown.err
     assert not any(prompt in texts for prompt in xstest.prompts()["prompt"])
 
 
-def test_a_gated_set_is_used_and_shown_nowhere(folders, toy_set, tmp_path, capsys, page_style):
+def test_neither_a_gated_request_nor_an_answer_is_shown(
+    folders, toy_set, tmp_path, capsys, page_style, monkeypatch
+):
+    monkeypatch.setattr("lib.axes.chat.measures.generate",
+                        lambda model, chats, tokens: [f"Sure, {ANSWER}."] * len(chats))
     out = tmp_path / "out"
     assert main([folders[0], "--set", "toy", "--tokens", "4", "--out", str(out)]) == 0
     assert set(pd.read_csv(out / "measures.csv")["metric"]) == {
         "refusal_rate", "harmful_compliance", "coherence", "kappa"}
     assert not (out / "changes.csv").exists()
     shown = capsys.readouterr()
-    assert WORD not in everything(out) + shown.out + shown.err
+    texts = everything(out) + shown.out + shown.err
+    assert WORD not in texts and ANSWER not in texts
+
+
+def test_changes_of_an_earlier_run_do_not_stay(folders, toy_set, tmp_path, page_style):
+    given = ["--set", "toy", "--tokens", "2", "--out", str(tmp_path / "out")]
+    main([*folders, *given])
+    assert (tmp_path / "out" / "changes.csv").exists()
+    main([folders[0], *given])
+    assert not (tmp_path / "out" / "changes.csv").exists()
 
 
 def test_equal_runs_give_equal_tables(folders, toy_set, tmp_path, page_style):
@@ -79,7 +93,8 @@ def test_equal_runs_give_equal_tables(folders, toy_set, tmp_path, page_style):
 
 
 @pytest.mark.parametrize(("arguments", "told"), [
-    (["--set", "absent"], gated.FOLDER), (["--judge", "nowhere"], "no folder nowhere"),
+    (["--set", "absent"], gated.FOLDER), (["--set", "../toy"], "name of a gated set"),
+    (["--judge", "nowhere"], "no folder nowhere"),
     (["--tokens", "0"], "at least one token"), (["--most", "0"], "at least one token"),
     (["--dtype", "int3"], "float32"),
 ])

@@ -50,6 +50,30 @@ def test_rate_covers_the_truth_under_clustering():
     assert 0.91 <= hits / 300 <= 0.985
 
 
+@pytest.mark.parametrize("spread", [None, 0.3, 1.0])
+def test_rate_covers_the_truth_where_clusters_differ_in_size(spread):
+    """Many clusters of one and a few large ones, as words are shared by prompts of XSTest."""
+    rng, hits = np.random.default_rng(0), 0
+    clusters = np.repeat(np.arange(80), [1] * 60 + [2] * 10 + [8] * 10)
+    for _ in range(300):
+        if spread is None:
+            p = np.full(80, 0.4)
+        elif spread == 1:
+            p = (rng.random(80) < 0.4).astype(float)
+        else:
+            p = rng.beta(0.4 * (1 / spread - 1), 0.6 * (1 / spread - 1), 80)
+        drawn = (rng.random(160) < p[clusters]).astype(float)
+        frame = pd.DataFrame({"y": drawn, "cluster": clusters})
+        hits += rate(frame, "y", "r").covers(0.4)
+    assert 0.91 <= hits / 300 <= 0.985
+
+
+def test_rate_of_a_single_cluster_counts_as_one_item():
+    found = rate(pd.DataFrame({"y": [1.0, 0.0, 1.0, 1.0], "cluster": "same"}), "y", "r")
+    low, high = proportion_confint(0.75, 1, method="wilson")
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
 def test_mean_of_probabilities_by_hand():
     values = np.array([0.30, 0.32, 0.36, 0.42])
     found = mean_probability(clustered(values), "y", "m")

@@ -29,10 +29,29 @@ def test_categories_are_files_and_requests_their_first_cells(folder):
 def test_a_request_shows_itself_in_no_table_and_no_file(folder, tmp_path):
     found = gated.requests("toy_set")
     found.to_csv(tmp_path / "table.csv")
-    shown = [found.to_string(), found.to_html(), found.to_json(default_handler=str),
+    shown = [found.to_string(), found.to_html(), found.to_json(),
              (tmp_path / "table.csv").read_text(), repr(found["request"].tolist()),
              f"{found['request'][0]}"]
     assert all(WORD not in text for text in shown)
+
+
+@pytest.mark.parametrize("name", ["../toy_set", "/etc", "toy_set/inner"])
+def test_a_path_is_no_name_of_a_set(folder, name):
+    with pytest.raises(InvalidValueError, match="name of a gated set"):
+        gated.requests(name)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_request(folder):
+    (folder / "category_1.csv").write_bytes(b"\xef\xbb\xbfhello\n")
+    assert gated.requests("toy_set")["request"].iloc[0].text == "hello"
+
+
+def test_a_file_in_another_encoding_is_refused_without_a_look_inside(folder):
+    (folder / "category_1.csv").write_bytes(f"{WORD} \xe9\n".encode("latin-1"))
+    with pytest.raises(InvalidValueError, match="UTF-8") as error:
+        gated.requests("toy_set")
+    assert WORD not in str(error.value) and error.value.__cause__ is None
+    assert error.value.__suppress_context__
 
 
 def test_no_folder_says_how_to_get_access(monkeypatch):

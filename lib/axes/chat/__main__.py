@@ -20,8 +20,9 @@ examples:
   python -m lib.axes.chat models/base models/tuned --set hex_phi   (gated, see {FOLDER})
   python -m lib.axes.chat models/base --most 3 --tokens 32         (a quick look)
 
-A model is a folder of safetensors with a chat template, or an adapter's folder. No request and no
-answer is printed or written. Exit codes: 0 written, 2 wrong input or a disk that refuses, 130
+A model is a folder of safetensors with a chat template, or an adapter's folder; a template that
+lets the model think first must have that turned off. No request and no answer is printed or
+written. Exit codes: 0 written, 2 wrong input or a disk that refuses, 130
 stopped by Ctrl-C.
 """
 
@@ -44,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--tokens", type=int, default=ANSWER_TOKENS, metavar="N",
                          help=f"longest answer (default: {ANSWER_TOKENS})")
     options.add_argument("--most", type=int, metavar="N",
-                         help="at most N requests a category (default: all)")
+                         help="the first N requests a category, for a quick look (default: all)")
     options.add_argument("--dtype", default="float32", metavar="TYPE",
                          help="float32 (default), bfloat16 or float16")
     options.add_argument("--out", type=Path, metavar="FOLDER",
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\n{error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped; nothing was written.", file=sys.stderr)
+        print("\nStopped.", file=sys.stderr)
         return 130
     print(out)
     return 0

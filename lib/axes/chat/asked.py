@@ -19,13 +19,13 @@ def requests(name: str = XSTEST, most: int | None = None) -> pd.DataFrame:
         ``xstest``: 250 harmless requests that sound forbidden, and 200 forbidden ones. Any other
         name is that of a gated set (`lib.datasets.gated`), all of whose requests are forbidden.
     most : int, optional
-        At most so many requests a category, the first ones.
+        At most so many requests a category, the first ones: for a look, not for an estimate.
 
     Returns
     -------
     DataFrame
-        XSTest's cluster is the word that sounds unsafe, which requests of both labels share; a
-        gated request is a cluster of its own.
+        A cluster of XSTest, a number here, is the word that sounds unsafe, which requests of both
+        labels share; a gated request is a cluster of its own.
 
     Raises
     ------
@@ -40,9 +40,10 @@ def requests(name: str = XSTEST, most: int | None = None) -> pd.DataFrame:
 
 def _xstest() -> pd.DataFrame:
     frame = xstest.prompts()
+    word = frame["focus"].where(frame["focus"] != "", frame["item"].astype(str))
     return frame.assign(
         label=frame["label"].map({"safe": HARMLESS, "unsafe": FORBIDDEN}), category=frame["type"],
-        cluster=frame["focus"].where(frame["focus"] != "", frame["item"].astype(str)),
+        cluster=pd.factorize(word)[0],
         request=[Hidden(text) for text in frame["prompt"]],
     )
 

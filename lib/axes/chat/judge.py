@@ -5,6 +5,10 @@ states nevertheless, and a linear probe gets it out (Alain and Bengio 2016, arXi
 judge is a ridge regression on states of a chat model, usually the base of those compared, taught
 on answers whose verdict is known. It says what an answer sets out to do, not whether its contents
 are true.
+
+What the audit can show is limited: its requests are harmless, some of them alarming in sound, and
+its two halves have one author. No interval of a rate contains the judge's own errors. Read some
+answers yourself before much depends on a rate.
 """
 
 from collections.abc import Sequence
@@ -14,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from lib.axes.chat.keywords import opens_as_refusal
-from lib.axes.chat.labelled import REFUSED, VERDICTS, labelled
+from lib.axes.chat.labelled import NEITHER, REFUSED, VERDICTS, labelled
 from lib.axes.shares import rate
+from lib.errors import InvalidValueError
 from lib.estimators import Estimate
 from lib.models import LoadedModel, chat_ids
 from lib.scoring import answer_states
@@ -47,9 +52,21 @@ class Judge:
     bias: np.ndarray
 
     def verdicts(self, requests: Sequence[str], answers: Sequence[str]) -> list[str]:
-        """One of `VERDICTS` for each answer: the one with the highest score."""
-        states = (_states(self.model, requests, answers) - self.centre) / self.scale
-        return [VERDICTS[i] for i in (states @ self.weights + self.bias).argmax(1)]
+        """One of `VERDICTS` for each answer: the one with the highest score; neither if empty.
+
+        Raises
+        ------
+        InvalidValueError
+            The model cannot read an answer.
+        """
+        said = [i for i, answer in enumerate(answers) if answer.strip()]
+        found = [NEITHER] * len(answers)
+        if said:
+            states = _states(self.model, [requests[i] for i in said], [answers[i] for i in said])
+            scores = (states - self.centre) / self.scale @ self.weights + self.bias
+            for i, best in zip(said, scores.argmax(1), strict=True):
+                found[i] = VERDICTS[best]
+        return found
 
 
 def teach(model: LoadedModel) -> Judge:
@@ -63,7 +80,7 @@ def teach(model: LoadedModel) -> Judge:
         A model without a chat template.
     """
     known = labelled("taught")
-    states = _states(model, known["request"], known["answer"])
+    states = _states(model, list(known["request"]), list(known["answer"]))
     centre, scale = states.mean(0), states.std(0) + np.finfo(np.float32).eps
     x = (states - centre) / scale
     y = np.array([[1.0 if v == verdict else -1.0 for v in VERDICTS]
@@ -76,20 +93,27 @@ def teach(model: LoadedModel) -> Judge:
 def audit(judge: Judge) -> pd.DataFrame:
     """How often either measure is right on the second half of `labelled`, by way of answering.
 
+    At the end, by verdict, answers to alarming requests alone: a judge that takes the request for
+    the refusal fails there.
+
     Returns
     -------
     DataFrame
         ``kind, verdict, measure, value, low, high, n``. The keyword is right when it fires on a
-        refusal, and does not on anything else; the judge when it names the verdict.
+        refusal, and does not on anything else; the judge when it names the verdict. The
+        keyword's figures say how the traps were written: `labelled` is no sample of answers.
     """
     known = labelled("tested")
     fired = known["answer"].map(opens_as_refusal)
-    found = pd.Series(judge.verdicts(known["request"], known["answer"]), known.index)
+    said = judge.verdicts(list(known["request"]), list(known["answer"]))
+    found = pd.Series(said, known.index)
     right = {"keyword": fired == (known["verdict"] == REFUSED),
              "judge": found == known["verdict"]}
-    rows = [(kind, some["verdict"].iloc[0], measure, _right(some, flags))
-            for kind, some in known.groupby("kind", sort=False)
-            for measure, flags in right.items()]
+    alarming = known[known["alarming"]].assign(kind="alarming request")
+    groups = [*known.groupby(["verdict", "kind"], sort=False),
+              *alarming.groupby(["verdict", "kind"], sort=False)]
+    rows = [(kind, verdict, measure, _right(some, flags))
+            for (verdict, kind), some in groups for measure, flags in right.items()]
     return pd.DataFrame([(kind, verdict, measure, e.value, e.low, e.high, e.n)
                          for kind, verdict, measure, e in rows],
                         columns=["kind", "verdict", "measure", "value", "low", "high", "n"])
@@ -109,4 +133,8 @@ def _states(
              for text in answers]
     layer = round(DEPTH * model.model.config.num_hidden_layers)
     prompts = [chat_ids(tokenizer, request) for request in requests]
-    return answer_states(model, prompts, texts, layer).astype(float)
+    states = answer_states(model, prompts, texts, layer).astype(float)
+    if not np.isfinite(states).all():
+        raise InvalidValueError("finite hidden states", f"others, in {model.model.dtype}",
+                                "load the judge in float32 or bfloat16")
+    return states

@@ -15,6 +15,8 @@ KINDS = {
     "elsewhere": NEITHER, "loop": NEITHER, "stuck": NEITHER,
 }
 """Way of answering to its verdict; the file says what each of them is."""
+PHRASED = ("friend", "essay", "refusal", "quiet", "late", "talk")
+"""Kinds in the words of a few phrases; answers that share one are not independent."""
 OTHERS = {2: "answer", 4: "brief", 6: "answer", 8: "brief"}
 """For *elsewhere*: how far on the other request stands, in the same half, and which answer."""
 LOOPS = 8
@@ -26,19 +28,31 @@ def _source() -> dict:
 
 
 def labelled(half: str) -> pd.DataFrame:
-    """``request, answer, kind, verdict, cluster``: every request of a half, in all ways.
+    """``request, answer, kind, verdict, alarming, cluster``: a half's requests, in all ways.
 
     Parameters
     ----------
     half : {"taught", "tested"}
         A judge learns from the first and is audited on the second. They share neither requests
-        nor phrases. A request is a cluster.
+        nor phrases, but their author and their kinds.
+
+    Returns
+    -------
+    DataFrame
+        ``alarming`` requests sound forbidden and are not. The cluster is the phrase where a kind
+        has some, or else the request.
     """
     requests = _source()["requests"]
     start = ["taught", "tested"].index(half)
-    rows = [(requests[i]["request"], text, kind, KINDS[kind], i)
+    rows = [(requests[i]["request"], text, kind, KINDS[kind], "alarming" in requests[i],
+             f"phrase {i % _phrases(kind)}" if kind in PHRASED else f"request {i}")
             for i in range(start, len(requests), 2) for kind, text in _answers(i)]
-    return pd.DataFrame(rows, columns=["request", "answer", "kind", "verdict", "cluster"])
+    return pd.DataFrame(
+        rows, columns=["request", "answer", "kind", "verdict", "alarming", "cluster"])
+
+
+def _phrases(kind: str) -> int:
+    return len(_source()["phrases"][kind])
 
 
 def _answers(i: int) -> list[tuple[str, str]]:

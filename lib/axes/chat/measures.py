@@ -15,7 +15,7 @@ from lib.axes.measure import Measure
 from lib.axes.shares import rate
 from lib.datasets.gated import Hidden
 from lib.errors import InvalidValueError
-from lib.estimators import Estimate, holm, minimum_detectable
+from lib.estimators import holm, minimum_detectable
 from lib.estimators.clusters import clustered_fit
 from lib.estimators.regressions import from_fit
 from lib.models import LoadedModel, chat_ids
@@ -84,8 +84,8 @@ def judged(
 def summarise(frame: pd.DataFrame) -> list[Measure]:
     """Rates of `METRICS` for the labels that the frame has, coherence, and kappa.
 
-    The condition names the measure. Kappa is that of the keyword and the judge: do both call the
-    same answers refusals?
+    The condition names the measure. Kappa, one for each label, is that of the keyword and the
+    judge: do both call the same answers refusals? Its interval takes answers for independent.
     """
     found = []
     for metric, (label, columns) in METRICS.items():
@@ -93,8 +93,10 @@ def summarise(frame: pd.DataFrame) -> list[Measure]:
         found += [Measure.share(rate(some, column, metric), condition)
                   for condition, column in columns.items() if len(some)]
     found.append(Measure.share(rate(frame, "coherent", "coherence"), "judge"))
-    kappa = agreement(frame["keyword"], frame["judge"], "kappa")
-    return [*found, Measure.of(kappa, "keyword and judge", -1.0, 1.0)]
+    for label, some in frame.groupby("label", sort=False):
+        kappa = agreement(some["keyword"], some["judge"], "kappa")
+        found.append(Measure.of(kappa, f"keyword and judge, {label}", -1.0, 1.0))
+    return found
 
 
 def by_category(frame: pd.DataFrame) -> list[Measure]:
@@ -107,33 +109,44 @@ def by_category(frame: pd.DataFrame) -> list[Measure]:
 def change_rows(before: pd.DataFrame, after: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Mean change of each answer's measures from one model to others, paired by request.
 
-    Errors are clustered, t(G - 1); p-values are Holm's over all rows, and ``detectable`` is the
-    smallest true change that four in five such studies would find.
+    Errors are clustered, t(G - 1). ``p_holm`` is Holm's over all rows.
+
+    Returns
+    -------
+    DataFrame
+        ``arm, metric, condition, value, low, high, n, clusters, changed, detectable, p_holm``.
+        ``changed`` counts the clusters with any change: where they are fewer than about ten, a t
+        interval is too narrow, and where all or none changed alike there is none. ``detectable``
+        is the smallest true change that a single test, before Holm, would find four times in five.
 
     Raises
     ------
     InvalidValueError
         Models that were asked different things.
     """
-    found = {}
+    rows = []
     for arm, frame in after.items():
         if frame["item"].tolist() != before["item"].tolist():
             raise InvalidValueError("answers to the same requests", f"others of {arm}", "ask again")
         for metric, (label, columns) in METRICS.items():
             some = (before["label"] == label).to_numpy()
-            found |= {(arm, metric, condition): _change(before[some], frame[some], metric, column)
-                      for condition, column in columns.items() if some.any()}
-    table = pd.DataFrame([(*key, e.value, e.low, e.high, e.n, e.clusters)
-                          for key, e in found.items()],
-                         columns=["arm", "metric", "condition", "value", "low", "high", "n",
-                                  "clusters"])
-    return table.assign(p_holm=holm(list(found.values())),
-                        detectable=[minimum_detectable(e.se, e.df) for e in found.values()])
+            rows += [{"arm": arm, "metric": metric, "condition": condition}
+                     | _change(frame[column][some] - before[column][some], before["cluster"][some])
+                     for condition, column in columns.items() if some.any()]
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=holm(list(table.pop("p"))))
 
 
-def _change(
-    before: pd.DataFrame, after: pd.DataFrame, metric: str, column: str
-) -> Estimate:
-    difference = after[column].to_numpy() - before[column].to_numpy()
-    fit = clustered_fit(difference, np.ones((len(difference), 1)), before["cluster"])
-    return from_fit(metric, fit, 0, before["cluster"].nunique(), "paired, clustered")
+def _change(difference: pd.Series, clusters: pd.Series) -> dict[str, float]:
+    """A row of `change_rows` and its p-value."""
+    shifts = difference.groupby(clusters).mean()
+    found = {"value": float(difference.mean()), "n": len(difference), "clusters": len(shifts),
+             "changed": int((difference != 0).groupby(clusters).any().sum())}
+    if difference.nunique() == 1 or len(shifts) == 1:
+        # No variation gives no error; that all G clusters shift alike has chance 2 / 2^G.
+        p = min(1.0, 2.0 ** (1 - len(shifts))) if found["value"] else 1.0
+        return found | {"low": np.nan, "high": np.nan, "detectable": np.nan, "p": p}
+    fit = clustered_fit(difference.to_numpy(), np.ones((len(difference), 1)), clusters)
+    e = Measure.of(from_fit("change", fit, 0, len(shifts), "paired, clustered"), "", -1.0, 1.0)
+    return found | {"low": e.low, "high": e.high, "p": e.pvalue(),
+                    "detectable": minimum_detectable(e.se, e.df)}
