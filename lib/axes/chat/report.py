@@ -1,9 +1,9 @@
 """Several chat models on one set of requests: tables, a figure, and a record of the run."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -139,12 +139,13 @@ def compared(run: Run) -> Result:
     )
 
 
-def _table(frames: dict[str, pd.DataFrame], measure: Any) -> pd.DataFrame:
+def _table(
+    frames: dict[str, pd.DataFrame], measure: Callable[[pd.DataFrame], list[Measure]]
+) -> pd.DataFrame:
     """Metric tables of all models, the model in front as ``arm``."""
     tables = []
     for name, frame in frames.items():
-        found: list[Measure] = measure(frame)
-        table = measure_table(found)
+        table = measure_table(measure(frame))
         table.insert(0, "arm", name)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
