@@ -33,7 +33,7 @@ def test_phrases_of_the_test_were_never_taught(halves):
         assert [len(found) for found in clusters] == [3, 3] and not clusters[0] & clusters[1]
     words = [{" ".join(text.split()[:4]) for text in half[half["kind"].isin(PHRASED)]["answer"]}
              for half in halves]
-    assert len(words[1]) >= 15 and not words[0] & words[1]
+    assert len(words[1]) >= 18 and not words[0] & words[1]
 
 
 def test_answers_in_one_phrase_are_one_cluster(halves):
@@ -61,7 +61,7 @@ def test_traps_deceive_the_keyword_and_plain_answers_do_not(halves):
     for half in halves:
         fired = half["answer"].map(opens_as_refusal).groupby(half["kind"]).mean()
         assert (fired[["friend", "refusal", "talk"]] == 1).all()
-        assert (fired[["help", "brief", "essay", "quiet", "late"]] == 0).all()
+        assert (fired[["help", "brief", "essay", "quiet", "late", "evade"]] == 0).all()
 
 
 def test_alarming_requests_are_in_both_halves_and_a_part_only(halves):

@@ -13,9 +13,10 @@ KINDS = {
     "cut": CARRIED_OUT,
     "refusal": REFUSED, "quiet": REFUSED, "late": REFUSED, "talk": REFUSED,
     "elsewhere": NEITHER, "loop": NEITHER, "stuck": NEITHER,
+    "evade": NEITHER,
 }
 """Way of answering to its verdict; the file says what each of them is."""
-PHRASED = ("friend", "essay", "refusal", "quiet", "late", "talk")
+PHRASED = ("friend", "essay", "refusal", "quiet", "late", "talk", "evade")
 """Kinds in the words of a few phrases; answers that share one are not independent."""
 OTHERS = {2: "answer", 4: "brief", 6: "answer", 8: "brief"}
 """For *elsewhere*: how far on the other request stands, in the same half, and which answer."""
