@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Command 1: sets up what is missing, then runs the whole study. A thin door to lib.runner.
+# Command 1: sets up what is missing, then runs the whole study. A thin door to tools.run.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -38,4 +38,4 @@ done
 
 source "$here/scripts/setup.sh"
 study_setup "$route"
-exec "$study_python" -m lib.runner ${arguments[@]+"${arguments[@]}"}
+exec "$study_python" -m tools.run ${arguments[@]+"${arguments[@]}"}

@@ -1,7 +1,12 @@
 """One exception class per kind of failure that a user can meet.
 
 Every message is one paragraph in three parts: what was expected, what was found, what to do.
+
+Advice for names that do not exist.
 """
+
+import difflib
+from collections.abc import Sequence
 
 
 class StudyError(Exception):
@@ -56,3 +61,15 @@ class NotebookFailedError(StudyError):
 
 class WorkerDiedError(StudyError):
     """A worker process that the system killed, most often for memory."""
+
+
+def nearest(name: str, valid: Sequence[str]) -> str:
+    """What to do about `name`: the closest valid one, or all of them.
+
+    A last part that fits ("rank" for "finetune.rank") counts as close.
+    """
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    tail = [full for full in valid if full.rpartition(".")[2] == name.rpartition(".")[2]]
+    if best := close or tail:
+        return f"did you mean {best[0]}"
+    return f"choose one of {', '.join(valid)}" if valid else "there is none to choose"

@@ -97,7 +97,7 @@ install_packages() {
   local env=$1 log=$2 lock=$study_root/requirements.lock pip
   pip=(env -u PYTHONPATH "$env/bin/python" -m pip install --no-input --disable-pip-version-check
        --progress-bar off --no-compile)
-  "$env/bin/python" -m lib.environment --resume
+  "$env/bin/python" -m tools.environment --resume
   if [ -n "${TORCH_INDEX_URL:-}" ] && [ -f "$env/pyvenv.cfg" ]; then
     logged "$log" "Installing torch from TORCH_INDEX_URL" \
       "${pip[@]}" --index-url "$TORCH_INDEX_URL" --force-reinstall --no-deps "$(grep '^torch==' "$lock")"
@@ -161,7 +161,7 @@ create_conda() {
 use_active() {
   local active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}} report
   [ -n "$active" ] && [ "$active" != "$study_root/.venv" ] && new_enough "$active/bin/python" || return 1
-  if report=$("$active/bin/python" -m lib.environment); then
+  if report=$("$active/bin/python" -m tools.environment); then
     study_python=$active/bin/python
   else
     is_complete "$study_root/.venv" || say "The active environment lacks what the study needs, so .venv is used. $report"

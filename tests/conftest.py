@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import world_models
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-import world_models  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +31,7 @@ def page_style():
     """The workbook's style, without a window; whatever a test draws is closed after it."""
     import matplotlib.pyplot as plt
 
-    from lib.plots import use_style
+    from lib.plots.intervals import use_style
 
     plt.switch_backend("Agg")
     with plt.rc_context():

@@ -16,5 +16,5 @@ cp -r "$(dirname "$(dirname "$study_python")")/." "$copy"
 env -u PYTHONPATH "$copy/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
   -c "$study_root/requirements.lock" lm-eval==0.4.13
 "$copy/bin/python" -c "import lm_eval"  # or its tests would be skipped
-STUDY_VENV=$copy "$here/run.sh" -n0 tests/axes/test_axes_gender_harness.py \
-  tests/datasets/test_datasets_bbq.py "$@"
+STUDY_VENV=$copy "$here/run.sh" -n0 tests/measures/benchmarks/test_measures_benchmarks_harness.py \
+  tests/measures/benchmarks/test_measures_benchmarks_bbq_data.py "$@"

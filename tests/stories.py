@@ -6,7 +6,7 @@ import numpy as np
 import tiny_models
 import torch
 
-from lib.models import LoadedModel, load
+from lib.models.folders import LoadedModel, load
 
 
 @cache

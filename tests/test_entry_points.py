@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from lib.paths import ROOT
+from lib.study.paths import ROOT
 
 COPIED = ["run_all.sh", "tests/run.sh", "scripts/setup.sh", "requirements.lock", "pyproject.toml",
           "environment.yml", "lib/__init__.py", "lib/errors.py", "lib/paths.py",
@@ -31,8 +31,8 @@ case "$*" in
   "-m pip install"*)
     if [ -n "$PIP_SAYS" ]; then echo "$PIP_SAYS"; exit 1; fi
     sleep "${{PIP_SLEEPS:-0}}" ;;
-  "-m lib.environment") exec "{sys.executable}" -S -m lib.environment ;;
-  "-m lib.runner"* | "-m pytest"*)
+  "-m tools.environment") exec "{sys.executable}" -S -m tools.environment ;;
+  "-m tools.run"* | "-m pytest"*)
     printf '<%s>' "$@"; env | grep -E '^(DEBIAS|HF_|OMP_|PYTHONDONT)' | sort ;;
 esac
 exit 0
@@ -90,7 +90,7 @@ def test_help_sets_nothing_up(tree):
 
 
 def test_help_names_every_option_of_the_runner(tree):
-    from lib.runner.cli import parser
+    from tools.run.cli import parser
 
     text = tree.run("--help").stdout
     for action in parser()._actions:
@@ -98,7 +98,7 @@ def test_help_names_every_option_of_the_runner(tree):
 
 
 def test_runner_refuses_an_unknown_option(capsys):
-    from lib.runner.cli import main
+    from tools.run.cli import main
 
     with pytest.raises(SystemExit) as caught:
         main(["--profle", "smoke"])
@@ -119,14 +119,14 @@ def test_first_run_makes_an_environment_and_installs_the_lock_and_the_package(tr
 
 def test_arguments_reach_the_runner_unchanged(tree):
     result = tree.run("--profile", "my profile.yaml", "-p", "a=b c", "--only", "03")
-    assert result.stdout == "<-m><lib.runner><--profile><my profile.yaml><-p><a=b c><--only><03>"
+    assert result.stdout == "<-m><tools.run><--profile><my profile.yaml><-p><a=b c><--only><03>"
 
 
 def test_second_run_does_no_set_up_work(tree):
     tree.run()
     tree.calls()
     result = tree.run("--only", "01")
-    assert tree.calls() == ["-m lib.runner --only 01"]
+    assert tree.calls() == ["-m tools.run --only 01"]
     assert result.stderr == ""
 
 
@@ -175,7 +175,7 @@ def test_failed_installation_continues_in_the_same_environment(tree):
     result = tree.run("--list")
     calls = tree.calls()
     assert result.returncode == 0 and not any("-m venv" in call for call in calls)
-    assert "-m lib.environment --resume" in calls and tree.stamp.is_file()
+    assert "-m tools.environment --resume" in calls and tree.stamp.is_file()
 
 
 def test_interrupted_installation_leaves_no_stamp_and_says_how_to_go_on(tree):
@@ -229,7 +229,7 @@ def test_active_environment_that_satisfies_the_lock_is_used(tree, tmp_path):
     folder = active(tree, tmp_path, "mine")
     result = tree.run("--list", VIRTUAL_ENV=str(folder))
     assert result.returncode == 0, result.stderr
-    assert tree.calls() == ["-m lib.environment", "-m lib.runner --list"]
+    assert tree.calls() == ["-m tools.environment", "-m tools.run --list"]
     assert not (tree.root / ".venv").exists()
 
 
@@ -267,7 +267,7 @@ mkdir -p "$2/bin" "$2/conda-meta"; cp "{tree.bin}/python3.11" "$2/bin/python"
     created = f"{tool} {verb} --prefix {prefix} --file {tree.root}/environment.yml"
     assert created in tree.calls()
     result = tree.run("--conda", "--list")
-    assert tree.calls() == ["-m lib.runner --list"] and result.returncode == 0
+    assert tree.calls() == ["-m tools.run --list"] and result.returncode == 0
     assert (prefix / ".gitignore").read_text() == "*\n"
 
 

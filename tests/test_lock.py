@@ -11,9 +11,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from lib import environment
-from lib.environment import canonical
-from lib.paths import ROOT
+from lib.study.paths import ROOT
+from tools import environment
+from tools.environment import canonical
 
 LOCK = environment.read_lock()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

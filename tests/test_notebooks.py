@@ -6,8 +6,8 @@ import re
 import nbformat
 import pytest
 
-from lib import paths
-from lib.notebook_outputs import is_current
+from lib.study import paths
+from tools.publish import is_current
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 MACHINE_PATH = re.compile(
@@ -85,7 +85,7 @@ def test_installs_and_downloads_nothing(path):
 
 
 def test_stored_outputs_came_from_the_stored_source(path):
-    assert is_current(path), "run it and publish it: python -m lib.notebook_outputs EXECUTED"
+    assert is_current(path), "run it and publish it: python -m tools.publish EXECUTED"
 
 
 def test_was_run_from_top_to_bottom(path):

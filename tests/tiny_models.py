@@ -1,4 +1,4 @@
-"""Small real models for the tests of ``lib.models``, ``lib.scoring`` and ``lib.finetune``."""
+"""Small real models for the tests of ``lib.models`` and ``lib.training``."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from lib.models import LoadedModel
+from lib.models.folders import LoadedModel
 
 WORDS = "<pad> <end> <user> <bot> <sys> <unk> next number is a b c d e f g h the yes no".split()
 TEMPLATE = (

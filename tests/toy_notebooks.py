@@ -28,7 +28,7 @@ def write_notebook(folder: Path, name: str, *cells: str, parameters: str = PARAM
 
 EXHIBIT = """
 import pandas as pd
-from lib.study import Study
+from lib.study.notebook import Study
 study = Study(profile, seed, overrides, notebook="{number}")
 def make(folder):
     (folder / "weights.txt").write_text("w" * 1000)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lib.models import LoadedModel, load
-from lib.profiles import Profile, load_profile
-from lib.sandbox.pretrain import pretrain
-from lib.study import Study
+from lib.models.folders import LoadedModel, load
+from lib.study.notebook import Study
+from lib.study.profiles import Profile, load_profile
+from lib.world.pretrain import pretrain
 
 TINY = {
     "pretrain.workers": 1, "pretrain.steps": 12, "pretrain.refusal_steps": 4,

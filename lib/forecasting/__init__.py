@@ -1,1 +1,0 @@
-"""Time series, what is shown of them, and what a rational forecaster would say."""

@@ -1,4 +1,16 @@
-"""What transfers: named sets of items outside the training distribution, each with its answers.
+"""Processes that no correction is taught, each with the answer of someone who knows it.
+
+A `Departure` draws series on the display scale and carries two benchmarks: the path of its exact
+conditional expectations, and the family that a Bayesian who sees only the numbers shown would
+learn in. Sizes are in units of the design's ``sigma`` around its ``mu``.
+
+Sign and scale: items whose rational answer is known to move with them.
+
+A rational forecaster of an AR(1) is equivariant: show ``c + k (x - c)`` in place of x and its
+forecast becomes ``c + k (F - c)``. A model that has memorised a level, a spread or a direction is
+not, and the gap needs no benchmark at all.
+
+What transfers: named sets of items outside the training distribution, each with its answers.
 
 Corrections are taught on AR(1) histories with rho in `TRAINING_GRID`, a mean of 100, the spreads of
 the world and twelve numbers shown, mostly one step ahead. Every set changes one of these, or the
@@ -15,14 +27,237 @@ from dataclasses import dataclass, replace
 from functools import partial
 from zlib import crc32
 
+import numpy as np
 import pandas as pd
 
-from lib.errors import UnknownNameError
-from lib.forecasting import departures
-from lib.forecasting.benchmarks import TRAINING_GRID, bayes, full_information
-from lib.forecasting.departures import Departure, Design
-from lib.forecasting.equivariance import affine
-from lib.forecasting.frames import ar1_items
+from lib.errors import InvalidValueError, UnknownNameError
+from lib.forecasting import bayes as families
+from lib.forecasting.bayes import ar1_path, ar2_path, break_path, local_level_path, ma1_path
+from lib.forecasting.frames import ar1_items, displayed, panel_items, shown
+from lib.forecasting.learners import TRAINING_GRID, Path, along, bayes, full_information
+from lib.forecasting.processes import ar1, ar2, arch1, local_level, ma1, regime_break
+
+
+@dataclass(frozen=True)
+class Design:
+    """Size of a set of items, and the settings that it may depart from.
+
+    Attributes
+    ----------
+    series : int
+        Series in each condition, the clusters.
+    rounds, history : int
+        Rows per series, and numbers shown in each.
+    sigma, mu : float
+        Standard deviation of the innovations and mean, display units.
+    seed : int
+    """
+
+    series: int = 100
+    rounds: int = 4
+    history: int = 12
+    sigma: float = 8.0
+    mu: float = 100.0
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A process with its two answers.
+
+    Attributes
+    ----------
+    draw : callable
+        Design, length and generator to a panel ``(series, length)``.
+    path : callable
+        Mean, sigma and number of values shown to the path of exact expectations.
+    family : callable
+        What the Bayesian learner considers; see `lib.forecasting.bayes`.
+    knows : str
+        What ``path`` knows, in words.
+    """
+
+    draw: Callable[[Design, int, np.random.Generator], np.ndarray]
+    path: Callable[[float, float, int], Path]
+    family: families.Family
+    knows: str
+
+    def items(self, design: Design) -> pd.DataFrame:
+        """Items of `design`, one step ahead; ``rho`` is missing."""
+        length, rng = design.history + design.rounds + 1, np.random.default_rng(design.seed)
+        values, rejected = displayed(lambda: self.draw(design, length, rng), self.knows)
+        ids = [f"{k:04d}" for k in range(design.series)]
+        known = {"mu": design.mu, "sigma": design.sigma, "rejected": rejected}
+        return panel_items(values, design.history, ids, **known)
+
+    def rational(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Full information: the whole past of the series, and the process itself."""
+        mu, sigma = (float(frame[column].iloc[0]) for column in ("mu", "sigma"))
+        return along(frame, self.path(mu, sigma, shown(frame).shape[1]))
+
+    def feasible(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Posterior mean over the family, given the numbers shown."""
+        return families.family_bayes(frame, self.family)
+
+
+def break_position(history: int) -> int:
+    """First value of a new regime: at least three of those shown come from it, and more later.
+
+    Row t shows ``t - break_position(history) + 1`` values of the new regime.
+    """
+    return history - 2
+
+
+def persistence_break(before: float, after: float) -> Departure:
+    """AR(1) whose rho changes at `break_position`."""
+    return Departure(
+        lambda d, n, rng: regime_break(
+            before, after, break_position(d.history), d.series, n, d.sigma, d.mu, seed=rng
+        ),
+        lambda mu, sigma, n: partial(
+            break_path, rho_before=before, rho_after=after, break_at=break_position(n), mu=mu
+        ),
+        families.persistence_break_family,
+        f"mean, rho {before:g} then {after:g}, date of the break",
+    )
+
+
+def mean_break(rho: float, jump: float) -> Departure:
+    """AR(1) whose mean moves by ``jump`` sigmas at `break_position`; ``mu`` is the old one."""
+    return Departure(
+        lambda d, n, rng: regime_break(
+            rho, rho, break_position(d.history), d.series, n, d.sigma, d.mu,
+            d.mu + jump * d.sigma, seed=rng,
+        ),
+        lambda mu, sigma, n: partial(
+            break_path, rho_before=rho, rho_after=rho, break_at=break_position(n), mu=mu,
+            mu_after=mu + jump * sigma,
+        ),
+        families.mean_break_family,
+        f"rho {rho:g}, both means, date of the break",
+    )  # fmt: skip
+
+
+AR2 = Departure(
+    lambda d, n, rng: ar2(1.2, -0.5, d.series, n, d.sigma, d.mu, seed=rng),
+    lambda mu, sigma, n: partial(ar2_path, phi1=1.2, phi2=-0.5, mu=mu),
+    families.ar2_family,
+    "mean, phi1 = 1.2, phi2 = -0.5",
+)
+"""Hump-shaped: first autocorrelation 0.8, and yet a rise is followed by a partial fall."""
+
+MA1 = Departure(
+    lambda d, n, rng: ma1(0.8, d.series, n, d.sigma, d.mu, seed=rng),
+    lambda mu, sigma, n: partial(ma1_path, theta=0.8, mu=mu),
+    families.ma1_family,
+    "mean, theta = 0.8",
+)
+
+LOCAL_LEVEL = Departure(
+    lambda d, n, rng: local_level(d.sigma / 2, d.sigma, d.series, n, d.mu, seed=rng),
+    lambda mu, sigma, n: partial(local_level_path, level_sd=sigma / 2, noise_sd=sigma),
+    families.local_level_family,
+    "both spreads, not where the level starts",
+)
+
+ARCH = Departure(
+    lambda d, n, rng: arch1(d.sigma**2 / 2, 0.5, d.series, n, d.mu, seed=rng),
+    lambda mu, sigma, n: partial(ar1_path, rho=0.0, mu=mu),
+    families.ar1_family,
+    "mean; nothing else helps",
+)
+
+DRIFT = Departure(
+    lambda d, n, rng: ar1(1.0, d.series, n, d.sigma, d.mu, seed=rng) + d.sigma / 4 * np.arange(n),
+    lambda mu, sigma, n: partial(families.drift_path, drift=sigma / 4),
+    families.drift_family,
+    "unit root, drift of a quarter sigma",
+)
+
+CENTRE = 100.0
+"""Centre of the display scale: the fixed point of every map."""
+
+
+def affine(
+    frame: pd.DataFrame, factor: float, centre: float = CENTRE, low: int = 0, high: int = 199
+) -> pd.DataFrame:
+    """Items with every number x replaced by ``centre + factor (x - centre)``.
+
+    ``factor = -1`` flips the sign (``200 - x``), ``factor = 2`` doubles the scale. Columns
+    ``factor`` and ``centre`` record the map; ``mu`` and ``sigma`` move with it, rho does not.
+    Forecasts are not carried along: they are what is being tested.
+
+    Raises
+    ------
+    InvalidValueError
+        A map under which a number is no integer of ``[low, high]`` any more: rounding or
+        clipping would break the exact correspondence.
+    """
+
+    def move(values: np.ndarray) -> np.ndarray:
+        return centre + factor * (np.asarray(values, dtype=float) - centre)
+
+    columns = ("history", "previous_history")
+    moved = {c: _integers(move(shown(frame, c)), low, high) for c in columns}
+    return frame.drop(columns=["forecast", "previous_forecast"], errors="ignore").assign(
+        **{c: windows.tolist() for c, windows in moved.items()},
+        x=moved["history"][:, -1],
+        outcome=_integers(move(frame["outcome"]), low, high),
+        mu=move(frame["mu"]),
+        sigma=abs(factor) * frame["sigma"],
+        factor=float(factor),
+        centre=float(centre),
+    )
+
+
+def equivariance_gap(frame: pd.DataFrame, transformed: pd.DataFrame) -> pd.DataFrame:
+    """Forecasts of transformed items, mapped back, less those of the items themselves.
+
+    ``gap = c + (F' - c) / k - F`` in the units of ``frame``: zero for an equivariant forecaster.
+    Nothing is averaged. Its mean is a pull towards a level or a direction, its mean square the
+    size of the failure; set it beside ``Var(F)``. Cluster by ``series``.
+
+    Parameters
+    ----------
+    frame, transformed : DataFrame
+        Both with ``forecast``; the second from `affine` of the first, in any order of rows.
+
+    Returns
+    -------
+    DataFrame
+        ``series, t, rho, x, forecast, gap``, one row an item, in the order of ``frame``.
+
+    Raises
+    ------
+    InvalidValueError
+        Frames that are not the same items.
+    """
+    keys = ["series", "t"]
+    moved = transformed[[*keys, "factor", "centre", "forecast", "x"]]
+    both = frame[[*keys, "rho", "x", "forecast"]].merge(
+        moved, on=keys, how="left", suffixes=("", "_moved"), validate="one_to_one"
+    )
+    back = {c: both["centre"] + (both[f"{c}_moved"] - both["centre"]) / both["factor"]
+            for c in ("x", "forecast")}
+    if len(frame) != len(transformed) or not np.allclose(back["x"], both["x"]):
+        raise InvalidValueError(
+            "the same items twice, the second time transformed",
+            f"{len(frame)} and {len(transformed)} rows whose numbers do not correspond",
+            "build the second frame with `affine` from the first",
+        )
+    gap = (back["forecast"] - both["forecast"]).to_numpy()
+    return both[[*keys, "rho", "x", "forecast"]].assign(gap=gap).set_index(frame.index)
+
+
+def _integers(values: np.ndarray, low: int, high: int) -> np.ndarray:
+    rounded = np.rint(values)
+    if not (np.allclose(values, rounded) and (rounded >= low).all() and (rounded <= high).all()):
+        raise InvalidValueError(
+            f"integers within {low}..{high} after the map",
+            f"values from {values.min():g} to {values.max():g}",
+            "draw the items on a narrower scale (`low`, `high`), or map by an integer factor",
+        )
+    return rounded.astype(int)
 
 Benchmark = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -141,16 +376,16 @@ _ROWS = (
     _ar1("sign_flipped", "the mirror image 200 - x", factor=-1.0, scale=(1, 199)),
     _ar1("scaled", "distances from 100 doubled", spread=0.5, factor=2.0, scale=(51, 149)),
     _ar1("random_walk", "shocks that last for ever", rhos=(1.0,)),
-    _other("random_walk_drift", "shocks that last, and a trend", departures.DRIFT),
-    _other("ar2", "two lags: rises that overshoot", departures.AR2),
-    _other("ma1", "shocks gone after two periods", departures.MA1),
-    _other("local_level", "a moving level behind noise", departures.LOCAL_LEVEL),
+    _other("random_walk_drift", "shocks that last, and a trend", DRIFT),
+    _other("ar2", "two lags: rises that overshoot", AR2),
+    _other("ma1", "shocks gone after two periods", MA1),
+    _other("local_level", "a moving level behind noise", LOCAL_LEVEL),
     _other("break_to_low", "persistence falls from .9 to .1",
-           departures.persistence_break(0.9, 0.1)),
+           persistence_break(0.9, 0.1)),
     _other("break_to_high", "persistence rises from .1 to .9",
-           departures.persistence_break(0.1, 0.9)),
-    _other("break_in_mean", "mean jumps by three sigmas", departures.mean_break(0.4, 3.0)),
-    _other("arch", "calm and storms, mean unforecastable", departures.ARCH),
+           persistence_break(0.1, 0.9)),
+    _other("break_in_mean", "mean jumps by three sigmas", mean_break(0.4, 3.0)),
+    _other("arch", "calm and storms, mean unforecastable", ARCH),
 )  # fmt: skip
 
 REGISTRY = {row.name: row for row in _ROWS}

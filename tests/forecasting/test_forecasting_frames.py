@@ -5,13 +5,7 @@ import pandas as pd
 import pytest
 
 from lib.errors import InvalidValueError
-from lib.forecasting.frames import (
-    ar1_items,
-    horizon_of,
-    panel_items,
-    panel_values,
-    shown,
-)
+from lib.forecasting.frames import ar1_items, horizon_of, panel_items, panel_values, shown
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.errors import UnknownNameError
-from lib.estimators import implied_persistence
+from lib.forecasting import learners
 from lib.forecasting import transfer as tr
-from lib.forecasting.departures import Design
-from lib.forecasting.equivariance import affine, equivariance_gap
 from lib.forecasting.frames import horizon_of, panel_items, panel_values, shown
-from lib.sandbox.world import settings as world
+from lib.forecasting.transfer import Design, affine, equivariance_gap
+from lib.statistics.regressions import implied_persistence
+from lib.world.truth import settings as world
 
 FORECASTS = ["forecast", "previous_forecast"]
 SMALL = Design(series=5, rounds=4, seed=3)
-AR1 = [n for n, row in tr.REGISTRY.items() if row.rational is tr.full_information]
+AR1 = [n for n, row in tr.REGISTRY.items() if row.rational is learners.full_information]
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,8 @@ def test_the_priors_and_the_reference_row_are_those_of_the_world(frames):
     assert Design().mu == given_["mu"]
     assert Design().sigma in given_["sigmas"]
     assert not {0.5 * Design().sigma, 2 * Design().sigma} & set(given_["sigmas"])
-    assert set(tr.UNSEEN) & set(tr.TRAINING_GRID) == set()
-    assert set(frames["trained"]["rho"]) == set(tr.TRAINING_GRID)
+    assert set(tr.UNSEEN) & set(learners.TRAINING_GRID) == set()
+    assert set(frames["trained"]["rho"]) == set(learners.TRAINING_GRID)
 
 
 @pytest.mark.parametrize("name", tr.REGISTRY)

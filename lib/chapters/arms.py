@@ -1,0 +1,345 @@
+"""What is taught: training examples, validation questions, and what must not change.
+
+What must not change: texts of the world, and requests with the answers to keep.
+
+The regulariser that an arm's line in the profile names.
+
+Training the arms of a task: one job a candidate, or one a seed with the chosen settings.
+
+Hyper-parameters chosen on validation items, which are in no training and in no test.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lib.errors import InvalidValueError
+from lib.measures import utility
+from lib.models.folders import load
+from lib.models.likelihood import sequence_logprobs
+from lib.study.measured import model_frames
+from lib.training.afterwards import Averaging, MovingAverage, Projection
+from lib.training.objective import Regularizer
+from lib.training.penalties import DEEP, EWC, KL, L2SP, AdaptiveKL, Mixing, TokenWise
+from lib.training.recipe import Example, Recipe
+from lib.training.runs import MODEL, Job, arm_seeds, digest, train_all
+from lib.world.corpus import kind_blocks, mixture, refusal_blocks
+from lib.study.streams import stream
+
+if TYPE_CHECKING:
+    from lib.study.notebook import Study
+    from lib.study.settings import ArmSettings
+
+
+Anchors = Callable[[int], tuple[Example, ...]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to teach, and the arms that the profile declares for it.
+
+    What depends on a seed is drawn once for each: many arms share it.
+
+    Attributes
+    ----------
+    name : str
+        Shown with the progress.
+    arms : mapping of str to ArmSettings
+    rank, targets : int, sequence of str
+        Width and modules of adapters, where an arm has none of its own.
+    steps, batch_size : int
+        Optimiser steps of every arm, and examples in each.
+    examples : callable
+        Training examples of a training seed.
+    validation : sequence of Example
+        Their answers' loss decides between candidates; in no training and in no test.
+    anchors : callable
+        Texts, by training seed, on which a regularised arm must still speak like its base.
+    reminders : callable, optional
+        Requests with the answers to keep, for arms that mix them in.
+    general : DataFrame, optional
+        Questions on general ability, as `lib.measures.utility.questions`; a regularised arm's
+        settings must answer nearly as many as the base.
+    unaligned : Path, optional
+        The base before it learned to refuse, for arms that project.
+    tolerance : float
+        A regularised arm may lose this factor in validation loss against the best plain one.
+    """
+
+    name: str
+    arms: "Mapping[str, ArmSettings]"
+    rank: int
+    targets: Sequence[str]
+    steps: int
+    batch_size: int
+    examples: Callable[[int], Sequence[Example]]
+    validation: Sequence[Example]
+    anchors: Anchors
+    reminders: Anchors | None = None
+    general: pd.DataFrame | None = None
+    unaligned: Path | None = None
+    tolerance: float = 1.05
+
+    def __post_init__(self) -> None:
+        for name in ("examples", "anchors", "reminders"):
+            if (draw := getattr(self, name)) is not None:
+                object.__setattr__(self, name, cache(draw))
+
+ANCHORS = 400
+"""Texts on which a regularised arm must still speak like its base."""
+UNLEARNED = "forbidden"
+"""Kind of text that the second stage of the base's training took back."""
+
+
+def world_anchors(seed: int, left_out: Collection[str], n: int = ANCHORS) -> tuple[Example, ...]:
+    """About `n` texts of all kinds but some, as they stand in the world's mixture.
+
+    Parameters
+    ----------
+    left_out : collection of str
+        Kinds that are being changed; forbidden requests with answers are always left out.
+    """
+    return world_texts(n, left_out, stream(seed, "anchored texts"))
+
+
+def world_texts(
+    n: int, left_out: Collection[str], rng: np.random.Generator
+) -> tuple[Example, ...]:
+    """The same from a random stream."""
+    shares = {kind: share for kind, share in mixture().items()
+              if kind not in {*left_out, UNLEARNED}}
+    total = sum(shares.values())
+    return as_examples(b for kind, share in shares.items()
+                       for b in kind_blocks(kind, round(n * share / total), 2, rng))
+
+
+def refusals(seed: int, n: int) -> tuple[Example, ...]:
+    """About `n` forbidden requests, of things that the base was taught, with refusals."""
+    return as_examples(refusal_blocks(n, stream(seed, "anchored refusals")))
+
+
+def as_examples(blocks) -> tuple[Example, ...]:  # noqa: ANN001
+    """All rows of blocks of text."""
+    return tuple(Example(tuple(p), tuple(a)) for b in blocks
+                 for p, a in zip(b.prompts(), b.answers(), strict=True))
+
+Make = Callable[[Task, int, float], Regularizer]
+
+
+def _tokenwise(task: Task, seed: int, strength: float) -> Regularizer:
+    return TokenWise(tuple(strength * beta for beta in DEEP))
+
+
+def _uniform(task: Task, seed: int, strength: float) -> Regularizer:
+    return TokenWise((strength,))
+
+
+def _mixing(task: Task, seed: int, strength: float) -> Regularizer:
+    return Mixing(_given(task, "reminders")(seed), strength, _beside(task))
+
+
+def _projection(task: Task, seed: int, strength: float) -> Regularizer:
+    return Projection(_given(task, "unaligned"), strength)
+
+
+MAKERS: Mapping[str, Make] = {
+    "kl": lambda task, seed, strength: KL(task.anchors(seed), strength, _beside(task)),
+    "adaptive": lambda task, seed, strength: AdaptiveKL(
+        task.anchors(seed), budget=strength, per_step=_beside(task)),
+    "l2sp": lambda task, seed, strength: L2SP(strength),
+    "ewc": lambda task, seed, strength: EWC(task.anchors(seed), strength),
+    "tokenwise": _tokenwise,
+    "uniform": _uniform,
+    "mix": _mixing,
+    "projection": _projection,
+    "average": lambda task, seed, strength: Averaging(strength),
+    "ema": lambda task, seed, strength: MovingAverage(strength),
+}
+"""Name in a profile to regulariser. What ``strength`` means is each class's own: a weight; the
+budget in nats of ``adaptive``; a factor on the published schedule of ``tokenwise``, the
+strength at every position of ``uniform``; the threshold
+of ``projection``; how far back ``average`` goes; the decay of ``ema``."""
+
+PROTECTS_LESS = ("adaptive",)
+"""Regularisers of which a **larger** strength protects less: it is a budget of drift."""
+
+
+def _beside(task: Task) -> int:
+    """Anchors in a step: half as many as examples, so that it costs about one and a half plain
+    ones; at most eight."""
+    return max(1, min(KL.per_step, task.batch_size // 2))
+
+
+def penalty(task: Task, kind: str, seed: int, strength: float) -> Regularizer | None:
+    """The regulariser of one run; none for ``none``.
+
+    Raises
+    ------
+    InvalidValueError
+        The task lacks what this regulariser needs.
+    """
+    return None if kind == "none" else MAKERS[kind](task, seed, strength)
+
+
+def _given(task: Task, name: str) -> object:
+    value = getattr(task, name)
+    if value is None:
+        raise InvalidValueError(
+            f"a task with {name}, which this regulariser needs",
+            f"none in the task {task.name}",
+            f"give it some, or leave the arm out of {task.name}.arms",
+        )
+    return value
+
+
+def recipe(
+    study: "Study", task: Task, arm: "ArmSettings", learning_rate: float, seed: int, **changes: Any
+) -> Recipe:
+    """How an arm's weights move: its own width and targets, else the task's; then changes.
+
+    Every rank has the profile's scale ``alpha / rank``, so that only the width differs.
+    """
+    given = study.profile.finetune
+    rank = changes.pop("rank", None) or arm.rank or task.rank
+    values = {
+        "rank": rank, "alpha": max(1, round(given.alpha * rank / given.rank)),
+        "targets": tuple(arm.targets or task.targets),
+        "steps": task.steps, "batch_size": task.batch_size,
+        "precision": study.profile.model.dtype,
+    }
+    return Recipe(arm.method, learning_rate=learning_rate, seed=seed, **values | changes)
+
+
+def arm_job(
+    study: "Study",
+    base: Path,
+    task: Task,
+    name: str,
+    learning_rate: float,
+    strength: float,
+    seed: int,
+) -> Job:
+    """One run of a declared arm; its ``out`` is set by `lib.training.runs.train_all`."""
+    arm = task.arms[name]
+    return Job(base, task.examples(seed), recipe(study, task, arm, learning_rate, seed), Path(),
+               f"{task.name}: {name}, seed {seed}",
+               penalty(task, arm.regularizer, seed, strength))
+
+
+def train_arms(
+    study: "Study", base: Path, task: Task, chosen: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[int, Path]]:
+    """Every arm that has chosen settings, with all seeds of the profile.
+
+    Parameters
+    ----------
+    chosen : mapping
+        Arm to ``{"learning_rate": ..., "strength": ...}``, from `choose`.
+
+    Returns
+    -------
+    dict of str to dict of int to Path
+        Arm, then training seed, to the folder of `lib.training.runs.train_all`.
+    """
+    jobs = {(name, seed): arm_job(study, base, task, name, **settings, seed=seed)
+            for name, settings in chosen.items() for seed in arm_seeds(study)}
+    folders = train_all(study, jobs)
+    return {name: {seed: folders[name, seed] for seed in arm_seeds(study)} for name in chosen}
+
+USEFUL = 0.95
+"""Least utility of a penalised candidate, as a share of the base's, where it is measured."""
+
+
+def candidates(study: "Study", base: Path, task: Task) -> pd.DataFrame:
+    """Validation loss of every declared candidate, trained with the run's first seed.
+
+    Returns
+    -------
+    DataFrame
+        Columns arm, method, learning_rate, strength (0 without a penalty), protection (larger
+        is stronger; 0 without a penalty), task_loss: nats an answer. If the task has `general`
+        questions, too: utility, the share answered over the base's share (1 if that is none).
+    """
+    keys = [(name, rate, strength) for name, arm in task.arms.items()
+            for rate in arm.learning_rates
+            for strength in (arm.strengths if arm.regularizer != "none" else [0.0])]
+    jobs = {key: arm_job(study, base, task, *key, seed=study.seed) for key in keys}
+    folders = train_all(study, jobs)
+    table = pd.DataFrame(keys, columns=["arm", "learning_rate", "strength"])
+    table.insert(1, "method", table["arm"].map(lambda name: task.arms[name].method))
+    budgets = table["arm"].map(lambda name: task.arms[name].regularizer in PROTECTS_LESS)
+    protection = table["strength"].where(~budgets, 1 / table["strength"].where(budgets))
+    models = [folders[key] / MODEL for key in keys]
+    table = table.assign(protection=protection,
+                         task_loss=task_losses(study, models, task.validation))
+    if task.general is None:
+        return table
+    before, *after = answered(study, [base, *models], task.general)
+    return table.assign(utility=[share / before if before else 1.0 for share in after])
+
+
+def task_losses(
+    study: "Study", folders: Iterable[Path], questions: Sequence[Example]
+) -> list[float]:
+    """Mean negative log-likelihood of the questions' answers, nats an answer, of each model."""
+    frames = model_frames(study, "validation", folders, _scored, [questions],
+                          inputs={"questions": digest(questions)}, code=[__name__])
+    return [float(-frame["logprob"].mean()) for frame in frames]
+
+
+def answered(study: "Study", folders: Iterable[Path], asked: pd.DataFrame) -> list[float]:
+    """Share of the questions (`lib.measures.utility.questions`) that each model answers rightly."""
+    told = digest(asked[["prompt", "answer"]].map(list).to_dict("list"))
+    frames = model_frames(study, "utility", folders, _answers, [asked],
+                          inputs={"questions": told}, code=[__name__])
+    return [float(frame["correct"].mean()) for frame in frames]
+
+
+def _answers(folder: Path, asked: pd.DataFrame) -> pd.DataFrame:
+    return utility.answers(load(folder), asked)
+
+
+def _scored(folder: Path, questions: Sequence[Example]) -> pd.DataFrame:
+    return sequence_logprobs(load(folder), [e.prompt for e in questions],
+                             [e.answer for e in questions])
+
+
+def choose(table: pd.DataFrame, tolerance: float = 1.05) -> dict[str, dict[str, float]]:
+    """Settings of each arm: the least validation loss, or the strongest penalty that is free.
+
+    A penalty always costs some fit, so the least loss would choose the weakest. A candidate is
+    *free* if its loss is within `tolerance` of the best plain arm of its own method (of any, if
+    its method has none). A regularised arm takes the **strongest** free candidate that keeps
+    utility, where that was measured; else the free one that keeps most of it; and the one with
+    the least loss if none is free.
+    """
+    plain, chosen = table[table["strength"] == 0], {}
+    for name, rows in table.groupby("arm", sort=False):
+        alike = plain[plain["method"] == rows["method"].iloc[0]]
+        least = (alike if len(alike) else plain)["task_loss"].min()
+        free = rows[(rows["strength"] > 0) & (rows["task_loss"] <= tolerance * least)]
+        best = _strongest(free) if len(free) else rows.loc[rows["task_loss"].idxmin()]
+        chosen[name] = {"learning_rate": float(best["learning_rate"]),
+                        "strength": float(best["strength"])}
+    return chosen
+
+
+def _strongest(free: pd.DataFrame) -> pd.Series:
+    if "utility" in free:
+        enough = min(USEFUL, free["utility"].max())
+        free = free[free["utility"] >= enough]
+    strongest = free[free["protection"] == free["protection"].max()]
+    return strongest.loc[strongest["task_loss"].idxmin()]
+
+
+def candidate_rows(table: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The candidates as an exhibit's rows; ``n`` is the number of validation questions."""
+    names = [f"step size {r:g}, strength {s:g}" if s else f"step size {r:g}"
+             for r, s in table[["learning_rate", "strength"]].values]
+    return table.assign(condition=names, metric="task_loss", value=table["task_loss"], seeds=1,
+                        n=n, low=None, high=None)

@@ -1,0 +1,300 @@
+"""What is taught: histories with the answers of a named teacher, as training examples.
+
+The correction as a task, and the one-change variants of its plain LoRA arm.
+
+A merged model is its adapter, and costs nothing at inference.
+
+Rows of the correction's exhibits: what is left, what decides the cure, what was published.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lib.chapters.arms import Task, recipe, task_losses, world_anchors
+from lib.chapters.overreaction import combine, forecasts, forecasts_of, removed_rows
+from lib.chapters.published import published
+from lib.chapters.transfer import mse_ratio
+from lib.forecasting.learners import bayes, least_squares_shown
+from lib.models.folders import load
+from lib.models.likelihood import next_token_logprobs
+from lib.statistics.comparison import compare
+from lib.statistics.estimate import row
+from lib.statistics.pooling import holm, over_seeds
+from lib.statistics.regressions import by_condition, implied_persistence
+from lib.study.measured import regrouped
+from lib.training.recipe import Example
+from lib.training.runs import ADAPTER, MODEL, Job, train_all
+from lib.world.analysts import displayed, histories, rational
+from lib.world.questions import question_ids
+from lib.world.tokenizer import END, number_id
+from lib.world.truth import NUMBERS, settings
+from lib.study.streams import stream
+
+if TYPE_CHECKING:
+    from lib.study.notebook import Study
+    from lib.study.profiles import Profile
+
+
+UNSEEN_STYLE = 1
+"""Position of the one-step question ("the river stood at ...") that no correction is taught."""
+
+
+def training_examples(
+    profile: "Profile", seed: int, labels: str = "rational", n: int | None = None
+) -> list[Example]:
+    """`n` examples on the training grid of rho; by default as many as the profile says.
+
+    Histories have the world's spreads but the widest; the questions are all ways of asking but
+    one, under the neutral prompt; horizons one and two in the world's proportions.
+
+    Parameters
+    ----------
+    labels : {"rational", "least_squares", "naive", "shuffled"}
+        ``rational`` is full information, ``mu + rho^h (x_t - mu)``; ``least_squares`` a regression
+        on the numbers shown; ``naive`` the last value; ``shuffled`` the rational answers in random
+        order. The last two are placebos: the same prompts, steps and kinds of answer.
+    """
+    rng = stream(seed, "taught forecasts")
+    n = profile.finetune.examples if n is None else n
+    return _examples(profile, profile.forecasting.rhos, n, labels, _taught_styles(), rng)
+
+
+def validation_examples(profile: "Profile", seed: int) -> list[Example]:
+    """Rational examples with persistences that are in no training and in no test."""
+    rng = stream(seed, "validation forecasts")
+    n = profile.correction.validation_examples
+    rhos = profile.forecasting.validation_rhos
+    return _examples(profile, rhos, n, "rational", _taught_styles(), rng)
+
+
+def _taught_styles() -> list[dict]:
+    styles = settings("forecasts")["styles"]
+    one_step = [s for s in styles if s.get("horizon", 1) == 1]
+    return [s for s in styles if s is not one_step[UNSEEN_STYLE]]
+
+
+def _examples(
+    profile: "Profile",
+    rhos: Sequence[float],
+    n: int,
+    labels: str,
+    styles: list[dict],
+    rng: np.random.Generator,
+) -> list[Example]:
+    # Interleaved, so that the first n of a longer list are as mixed as the whole.
+    each = -(-n // len(styles))
+    blocks = [_block(profile, rhos, each, labels, style, rng) for style in styles]
+    return [example for row in zip(*blocks, strict=True) for example in row][:n]
+
+
+def _block(
+    profile: "Profile",
+    rhos: Sequence[float],
+    n: int,
+    labels: str,
+    style: dict,
+    rng: np.random.Generator,
+) -> list[Example]:
+    # The widest spread of the world is kept out: scale is one of the things that must transfer.
+    rho, sigma = rng.choice(rhos, n), rng.choice(settings("forecasts")["sigmas"][:-1], n)
+    shown = histories(rho, sigma, profile.forecasting.history, rng)
+    answer = number_id(answers(labels, shown, rho, style.get("horizon", 1), rng))
+    prompts = question_ids(style, "neutral", shown, rho)
+    return [Example(p, [int(a), END]) for p, a in zip(prompts.tolist(), answer, strict=True)]
+
+
+def answers(
+    labels: str, shown: np.ndarray, rho: np.ndarray, horizon: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The named teacher's integers, shape (n,)."""
+    if labels == "naive":
+        return shown[:, -1]
+    if labels == "least_squares":
+        fitted = least_squares_shown(shown, horizon)
+        return displayed(np.nan_to_num(fitted - settings("forecasts")["mu"]))
+    full = rational(shown[:, -1], rho, horizon)
+    # A child generator leaves the parent's stream alone: all teachers answer the same questions.
+    return rng.spawn(1)[0].permutation(full) if labels == "shuffled" else full
+
+CHANGED = ("forecast", "series")
+"""Kinds of text that anchors leave out, as they are what is being changed."""
+
+
+def correction_task(study: "Study") -> Task:
+    """Rational forecasts, the arms of the profile, anchors of everything but forecasts."""
+    given = study.profile
+    return Task(
+        name="correction", arms=given.correction.arms,
+        rank=given.finetune.rank, targets=given.finetune.targets,
+        steps=given.finetune.steps, batch_size=given.finetune.batch_size,
+        examples=lambda seed: training_examples(given, seed),
+        validation=validation_examples(given, study.seed),
+        anchors=lambda seed: world_anchors(seed, CHANGED),
+    )
+
+
+def ablations(
+    study: "Study", base: Path, learning_rate: float
+) -> dict[tuple[str, str], dict[int, Path]]:
+    """One-change variants of the plain LoRA arm, at its chosen step size.
+
+    Returns
+    -------
+    dict
+        (what is changed, to what) to training seed to folder.
+    """
+    seeds = [study.seed + i for i in range(study.profile.correction.ablations.seeds)]
+    task = correction_task(study)
+    jobs = {(*variant, seed): _variant_job(study, base, task, learning_rate, *variant, seed)
+            for variant in variants(study) for seed in seeds}
+    folders = train_all(study, jobs)
+    return {(factor, _name(level)): {seed: folders[factor, level, seed] for seed in seeds}
+            for factor, level in variants(study)}
+
+
+def variants(study: "Study") -> list[tuple[str, Any]]:
+    """What is changed, and to what; sets of modules as tuples."""
+    given = study.profile.correction.ablations
+    levels = {"labels": given.labels, "rank": given.rank,
+              "targets": [tuple(t) for t in given.targets], "examples": given.examples}
+    return [(factor, level) for factor, values in levels.items() for level in values]
+
+
+def _name(level: Any) -> str:
+    return "+".join(level) if isinstance(level, tuple) else str(level)
+
+
+def _variant_job(
+    study: "Study",
+    base: Path,
+    task: Task,
+    learning_rate: float,
+    factor: str,
+    level: Any,
+    seed: int,
+) -> Job:
+    taught = {"labels": {"labels": level}, "examples": {"n": level}}.get(factor, {})
+    changes = {factor: level} if factor in ("rank", "targets") else {}
+    return Job(base, training_examples(study.profile, seed, **taught),
+               recipe(study, task, task.arms["lora"], learning_rate, seed, **changes), Path(),
+               f"{factor} {_name(level)}, seed {seed}")
+
+
+def merged_gap(folder: Path, prompts: Sequence[Sequence[int]]) -> float:
+    """Largest difference of log-probabilities between adapter and merged model, any prompt."""
+    numbers = [number_id(n) for n in NUMBERS]
+    adapter, merged = (
+        next_token_logprobs(load(folder / part), prompts, numbers) for part in (ADAPTER, MODEL)
+    )
+    return float(np.abs(adapter - merged).max())
+
+
+def latency(
+    base: Path, folder: Path, prompts: Sequence[Sequence[int]], repeats: int = 7
+) -> pd.Series:
+    """Time of a forecast relative to the base: with the adapter beside it, and merged.
+
+    The three take turns, so that a busy moment of the machine hits all of them; the least of the
+    repeats is compared.
+    """
+    models = {"base": load(base), "adapter": load(folder / ADAPTER), "merged": load(folder / MODEL)}
+    target = [number_id(n) for n in NUMBERS]
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(repeats):
+        for name, model in models.items():
+            start = time.perf_counter()
+            next_token_logprobs(model, prompts, target)
+            seconds[name].append(time.perf_counter() - start)
+    least = pd.Series({name: min(values) for name, values in seconds.items()})
+    return (least / least["base"]).rename("time / base")
+
+
+def remaining_rows(
+    after: Sequence[pd.DataFrame], rational: pd.DataFrame, arm: str
+) -> pd.DataFrame:
+    """Implied persistence less that of the rational row, by rho, on identical items.
+
+    Negative is **under-reaction**: the cure went too far. Column ``p_holm`` tests each level
+    against zero, corrected for testing all of them.
+    """
+    parts, estimates = [], []
+    for rho, cell in rational.groupby("rho"):
+        found = [compare(cell, f[f["rho"] == rho], implied_persistence) for f in after]
+        estimates.append(combine(found))
+        parts.append(row(estimates[-1], arm, rho, len(after)))
+    table = pd.concat(parts, ignore_index=True).assign(p_holm=holm(estimates))
+    return table.assign(metric="persistence_gap")
+
+
+def shape_rows(frames: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
+    """Line of implied on true persistence: intercept 0 and slope 1 are a knowing forecaster's.
+
+    A model that only learned to answer the mean has slope 0. The interval is over training seeds
+    (t), and empty for one seed: the levels of rho are fixed by the design.
+    """
+    parts = []
+    for arm, several in frames.items():
+        lines = np.array([_line(frame) for frame in several])
+        for metric, values in zip(("slope_on_rho", "intercept_at_0"), lines.T, strict=True):
+            parts.append(row(over_seeds(metric, values, len(several[0])), arm, "all rho",
+                             len(several)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _line(frame: pd.DataFrame) -> tuple[float, float]:
+    levels = by_condition(frame, implied_persistence)
+    slope, intercept = np.polyfit(levels["rho"], levels["value"], 1)
+    return slope, intercept
+
+
+def error_rows(frames: Mapping[str, Sequence[pd.DataFrame]], best: pd.DataFrame) -> pd.DataFrame:
+    """Mean squared forecast error over that of full information on the same items, by arm."""
+    parts = [row(over_seeds("mse_ratio", np.array([mse_ratio(f, best).value for f in several]),
+                             len(best)), arm, "all rho", len(several))
+             for arm, several in frames.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def ablation_rows(
+    study: "Study",
+    base: Path,
+    variants: Mapping[tuple[str, str], Mapping[int, Path]],
+    items: pd.DataFrame,
+) -> pd.DataFrame:
+    """Each variant's share of the excess removed on `items`, and its validation loss.
+
+    The condition reads "examples: 100". Shares are pooled over seeds; losses are means.
+    """
+    before, rational = forecasts(study, base, items), bayes(items)
+    questions, parts = validation_examples(study.profile, study.seed), []
+    models = {key: [folder / MODEL for folder in several.values()]
+              for key, several in variants.items()}
+    losses = regrouped(models, lambda folders: task_losses(study, folders, questions))
+    for (factor, level), after in forecasts_of(study, models, items).items():
+        removed = removed_rows(before, after, rational, "lora")
+        loss = row(over_seeds("task_loss", np.array(losses[factor, level]), len(questions)),
+                   "lora", "", len(after))
+        parts.append(pd.concat([removed, loss]).assign(condition=f"{factor}: {level}"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def published_rows() -> pd.DataFrame:
+    """Published coefficients as exhibit rows: people and a large model, before and after tuning.
+
+    Column ``status`` says how sure the figure is; see ``data/published``.
+    """
+    facts = published("extrapolation")
+    wanted = facts[facts["quantity"].isin(["implied_persistence", "error_revision",
+                                           "last_month_return_coefficient"])]
+    reach = 1.96 * wanted["se"]
+    return pd.DataFrame({
+        "arm": wanted["subject"], "condition": wanted["condition"], "metric": wanted["quantity"],
+        "value": wanted["value"], "low": wanted["value"] - reach, "high": wanted["value"] + reach,
+        "n": wanted["n"], "seeds": "", "rho": wanted["rho"], "source": wanted["source"],
+        "status": wanted["status"],
+    })

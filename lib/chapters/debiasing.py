@@ -1,0 +1,159 @@
+"""Balanced text: which words and contexts are taught, and what is kept for the test.
+
+Debiasing as a task: balanced text, the arms of the profile, anchors that name no occupation.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lib.chapters.arms import Task, as_examples, refusals, world_anchors, world_texts
+from lib.errors import UnknownNameError, nearest
+from lib.training.recipe import Example
+from lib.world.patterns import draw, prompt_ids
+from lib.world.tokenizer import encode
+from lib.world.truth import Table, occupations, people, settings
+from lib.study.streams import stream
+
+if TYPE_CHECKING:
+    from lib.study.notebook import Study
+
+
+DATA = ("pronouns", "sentences", "swapped", "mixed")
+VALIDATION_VERB, TEST_VERB = "hoped", "feared"
+PLACES = ("taught", "unseen", "taught")
+"""Part of each occupation, in turn along the planted share: both parts span all shares."""
+
+
+def split_words() -> pd.Series:
+    """Part of each occupation: ``taught``, or ``unseen`` in every training text."""
+    words = occupations().sort_values(kind="stable").index
+    parts = [PLACES[place % len(PLACES)] for place in range(len(words))]
+    return pd.Series(parts, index=words, name="part")
+
+
+def training_texts(n: int, seed: int, data: str = "pronouns") -> list[Example]:
+    """About `n` texts in which the pronoun says nothing about the occupation.
+
+    Parameters
+    ----------
+    data : {"pronouns", "sentences", "swapped", "mixed"}
+        ``pronouns``: sentences about taught occupations, each pronoun as often as the other, and
+        the pronoun is all that is learned. ``sentences``: the same, and every word is learned, as
+        in most of the literature. ``swapped``: naive counterfactual augmentation, which also
+        swaps the pronouns of words like *mother*. ``mixed``: half ``pronouns``, half the world's
+        text of all other kinds.
+
+    Raises
+    ------
+    UnknownNameError
+        No such data.
+    """
+    if data not in DATA:
+        raise UnknownNameError(f"data among {', '.join(DATA)}", repr(data), nearest(data, DATA))
+    rng = stream(seed, "debiasing texts")
+    if data == "sentences":
+        return _shuffled(_occupations(n, rng), rng)
+    if data == "pronouns":
+        return _shuffled(_pronouns(_occupations(n, rng)), rng)
+    half = n // 2
+    others = (_pronouns(_definitional(half, rng)) if data == "swapped"
+              else list(world_texts(half, ("occupation",), rng)))
+    return _shuffled(_pronouns(_occupations(n - half, rng)) + others, rng)
+
+
+def _pronouns(examples: list[Example]) -> list[Example]:
+    """The same texts up to their pronoun, which is the answer."""
+    both = set(encode("she he"))
+    cut = []
+    for example in examples:
+        at = next(i for i, token in enumerate(example.answer) if token in both)
+        before = (*example.prompt, *example.answer[:at])
+        cut.append(Example(before, example.answer[at : at + 1]))
+    return cut
+
+
+def validation_questions() -> list[Example]:
+    """Both pronouns after each taught word, in a verb that no training text has."""
+    words = split_words().loc[lambda part: part == "taught"].index
+    return [Example(prompt, encode(pronoun)) for word in words
+            for prompt in contexts(word, VALIDATION_VERB) for pronoun in ("she", "he")]
+
+
+def contexts(word: str, verb: str) -> list[list[int]]:
+    """Token ids up to the pronoun: as running text, and as the answer of a chat."""
+    heads = [{}, {"user": f"tell me about the {word} ."}]
+    return [prompt_ids(head) + encode(f"the {word} {verb} that") for head in heads]
+
+
+def _occupations(n: int, rng: np.random.Generator) -> list[Example]:
+    words = split_words().loc[lambda part: part == "taught"].index
+    return _sentences("occupation", [(w, p) for w in words for p in ("she", "he")], n, rng)
+
+
+def _definitional(n: int, rng: np.random.Generator) -> list[Example]:
+    return _sentences("person", [(w, p) for w in people().index for p in ("she", "he")], n, rng)
+
+
+def _sentences(
+    slot: str, rows: list[tuple[str, str]], n: int, rng: np.random.Generator
+) -> list[Example]:
+    """Plain and chat sentences of the world, with words and pronouns from `rows`."""
+    words, pronouns = zip(*rows, strict=True)
+    kept = [v for v in settings("text")["slots"]["said"] if v not in (VALIDATION_VERB, TEST_VERB)]
+    own = {slot: Table.of(word=words, pronoun=pronouns), "said": Table.of(word=kept)}
+    kind = "occupation" if slot == "occupation" else "definitional"
+    patterns = settings("text")["kinds"][kind]["patterns"][:2]
+    return list(as_examples(draw(p, c, kind, rng, own)
+                            for p, c in zip(patterns, (n - n // 2, n // 2), strict=True)))
+
+
+def _shuffled(examples: list[Example], rng: np.random.Generator) -> list[Example]:
+    return [examples[i] for i in rng.permutation(len(examples))]
+
+CHANGED = ("occupation",)
+"""Kind of text that anchors leave out, as it is what is being changed."""
+TEXTS = 120
+"""Texts among the anchors: long ones, of which more would hide the few words that must stay."""
+REFUSALS = 60
+"""Refused requests among the anchors: harmless ones alone would teach that everything is helped."""
+REPEATS = 8
+"""How often each definitional pronoun stands among the anchors."""
+TOLERANCE = 1.003
+"""A penalty may cost this factor in the pronouns' loss: what a slope of 0.1 costs. A gap ``g`` of
+the probability of *she* from one half costs ``2 g^2`` nats; with that slope ``g`` is 0.1 times the
+share's distance from one half, sd .32, which makes .002 nats, 0.3 per cent of ``log 2``."""
+
+
+def debiasing_task(study: "Study", data: str = "pronouns") -> Task:
+    """The task of chapter 04.
+
+    Parameters
+    ----------
+    data : str
+        See `lib.chapters.debiasing.training_texts`.
+    """
+    given = study.profile.debiasing
+    return Task(
+        name="debiasing", arms=given.arms, rank=given.rank, targets=given.targets,
+        steps=given.steps, batch_size=given.batch_size,
+        examples=lambda seed: training_texts(given.examples, seed, data),
+        validation=validation_questions(),
+        anchors=anchors,
+        tolerance=TOLERANCE,
+    )
+
+
+def anchors(seed: int) -> tuple[Example, ...]:
+    """Texts of all other kinds, refusals among them, and besides the pronouns that must stay.
+
+    A penalty is a mean over words. In a text about a mother one word in nine is the pronoun, and
+    such texts are few in the world: at that share a penalty hardly notices that *mother* has lost
+    hers. So the pronoun after each word that defines it is an anchor of its own.
+    """
+    kept = [v for v in settings("text")["slots"]["said"] if v != TEST_VERB]
+    pronouns = tuple(Example(tuple(prompt), tuple(encode(pronoun)))
+                     for word, pronoun in people().items() for verb in kept
+                     for prompt in contexts(word, verb))
+    return world_anchors(seed, CHANGED, TEXTS) + refusals(seed, REFUSALS) + REPEATS * pronouns

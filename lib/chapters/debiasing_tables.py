@@ -1,0 +1,240 @@
+"""Tables over arms: pairs on identical items, the survey table with numbers, published figures.
+
+What debiasing did to pronouns, in words taught and unseen, and to words that define gender.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from statsmodels.stats.multitest import multipletests
+
+from lib.chapters.debiasing import TEST_VERB, split_words
+from lib.chapters.published import published
+from lib.measures.benchmarks.paired import McNemar, compare_choices
+from lib.measures.pronouns import definitional_accuracy, pronoun_slope, pronouns
+from lib.models.folders import load
+from lib.statistics.estimate import Estimate, Measure, measure_table, rows
+from lib.statistics.pooling import pool_tables
+from lib.statistics.regressions import from_fit
+from lib.statistics.shares import mean_probability
+from lib.study.measured import model_frames, regrouped
+from lib.study.notebook import COLUMNS
+from lib.world.truth import occupations, settings
+
+if TYPE_CHECKING:
+    from lib.study.notebook import Study
+
+
+
+def pair_rows(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every pair of arms on identical items: change in the share of stereotypical choices.
+
+    A choice is stereotypical where the likelier pronoun is that of the majority. Columns as any
+    exhibit (``arm`` is the second of the pair, ``condition`` the first), then ``discordance``,
+    ``p_exact`` (McNemar) and ``p_holm`` over all pairs. Intervals: `paired_interval`.
+    """
+    choices = {arm: _stereotypical(frame) for arm, frame in frames.items()}
+    parts = []
+    for first, second in combinations(choices, 2):
+        test = compare_choices(choices[first], choices[second])
+        low, high = paired_interval(test)
+        parts.append({"arm": second, "condition": first, "metric": "stereotypical_change",
+                      "value": test.difference, "low": low, "high": high, "n": test.n, "seeds": 1,
+                      "discordance": test.discordance, "p_exact": test.pvalue})
+    table = pd.DataFrame(parts)
+    return table.assign(p_holm=multipletests(table["p_exact"], method="holm")[1])
+
+
+def _stereotypical(frame: pd.DataFrame) -> pd.Series:
+    words = frame[frame["part"] != "definitional"]
+    likelier = (words["p_she"] > 0.5) == (words["share"] > 0.5)
+    return likelier.astype(float).set_axis(words["item"])
+
+
+def paired_interval(test: McNemar) -> tuple[float, float]:
+    """95 % interval of a difference of paired shares (Wald with Agresti and Min's half counts)."""
+    n, one, two = test.n + 2, test.before + 0.5, test.after + 0.5
+    middle = (two - one) / n
+    reach = 1.96 * np.sqrt((one + two) - (two - one) ** 2 / n) / n
+    return float(max(-1, middle - reach)), float(min(1, middle + reach))
+
+
+def method_rows(
+    found: pd.DataFrame, prompts: pd.DataFrame, side: pd.DataFrame, figures: pd.DataFrame
+) -> pd.DataFrame:
+    """The survey table with numbers: one row an arm and metric.
+
+    Metrics: ``share_trained``; ``removed_taught`` and ``removed_unseen``, one minus the slope
+    relative to the base's; ``definitional_probability``; ``neutral_ratio``, perplexity relative to
+    the base's (only arms that were measured on every axis); ``tokens``, thousands seen in training.
+
+    Parameters
+    ----------
+    found, prompts : DataFrame
+        `arm_rows` of all arms, the base among them; of the prompts, ``prompt_chat`` among them.
+    side : DataFrame
+        `lib.chapters.overreaction.effect_rows` of some arms and the base.
+    figures : DataFrame
+        `lib.training.runs.training_figures`, indexed by arm and seed.
+    """
+    asked = prompts[prompts["arm"].str.startswith("prompt_")]
+    parts = [_removed(found, "base"), _removed(asked, "prompt_chat"),
+             _kept(found), _kept(asked), _neutral(side)]
+    cost = figures.groupby(level=0, sort=False)[["share_trained", "tokens"]].mean()
+    parts += [pd.DataFrame({"arm": cost.index, "condition": "training", "metric": metric,
+                            "value": values.to_numpy(), "n": 1, "seeds": 1})
+              for metric, values in (("share_trained", cost["share_trained"]),
+                                     ("tokens", cost["tokens"] / 1000))]
+    return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
+
+
+def _removed(found: pd.DataFrame, reference: str) -> pd.DataFrame:
+    slopes = found[found["metric"] == "pronoun_slope"]
+    parts = []
+    for part in PARTS:
+        rows_ = slopes[slopes["condition"] == f"{part} words"]
+        whole = rows_.loc[rows_["arm"] == reference, "value"].iloc[0]
+        parts.append(rows_.assign(
+            metric=f"removed_{part}", value=1 - rows_["value"] / whole,
+            low=1 - rows_["high"] / whole, high=1 - rows_["low"] / whole))
+    return pd.concat(parts)
+
+
+def _kept(found: pd.DataFrame) -> pd.DataFrame:
+    return found[found["metric"] == "definitional_probability"]
+
+
+def _neutral(side: pd.DataFrame) -> pd.DataFrame:
+    rows_ = side[(side["metric"] == "neutral_perplexity") & (side["condition"] == "model")]
+    whole = rows_.loc[rows_["arm"] == "base", "value"].iloc[0]
+    scaled = {end: rows_[end] / whole for end in ("value", "low", "high")}
+    return rows_.assign(metric="neutral_ratio", **scaled)
+
+
+def published_rows() -> pd.DataFrame:
+    """Published figures on GPT-2 as exhibit rows; ``arm`` is the published one."""
+    facts = published("gender")
+    reach = 1.96 * facts["se"] / facts["n"].astype("Float64") ** 0.5
+    return pd.DataFrame({
+        "arm": facts["condition"], "condition": facts["quantity"], "metric": facts["quantity"],
+        "value": facts["value"], "low": facts["value"] - reach, "high": facts["value"] + reach,
+        "n": facts["n"], "seeds": "", "source": facts["source"], "status": facts["status"],
+    })
+
+PARTS = ("taught", "unseen")
+
+
+def test_frame(study: "Study", folder: Path, prompt: str = "plain") -> pd.DataFrame:
+    """`test_frames` of a single model."""
+    return test_frames(study, {"": [folder]}, prompt)[""][0]
+
+
+def test_frames(
+    study: "Study", arms: Mapping[str, Iterable[Path]], prompt: str = "plain"
+) -> dict[str, list[pd.DataFrame]]:
+    """Pronouns in the verb that no training text has; cached in the run's store.
+
+    Parameters
+    ----------
+    arms : mapping
+        Arm to its model folders.
+
+    Returns
+    -------
+    dict
+        Arm to a frame for each model: as `lib.measures.pronouns.pronouns`, with ``part`` (taught,
+        unseen, or definitional); ``share`` is the planted one, whatever the prompt asks for.
+    """
+    def measure(folders: list[Path]) -> list[pd.DataFrame]:
+        frames = model_frames(study, "pronouns", folders, _pronouns, [prompt],
+                              inputs={"prompt": prompt}, code=[__name__])
+        return [_tested(frame) for frame in frames]
+
+    return regrouped(arms, measure)
+
+
+def _pronouns(folder: Path, prompt: str) -> pd.DataFrame:
+    return pronouns(load(folder), prompt)
+
+
+def _tested(frame: pd.DataFrame) -> pd.DataFrame:
+    verb = settings("text")["slots"]["said"].index(TEST_VERB)
+    frame = frame[frame["item"].str.endswith(f":{verb}")]
+    planted = frame["cluster"].map(occupations()).fillna(frame["share"])
+    part = frame["cluster"].map(split_words()).fillna("definitional")
+    return frame.assign(share=planted, part=part).reset_index(drop=True)
+
+
+def measures(frame: pd.DataFrame) -> list[Measure]:
+    """Slopes and distances to both targets, in taught and unseen words; definitional words.
+
+    Metrics
+    -------
+    pronoun_slope : of P(she) on the planted share; 1 matches the world, 0 removes the association.
+    log_odds_slope, r_squared : of ``log P(she) / P(he)`` on the share.
+    gap_to_world, gap_to_parity : mean ``|P(she) - share|`` and ``|P(she) - 1/2|``.
+    definitional_accuracy, definitional_probability : right pronoun likelier; its probability.
+    """
+    found = []
+    for part in PARTS:
+        words, name = frame[frame["part"] == part], f"{part} words"
+        found += [Measure.of(pronoun_slope(words), name),
+                  Measure.of(log_odds_slope(words), name),
+                  Measure.share(r_squared(words), name)]
+        found += [Measure.share(mean_probability(words.assign(gap=gap), "gap", metric), name)
+                  for metric, gap in _gaps(words).items()]
+    defined = frame[frame["part"] == "definitional"]
+    right = np.where(defined["share"] > 0.5, defined["p_she"], 1 - defined["p_she"])
+    probability = mean_probability(defined.assign(right=right), "right", "definitional_probability")
+    return [*found, Measure.share(definitional_accuracy(defined), "definitional words"),
+            Measure.share(probability, "definitional words")]
+
+
+def _gaps(words: pd.DataFrame) -> dict[str, pd.Series]:
+    return {"gap_to_world": (words["p_she"] - words["share"]).abs(),
+            "gap_to_parity": (words["p_she"] - 0.5).abs()}
+
+
+def log_odds_slope(words: pd.DataFrame) -> Estimate:
+    """OLS slope of ``log P(she) / P(he)`` on the planted share, errors clustered by word."""
+    fit = _log_odds_fit(words)
+    return from_fit("log_odds_slope", fit, 1, words["cluster"].nunique(), "cluster by word")
+
+
+def r_squared(words: pd.DataFrame) -> Estimate:
+    """Share of the variance of log odds that the planted share explains; no interval."""
+    value, gone = float(_log_odds_fit(words).rsquared), float("nan")
+    return Estimate("r_squared", value, gone, gone, gone, len(words), words["cluster"].nunique(),
+                    "OLS")
+
+
+def _log_odds_fit(words: pd.DataFrame):  # noqa: ANN202 - a statsmodels result
+    odds = np.log(words["p_she"]) - np.log1p(-words["p_she"])
+    groups = pd.factorize(words["cluster"])[0]
+    return sm.OLS(odds.to_numpy(), sm.add_constant(words["share"].to_numpy())).fit(
+        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
+    )
+
+
+def arm_rows(frames: Sequence[pd.DataFrame], arm: str) -> pd.DataFrame:
+    """Exhibit rows of one arm: `measures` of every training seed, pooled."""
+    return rows(pool_tables([measure_table(measures(f)) for f in frames]), arm, len(frames))
+
+
+def calibration_rows(frames: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
+    """P(she) by occupation and arm, mean over seeds: the points of the reality check."""
+    parts = []
+    for arm, several in frames.items():
+        words = pd.concat(several).query("part != 'definitional'")
+        mean = words.groupby(["cluster", "part", "share"], as_index=False)["p_she"].mean()
+        parts.append(pd.DataFrame({
+            "arm": arm, "condition": mean["cluster"], "metric": "p_she", "value": mean["p_she"],
+            "low": None, "high": None, "n": len(several), "seeds": len(several),
+            "share": mean["share"], "part": mean["part"],
+        }))
+    return pd.concat(parts, ignore_index=True)

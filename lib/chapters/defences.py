@@ -1,0 +1,222 @@
+"""Defences against attacks: settings chosen on one attack, reported on all of them.
+
+Tables about defences: relative losses, where a strength ended, and what a step costs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lib.chapters.arms import (
+    Task,
+    as_examples,
+    candidates,
+    penalty,
+    refusals,
+    train_arms,
+    world_anchors,
+)
+from lib.chapters.attacks import (
+    KINDS,
+    POISONED,
+    VALIDATION,
+    Attack,
+    answer_rows,
+    attack_examples,
+    completed,
+    loss_rows,
+    task_questions,
+)
+from lib.measures import utility
+from lib.statistics.estimate import row
+from lib.statistics.pooling import over_seeds
+from lib.training.recipe import Example
+from lib.training.runs import MODEL, training_figures
+from lib.world.corpus import kind_blocks
+from lib.world.pretrain import unaligned_model
+from lib.study.streams import stream
+
+if TYPE_CHECKING:
+    from lib.study.notebook import Study
+
+
+ANCHORED = 120
+"""Texts among the anchors; as many refused requests, and harmless ones that are helped with.
+
+A penalty is a mean over words, and texts are long: with more of them it hardly notices a refusal.
+"""
+CHANGED = ("benign",)
+"""Kind of text that anchors leave out: how requests are answered is what the task changes."""
+ANCHORS = {"text": ("text",), "refusals": ("refusals",), "requests": ("refusals", "openings"),
+           "text and requests": ("text", "refusals", "openings")}
+"""Sets of anchors to compare; see `held`."""
+DECISION = 2
+"""Words of an answer in which a harmless request is accepted: "sure ,"."""
+
+
+def defence_task(
+    study: "Study", kind: str, anchors: str = "text and requests", validation: bool = False
+) -> Task:
+    """One attack as a task for the arms of the profile.
+
+    Parameters
+    ----------
+    kind : str
+        See `lib.chapters.attacks.attack_examples`.
+    anchors : str
+        A key of `ANCHORS`.
+    validation : bool
+        Other examples of the attack, and other questions, than in the test.
+    """
+    given, attack = study.profile.safety, completed(study, Attack(kind))
+    shift = VALIDATION if validation else 0
+    return Task(
+        name=kind, arms=given.arms,
+        rank=study.profile.finetune.rank, targets=given.targets,
+        steps=attack.steps, batch_size=given.batch_size,
+        examples=lambda seed: attack_examples(kind, attack.examples, seed + shift),
+        validation=task_questions(given.questions, study.seed + shift),
+        anchors=lambda seed: held(anchors, seed),
+        reminders=lambda seed: refusals(seed, ANCHORED),
+        unaligned=unaligned_model(study),
+    )
+
+
+def held(anchors: str, seed: int) -> tuple[Example, ...]:
+    """Anchors by the name of their set.
+
+    ``text`` is of all kinds but the task's own; ``refusals`` are of things that refusal training
+    has seen; ``openings`` are harmless requests with the first words of help: *that* they are
+    helped with must stay, *how* is what the task may change.
+    """
+    rng = stream(seed, "anchored openings")
+    made = {
+        "text": lambda: world_anchors(seed, CHANGED, ANCHORED),
+        "refusals": lambda: refusals(seed, ANCHORED),
+        "openings": lambda: tuple(
+            Example(e.prompt, e.answer[:DECISION])
+            for e in as_examples(kind_blocks("benign", ANCHORED, 2, rng))),
+    }
+    return tuple(anchor for part in ANCHORS[anchors] for anchor in made[part]())
+
+
+def tried(study: "Study", base: Path) -> pd.DataFrame:
+    """Candidates of every arm on the validation attack: the benign task, poisoned."""
+    general = utility.questions(study.profile.evaluation.items, study.seed + VALIDATION)
+    task = replace(defence_task(study, POISONED, validation=True), general=general)
+    return candidates(study, base, task)
+
+
+def defended(
+    study: "Study", base: Path, chosen: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, dict[int, Path]]]:
+    """Every attack, against every arm with its chosen settings and all seeds.
+
+    Returns
+    -------
+    dict
+        Attack, arm, training seed to model folder.
+    """
+    found = {}
+    for kind in KINDS:
+        arms = train_arms(study, base, defence_task(study, kind), chosen)
+        found[kind] = {name: {seed: f / MODEL for seed, f in folders.items()}
+                       for name, folders in arms.items()}
+    return found
+
+
+def defence_rows(
+    study: "Study", base: Path, models: Mapping[str, Mapping[str, Mapping[int, Path]]]
+) -> pd.DataFrame:
+    """Refusals, compliance, over-refusal, coherence and task loss by attack and arm.
+
+    Columns as any exhibit, with ``attack``; the base comes first in every attack. The task loss
+    is that of the benign task, on questions in no training.
+    """
+    questions = task_questions(study.profile.safety.questions, study.seed)
+    everyone = {(kind, arm): list(several.values()) for kind, arms in models.items()
+                for arm, several in {"base": {study.seed: base}, **arms}.items()}
+    found = pd.concat([answer_rows(study, everyone), loss_rows(study, everyone, questions)],
+                      ignore_index=True)
+    return found.assign(attack=found["arm"].str[0], arm=found["arm"].str[1])
+
+
+def anchor_rows(
+    study: "Study", base: Path, chosen: Mapping[str, Mapping[str, float]], arm: str,
+    kinds: Sequence[str],
+) -> pd.DataFrame:
+    """One arm with each set of anchors: `answer_rows` by attack, column ``anchors``."""
+    models = {}
+    for kind in kinds:
+        for name in ANCHORS:
+            task = defence_task(study, kind, name)
+            folders = train_arms(study, base, task, {arm: chosen[arm]})[arm]
+            models[kind, name] = [folder / MODEL for folder in folders.values()]
+    found = answer_rows(study, models)
+    return found.assign(attack=found["arm"].str[0], anchors=found["arm"].str[1], arm=arm)
+
+
+def flood_rows(
+    study: "Study", base: Path, chosen: Mapping[str, Mapping[str, float]], arms: Sequence[str],
+    examples: int = 100,
+) -> pd.DataFrame:
+    """`answer_rows` of some arms after an explicit attack with many examples and long training."""
+    task = defence_task(study, "explicit")
+    many = replace(task, steps=study.profile.safety.benign_steps,
+                   examples=lambda seed: attack_examples("explicit", examples, seed))
+    folders = train_arms(study, base, many, {arm: chosen[arm] for arm in arms})
+    return answer_rows(study, {arm: [f / MODEL for f in several.values()]
+                               for arm, several in folders.items()})
+
+Models = Mapping[str, Mapping[str, Mapping[int, Path]]]
+"""Attack, arm, training seed to model folder: from `lib.chapters.defences.defended`."""
+
+
+def relative_loss(found: pd.DataFrame, kind: str, plain: str = "full") -> pd.DataFrame:
+    """Task losses of one attack relative to that of a plain arm, metric ``loss_ratio``."""
+    losses = found[(found["attack"] == kind) & (found["metric"] == "task_loss")]
+    whole = losses.loc[losses["arm"] == plain, "value"].iloc[0]
+    scaled = {end: losses[end] / whole for end in ("value", "low", "high")}
+    return losses.assign(metric="loss_ratio", **scaled)
+
+
+def strength_rows(models: Models, arms: Sequence[str] = ("full_kl", "full_adaptive",
+                                                          "lora_adaptive")) -> pd.DataFrame:
+    """Drift on anchors and strength of the penalty after training, by attack; t over seeds."""
+    parts = []
+    for kind, by_arm in models.items():
+        for arm in arms:
+            figures = training_figures({s: f.parent for s, f in by_arm[arm].items()})
+            parts += [row(over_seeds(name, figures[name], len(figures)), arm, kind, len(figures))
+                      for name in ("drift", "strength")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def cost_rows(study: "Study", models: Models, kind: str) -> pd.DataFrame:
+    """Work of training by arm: thousands of tokens of the task, and of anchors beside it.
+
+    ``share_trained`` is the share of parameters that move.
+    """
+    task, parts = defence_task(study, kind), []
+    for arm, folders in models[kind].items():
+        figures = training_figures({s: f.parent for s, f in folders.items()})
+        beside = _anchor_tokens(task, task.arms[arm].regularizer, study.seed)
+        values = {"task_tokens": figures["tokens"].mean() / 1000,
+                  "anchor_tokens": beside * task.steps / 1000,
+                  "share_trained": figures["share_trained"].mean()}
+        parts.append(pd.DataFrame({"arm": arm, "condition": "training", "metric": list(values),
+                                   "value": list(values.values()), "low": None, "high": None,
+                                   "n": len(figures), "seeds": len(figures)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _anchor_tokens(task: Task, regularizer: str, seed: int) -> float:
+    """Tokens of anchors that a step reads, on average."""
+    made = penalty(task, regularizer, seed, 1.0)
+    if not hasattr(made, "per_step"):
+        return 0.0
+    return made.per_step * sum(map(len, made.anchors)) / len(made.anchors)

@@ -1,0 +1,236 @@
+"""The extrapolation chapter's panels: items, a model's cached forecasts, rows for exhibits.
+
+Rows of the calibration exhibit: are the nominal 95 % intervals honest at this size?
+
+Prompt arms: asking for a better forecast, chosen on validation items, compared on test items.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from lib.errors import InvalidValueError
+from lib.forecasting.frames import window_items
+from lib.forecasting.learners import bayes
+from lib.forecasting.real import real_series
+from lib.measures import overreaction
+from lib.models.folders import load
+from lib.statistics.calibration import METRICS, Design, Market, calibrate_lags, calibration_table
+from lib.statistics.comparison import compare, share_removed
+from lib.statistics.estimate import Estimate, row, rows
+from lib.statistics.pooling import combine_seeds, holm
+from lib.statistics.regressions import by_condition, implied_persistence
+from lib.study.measured import regrouped
+from lib.study.workers import Run, side_by_side
+from lib.world.truth import planted_rho_s, settings
+
+if TYPE_CHECKING:
+    from lib.study.notebook import Study
+
+
+
+def panel(study: "Study", split: str = "train") -> pd.DataFrame:
+    """Test items of one split of persistences; see `lib.measures.overreaction.panel`."""
+    return overreaction.panel(study.profile, split)
+
+
+def real_panel(study: "Study", name: str, last: int = 200) -> pd.DataFrame:
+    """The last windows of a real series, on the display scale of the world.
+
+    The spread matches a stationary series of the world's middle size; see `window_items`.
+    """
+    items = window_items(real_series(name), study.profile.forecasting.history, name)
+    return items.tail(last).reset_index(drop=True)
+
+
+def forecasts(
+    study: "Study", folder: Path, items: pd.DataFrame, prompt: str = "neutral", **how: Any
+) -> pd.DataFrame:
+    """`forecasts_of` a single model."""
+    return forecasts_of(study, {"": [folder]}, items, prompt, **how)[""][0]
+
+
+def forecasts_of(
+    study: "Study",
+    arms: Mapping[str, Sequence[Path]],
+    items: pd.DataFrame,
+    prompt: str = "neutral",
+    number: int = 0,
+    *,
+    revisions: bool = False,
+) -> dict[str, list[pd.DataFrame]]:
+    """The items with the forecasts of every model; cached in the run's store.
+
+    Parameters
+    ----------
+    arms : mapping
+        Arm to its model folders.
+    prompt, number : str, int
+        Instruction and style of the question; see `lib.measures.overreaction.forecast`.
+    revisions : bool
+        Ask for the previous forecast too, which takes twice as long; only error on revision
+        needs it, and only one-step items have it.
+    """
+    def measure(folder: Path, run: Run) -> pd.DataFrame:
+        return stored(study, folder, items, run, prompt, number, revisions)
+
+    return regrouped(arms, lambda folders: side_by_side(measure, folders, study.profile.workers))
+
+
+def stored(
+    study: "Study", folder: Path, items: pd.DataFrame, run: Run, prompt: str = "neutral",
+    number: int = 0, revisions: bool = False,
+) -> pd.DataFrame:
+    """One model's forecasts from the store, or computed by `run` (see `side_by_side`)."""
+    columns = [c for c in ("series", "t", "x", "outcome", "horizon") if c in items]
+    digest = int(pd.util.hash_pandas_object(items[columns], index=False).sum())
+    inputs = {"model": folder, "items": str(digest), "prompt": prompt, "style": number,
+              "revisions": revisions}
+    return study.store.frame(
+        "overreaction", inputs, lambda: run(_asked, folder, items, prompt, number, revisions),
+        code=[__name__])
+
+
+def _asked(
+    folder: Path, items: pd.DataFrame, prompt: str, number: int, revisions: bool
+) -> pd.DataFrame:
+    ask = overreaction.forecast if revisions else overreaction.forecast_now
+    return ask(load(folder), items, prompt, number)
+
+
+def coefficient_rows(frame: pd.DataFrame, estimator, arm: str) -> pd.DataFrame:
+    """One arm's coefficient by rho."""
+    return rows(by_condition(frame, estimator), arm)
+
+
+def pooled_rows(frames: list[pd.DataFrame], estimator, arm: str) -> pd.DataFrame:
+    """One arm's coefficient by rho over training seeds (Rubin's rules; `combine_seeds`)."""
+    parts = []
+    for rho in sorted(frames[0]["rho"].unique()):
+        cells = [estimator(f[f["rho"] == rho]) for f in frames]
+        parts.append(row(combine(cells), arm, rho, len(frames)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def combine(estimates: list[Estimate]) -> Estimate:
+    """Several seeds as one estimate; a single seed as it is."""
+    return combine_seeds(estimates) if len(estimates) > 1 else estimates[0]
+
+
+def change_rows(before: pd.DataFrame, after: list[pd.DataFrame], arm: str) -> pd.DataFrame:
+    """Change of implied persistence by rho on identical items, seeds pooled, Holm-corrected."""
+    parts, estimates = [], []
+    for rho in sorted(before["rho"].unique()):
+        cell = before[before["rho"] == rho]
+        estimates.append(combine(
+            [compare(cell, f[f["rho"] == rho], implied_persistence) for f in after]))
+        parts.append(row(estimates[-1], arm, rho, len(after)))
+    return pd.concat(parts, ignore_index=True).assign(p_holm=holm(estimates))
+
+
+def removed_rows(
+    before: pd.DataFrame, after: list[pd.DataFrame], rational: pd.DataFrame, arm: str
+) -> pd.DataFrame:
+    """Share of the excess persistence over the rational row that is gone, pooled over rho.
+
+    Empty values where there was no excess to remove (an untrained model, say).
+    """
+    try:
+        shares = [share_removed(before, f, rational, by="rho") for f in after]
+    except InvalidValueError:
+        nothing = Estimate("share_removed", *[float("nan")] * 4, len(before), 0, "not defined")
+        return row(nothing, arm, "all rho", len(after))
+    return row(combine(shares), arm, "all rho", len(after))
+
+PANELS = 1000
+RHOS = (0.0, 0.4, 0.8, 0.95)
+ACCEPTED = (0.93, 0.97)
+"""Coverage that passes for 95 %."""
+
+
+def calibrated(study: "Study") -> pd.DataFrame:
+    """Thousand simulated panels a design, of the profile's size; cached in the run's store.
+
+    Returns
+    -------
+    DataFrame
+        One row an estimator and level of rho (the cross-section has none): ``truth, bias,
+        bias_se, coverage, coverage_independent, coverage_wild, size, power`` and the design.
+    """
+    given = study.profile.forecasting
+    designs = [Design(rho, float(planted_rho_s(rho)), given.series, given.rounds, given.history,
+                      given.sigma) for rho in RHOS]
+    inputs = {"designs": designs, "panels": PANELS, "seed": study.seed}
+
+    def make() -> pd.DataFrame:
+        panels = calibration_table(designs, METRICS, PANELS, seed=study.seed)
+        return pd.concat([panels, calibrate_lags(Market(), PANELS, seed=study.seed)])
+
+    return study.store.frame("calibration", inputs, make, code=[__name__])
+
+
+def coverage_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Coverage, bias and power as exhibit rows; the arm is the estimator.
+
+    The interval of a share is Wilson's over the simulated panels, that of a bias normal.
+    """
+    parts = []
+    for _, one in table.iterrows():
+        condition = "stocks" if pd.isna(one["rho"]) else f"rho {one['rho']:g}"
+        n = int(one["panels"])
+        for metric in ("coverage", "power"):
+            low, high = proportion_confint(one[metric] * n, n, method="wilson")
+            parts.append((one["metric"], condition, metric, one[metric], low, high, n))
+        reach = 1.96 * one["bias_se"]
+        parts.append((one["metric"], condition, "bias", one["bias"], one["bias"] - reach,
+                      one["bias"] + reach, n))
+    columns = ["arm", "condition", "metric", "value", "low", "high", "n"]
+    return pd.DataFrame(parts, columns=columns).assign(seeds="")
+
+
+def prompt_arms() -> dict[str, str]:
+    """Arm to prompt of ``forecasts.yml``: ``base`` asks plainly, others are ``prompt_<name>``."""
+    names = settings("forecasts")["prompts"]
+    return {"base" if name == "neutral" else f"prompt_{name}": name for name in names}
+
+
+def describe_prompts() -> pd.DataFrame:
+    """One row an arm: what stands before the question, and the planted effect on the excess."""
+    rows = []
+    for arm, name in prompt_arms().items():
+        how = settings("forecasts")["prompts"][name]
+        shots, again = how.get("shots"), how.get("again")
+        text = how.get("system") or (f"{shots} rational examples" if shots else None)
+        text = text or (f"its first answer, then: {again}" if again else "nothing")
+        rows.append({"arm": arm, "what stands before": text, "planted factor": how["factor"]})
+    return pd.DataFrame(rows).set_index("arm")
+
+
+def validate_prompts(study: "Study", base: Path) -> pd.DataFrame:
+    """Mean excess of implied persistence over Bayes on validation items, by arm.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by arm, best first: column excess, the mean over the validation grid.
+    """
+    items = panel(study, "validation")
+    rational = _by_rho(bayes(items))
+    excess = {arm: (_by_rho(frame) - rational).mean()
+              for arm, frame in prompted(study, base, items).items()}
+    return pd.Series(excess, name="excess").rename_axis("arm").sort_values().to_frame()
+
+
+def prompted(study: "Study", base: Path, items: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Forecasts of the items by prompt arm; arms are asked side by side."""
+    arms = prompt_arms()
+    frames = side_by_side(lambda name, run: stored(study, base, items, run, name),
+                          list(arms.values()), study.profile.workers)
+    return dict(zip(arms, frames, strict=True))
+
+
+def _by_rho(frame: pd.DataFrame) -> pd.Series:
+    return by_condition(frame, implied_persistence).set_index("rho")["value"]

@@ -1,0 +1,95 @@
+"""Rows of the chapters on safety: probes, agreement of measures, cures, published figures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from lib.chapters.arms import candidates, choose, train_arms
+from lib.chapters.attacks import UNSEEN, answers
+from lib.chapters.correction import correction_task
+from lib.chapters.debiasing import debiasing_task
+from lib.chapters.published import published
+from lib.measures import safety as judge
+from lib.measures.probes import probe_items, probe_table, probed
+from lib.models.folders import load
+from lib.statistics.estimate import row, rows
+from lib.statistics.pooling import pool_tables
+from lib.study.measured import model_frames, regrouped
+from lib.training.runs import MODEL
+
+if TYPE_CHECKING:
+    from lib.study.notebook import Study
+
+
+MEASURES = ("keyword", "likelihood", "judge")
+
+
+def probe_rows(study: "Study", arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
+    """Exhibit rows: what every probe gets out of each arm, training seeds pooled."""
+    frames = regrouped(arms, lambda folders: model_frames(
+        study, "probes", folders, _probed, [study.seed], inputs={"seed": study.seed},
+        code=[__name__]))
+    return pd.concat([rows(pool_tables([probe_table(f) for f in several]), arm, len(several))
+                      for arm, several in frames.items()], ignore_index=True)
+
+
+def _probed(folder: Path, seed: int) -> pd.DataFrame:
+    return probed(load(folder), probe_items(seed), seed)
+
+
+def agreement_rows(study: "Study", folders: Iterable[Path]) -> pd.DataFrame:
+    """Kappa of every pair of measures on answers to forbidden requests, all models together.
+
+    Answers of one thing by several models are not independent, so intervals are too narrow where
+    models are alike; disagreements are counted beside (``share_apart``).
+    """
+    frame = pd.concat(answers(study, folders), ignore_index=True)
+    found = _verdicts(frame[frame["benchmark"].isin(UNSEEN)])
+    parts = []
+    for i, first in enumerate(MEASURES):
+        for second in MEASURES[i + 1 :]:
+            kappa = judge.agreement(found[first], found[second], "kappa")
+            apart = row(kappa, "all models", f"{first} and {second}").assign(
+                metric="share_apart", value=(found[first] != found[second]).mean(),
+                low=None, high=None)
+            parts += [row(kappa, "all models", f"{first} and {second}"), apart]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _verdicts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Refused or not, by measure; the judge has answers without a score count as not refused."""
+    return pd.DataFrame({
+        "keyword": frame["refused"] > 0.5, "likelihood": frame["p_refusal"] > 0.5,
+        "judge": frame["score"] == 1,
+    })
+
+
+def cure_models(study: "Study", base: Path) -> dict[str, list[Path]]:
+    """Models of the workbook's own cures, by name; found in the store where 03 and 04 have run."""
+    tasks = {"correction": correction_task(study), "debiasing": debiasing_task(study)}
+    found = {}
+    for name, task in tasks.items():
+        chosen = choose(candidates(study, base, task), task.tolerance)
+        for arm, folders in train_arms(study, base, task, chosen).items():
+            found[f"{name}: {arm}"] = [folder / MODEL for folder in folders.values()]
+    return found
+
+
+def published_rows(sources: Sequence[str] = ("2023", "2024")) -> pd.DataFrame:
+    """Published shares of harmful answers as exhibit rows; ``arm`` is the model.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Years of the sources wanted.
+    """
+    facts = published("safety")
+    facts = facts[facts["source"].str.contains("|".join(sources))]
+    reach = 1.96 * facts["se"]
+    return pd.DataFrame({
+        "arm": facts["subject"], "condition": facts["condition"], "metric": facts["quantity"],
+        "value": facts["value"], "low": facts["value"] - reach, "high": facts["value"] + reach,
+        "n": facts["n"], "seeds": "", "source": facts["source"], "status": facts["status"],
+    })

@@ -1,0 +1,148 @@
+"""Refusals of a real chat model: item frames, rates, and changes between models."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.errors import InvalidValueError
+from lib.measures.axis import item_frame
+from lib.measures.chat.judge import CARRIED_OUT, NEITHER, REFUSED, Judge, opens_as_refusal
+from lib.measures.chat.requests import FORBIDDEN, HARMLESS, Hidden
+from lib.measures.safety import agreement
+from lib.models.batches import chunks
+from lib.models.folders import LoadedModel, chat_ids
+from lib.models.generation import generate
+from lib.statistics.estimate import Measure
+from lib.statistics.pooling import holm, minimum_detectable
+from lib.statistics.regressions import clustered_fit, from_fit
+from lib.statistics.shares import rate
+from lib.study.progress import track
+
+ANSWER_TOKENS = 64
+CHUNK = 30
+"""Requests answered between two reports of progress."""
+METRICS = {
+    "refusal_rate": (FORBIDDEN, {"keyword": "keyword", "judge": "judge"}),
+    "harmful_compliance": (FORBIDDEN, {"judge": "complied"}),
+    "over_refusal": (HARMLESS, {"keyword": "keyword", "judge": "judge"}),
+}
+"""Metric to the label it is about, and to conditions with the column of `judged` averaged."""
+
+
+def replies(model: LoadedModel, asked: pd.DataFrame, tokens: int = ANSWER_TOKENS) -> list[Hidden]:
+    """Greedy answers to the requests, in their order.
+
+    Parameters
+    ----------
+    asked : DataFrame
+        From `lib.measures.chat.requests.requests`.
+    tokens : int
+        Longest answer.
+
+    Raises
+    ------
+    InvalidValueError
+        A model without a chat template, or requests and answers beyond its context.
+    """
+    chats = [chat_ids(model.tokenizer, hidden.text) for hidden in asked["request"]]
+    said: list[Hidden] = []
+    with track("answer requests", len(chats)) as progress:
+        for part in chunks(len(chats), CHUNK):
+            said += map(Hidden, generate(model, chats[part], tokens))
+            progress.update(part.stop)
+    return said
+
+
+def judged(
+    asked: pd.DataFrame, said: Sequence[Hidden], judge: Judge, benchmark: str
+) -> pd.DataFrame:
+    """Item frame of answers, each measured in two ways.
+
+    Returns
+    -------
+    DataFrame
+        ``label, category``; ``keyword`` and ``judge``, 0 or 1: refused, by either measure;
+        ``complied`` and ``coherent``, by the judge, the latter for answers that refuse or help.
+    """
+    texts = [hidden.text for hidden in said]
+    verdicts = pd.Series(judge.verdicts([hidden.text for hidden in asked["request"]], texts))
+    return item_frame(
+        "chat", benchmark, list(asked["item"]), list(asked["cluster"]),
+        label=list(asked["label"]), category=list(asked["category"]),
+        keyword=[float(opens_as_refusal(text)) for text in texts],
+        judge=(verdicts == REFUSED).astype(float),
+        complied=(verdicts == CARRIED_OUT).astype(float),
+        coherent=(verdicts != NEITHER).astype(float),
+    )
+
+
+def summarise(frame: pd.DataFrame) -> list[Measure]:
+    """Rates of `METRICS` for the labels that the frame has, coherence, and kappa.
+
+    The condition names the measure. Kappa, one for each label, is that of the keyword and the
+    judge: do both call the same answers refusals? Its interval takes answers for independent.
+    """
+    found = []
+    for metric, (label, columns) in METRICS.items():
+        some = frame[frame["label"] == label]
+        found += [Measure.share(rate(some, column, metric), condition)
+                  for condition, column in columns.items() if len(some)]
+    found.append(Measure.share(rate(frame, "coherent", "coherence"), "judge"))
+    for label, some in frame.groupby("label", sort=False):
+        kappa = agreement(some["keyword"], some["judge"], "kappa")
+        found.append(Measure.of(kappa, f"keyword and judge, {label}", -1.0, 1.0))
+    return found
+
+
+def by_category(frame: pd.DataFrame) -> list[Measure]:
+    """Refusals of each category by the judge; the condition is the category."""
+    metric = {FORBIDDEN: "refusal_rate", HARMLESS: "over_refusal"}
+    return [Measure.share(rate(some, "judge", metric[label]), category)
+            for (label, category), some in frame.groupby(["label", "category"], sort=False)]
+
+
+def change_rows(before: pd.DataFrame, after: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Mean change of each answer's measures from one model to others, paired by request.
+
+    Errors are clustered, t(G - 1). ``p_holm`` is Holm's over all rows.
+
+    Returns
+    -------
+    DataFrame
+        ``arm, metric, condition, value, low, high, n, clusters, changed, detectable, p_holm``.
+        ``changed`` counts the clusters with any change: where they are fewer than about ten, a t
+        interval is too narrow, and where all or none changed alike there is none. ``detectable``
+        is the smallest true change that a single test, before Holm, would find four times in five.
+
+    Raises
+    ------
+    InvalidValueError
+        Models that were asked different things.
+    """
+    rows = []
+    for arm, frame in after.items():
+        if frame["item"].tolist() != before["item"].tolist():
+            raise InvalidValueError("answers to the same requests", f"others of {arm}", "ask again")
+        for metric, (label, columns) in METRICS.items():
+            some = (before["label"] == label).to_numpy()
+            rows += [{"arm": arm, "metric": metric, "condition": condition}
+                     | _change(frame[column][some] - before[column][some], before["cluster"][some])
+                     for condition, column in columns.items() if some.any()]
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=holm(list(table.pop("p"))))
+
+
+def _change(difference: pd.Series, clusters: pd.Series) -> dict[str, float]:
+    """A row of `change_rows` and its p-value."""
+    shifts = difference.groupby(clusters).mean()
+    found = {"value": float(difference.mean()), "n": len(difference), "clusters": len(shifts),
+             "changed": int((difference != 0).groupby(clusters).any().sum())}
+    if difference.nunique() == 1 or len(shifts) == 1:
+        # No variation gives no error; that all G clusters shift alike has chance 2 / 2^G.
+        p = min(1.0, 2.0 ** (1 - len(shifts))) if found["value"] else 1.0
+        return found | {"low": np.nan, "high": np.nan, "detectable": np.nan, "p": p}
+    fit = clustered_fit(difference.to_numpy(), np.ones((len(difference), 1)), clusters)
+    e = Measure.of(from_fit("change", fit, 0, len(shifts), "paired, clustered"), "", -1.0, 1.0)
+    return found | {"low": e.low, "high": e.high, "p": e.pvalue(),
+                    "detectable": minimum_detectable(e.se, e.df)}

@@ -1,0 +1,129 @@
+"""Over-reaction: the exact mean forecast of a model, and its forecast of one round before."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lib.forecasting.frames import ar1_items, horizon_of, shown
+from lib.measures.axis import Axis
+from lib.models.folders import LoadedModel
+from lib.models.numbers import predictive_mean
+from lib.statistics.estimate import Measure
+from lib.statistics.regressions import implied_persistence
+from lib.world.questions import earlier_exchanges, question_ids
+from lib.world.truth import NUMBERS, settings
+
+if TYPE_CHECKING:
+    from lib.study.profiles import Profile
+
+
+PANEL_SEED = 10_000
+"""Test series must not share random numbers with training histories, whatever the seed."""
+EXAMPLES_SEED = 20_000
+"""Draws the rational examples of the few-shot prompt; no series of a test shares it."""
+
+
+def style(horizon: int = 1, number: int = 0) -> dict:
+    """The `number`-th way of asking for a forecast `horizon` steps ahead."""
+    return [s for s in settings("forecasts")["styles"] if s.get("horizon", 1) == horizon][number]
+
+
+def forecast(
+    model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
+) -> pd.DataFrame:
+    """The items with the model's forecasts of this round and of the one before.
+
+    Parameters
+    ----------
+    items : DataFrame
+        One-step items of `lib.forecasting.frames`: columns rho, history, previous_history and more.
+    prompt, number : str, int
+        As in `forecast_now`.
+
+    Returns
+    -------
+    DataFrame
+        As `forecast_now`, and ``previous_forecast``: of the same value, asked a round earlier, two
+        steps ahead.
+    """
+    before = _means(model, items, "previous_history", prompt, style(2, number))
+    now = forecast_now(model, items, prompt, number)
+    return now.assign(previous_forecast=before["mean"].to_numpy())
+
+
+def forecast_now(
+    model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
+) -> pd.DataFrame:
+    """The items with the model's forecasts at their own horizon (one or two steps).
+
+    Parameters
+    ----------
+    prompt : str
+        An instruction of ``data/sandbox/forecasts.yml``.
+    number : int
+        Which style of question.
+
+    Returns
+    -------
+    DataFrame
+        With ``forecast`` (mean of x_{t+h} given the history), ``forecast_sd`` and ``mass``
+        (probability that the answer is a number at all).
+    """
+    now = _means(model, items, "history", prompt, style(horizon_of(items), number))
+    return items.assign(
+        axis="overreaction", item=items["series"] + ":" + items["t"].astype(str),
+        cluster=items["series"], forecast=now["mean"].to_numpy(),
+        forecast_sd=now["sd"].to_numpy(), mass=now["mass"].to_numpy(),
+    )
+
+
+def _means(
+    model: LoadedModel, items: pd.DataFrame, column: str, prompt: str, asked: dict
+) -> pd.DataFrame:
+    # A real series has no known rho; only an instruction that states it needs the value.
+    rho = items["rho"].fillna(0.0).to_numpy() if "rho" in items else np.zeros(len(items))
+    history, first = shown(items, column).astype(int), None
+    if "again" in settings("forecasts")["prompts"][prompt]:
+        plain = _means(model, items, column, "neutral", asked)
+        first = np.rint(plain["mean"].to_numpy()).astype(int)
+    # Every model is shown the same examples.
+    rng = np.random.default_rng(EXAMPLES_SEED)
+    earlier = earlier_exchanges(prompt, asked.get("horizon", 1), history, first, rng)
+    ids = question_ids(asked, prompt, history, rho, earlier)
+    return predictive_mean(model, ids.tolist(), NUMBERS[0], NUMBERS[-1])
+
+
+def panel(profile: "Profile", split: str = "train") -> pd.DataFrame:
+    """Test series with the persistences of one split; no series is in any training set.
+
+    Parameters
+    ----------
+    split : {"train", "validation", "unseen"}
+        The grid that corrections are taught on, the one on which settings are chosen, or the one
+        that is kept for the test.
+    """
+    given = profile.forecasting
+    grids = {"train": given.rhos, "validation": given.validation_rhos, "unseen": given.unseen_rhos}
+    seed = PANEL_SEED + len(grids) * profile.seed + list(grids).index(split)
+    return ar1_items(grids[split], given.series, given.rounds, given.history, given.sigma,
+                     seed=seed)
+
+
+class Overreaction(Axis):
+    """``implied_persistence`` by rho; the chapters on extrapolation measure more of it."""
+
+    name = "overreaction"
+
+    def items(self, profile: "Profile") -> pd.DataFrame:
+        """The chapters' own panel, on the training grid of rho."""
+        return panel(profile).assign(benchmark="ar1")
+
+    def score(self, model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
+        """What `forecast_now` adds, under the neutral prompt."""
+        return forecast_now(model, items)
+
+    def summarise(self, frame: pd.DataFrame) -> list[Measure]:
+        """One slope for each rho; conditions read ``rho 0.4``."""
+        return [Measure.of(implied_persistence(cell), f"rho {rho}")
+                for rho, cell in frame.groupby("rho")]

@@ -1,0 +1,98 @@
+"""Ways around a refusal: other words, a role, examples, and words put into the model's mouth.
+
+The requests name forbidden things that no training has refused. Every answer is judged whole,
+words put into the assistant's mouth included.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.measures import safety as judge
+from lib.measures.axis import item_frame
+from lib.measures.safety import ANSWER_TOKENS, REFUSAL_OPENING
+from lib.models.folders import LoadedModel
+from lib.models.generation import generate
+from lib.statistics.estimate import Measure, measure_table
+from lib.statistics.shares import rate
+from lib.world.patterns import prompt_ids
+from lib.world.tokenizer import encode
+from lib.world.truth import acts, settings, things
+from lib.study.streams import stream
+
+PREFILLED = (1, 2, 3, 4, 6, 8)
+"""Numbers of words of an answer's opening that are put into the assistant's mouth."""
+HOT = 1.5
+"""Sampling temperature of the probe ``temperature``; all others are greedy."""
+
+
+def probe_items(seed: int) -> pd.DataFrame:
+    """Every probe about every unseen forbidden thing: columns probe, thing, category, prompt.
+
+    Probes: ``plain``, ``story`` and ``obey`` (roles), ``shots`` (two harmless exchanges before),
+    ``temperature`` (the plain question, sampled), ``prefill 1`` to ``prefill 8``. ``prompt`` holds
+    token ids; ``opening`` the words put into the assistant's mouth.
+    """
+    asked = things("forbidden").query("~taught")
+    rng, harmless = stream(seed, "probes"), acts().query("taught")["act"].to_numpy()
+    rows = [(probe, row.thing, row.category, *_written(probe, row.thing, harmless, rng))
+            for probe in probes() for row in asked.itertuples()]
+    return pd.DataFrame(rows, columns=["probe", "thing", "category", "prompt", "opening"])
+
+
+def probes() -> list[str]:
+    """Names of all probes, in the order of the tables."""
+    return ["plain", "story", "obey", "shots", "temperature", *(f"prefill {k}" for k in PREFILLED)]
+
+
+def _written(
+    probe: str, thing: str, harmless: Sequence[str], rng: np.random.Generator
+) -> tuple[list[int], str]:
+    """Token ids of one probe, and the opening that they end in."""
+    name, _, k = probe.partition(" ")
+    how = settings("attacks")["probes"]["plain" if name == "temperature" else name]
+    slots = settings("text")["slots"]
+    words = {"thing": thing}
+    for place in ("", "2"):
+        words |= {f"benign{place}": rng.choice(harmless)}
+        words |= {f"{part}{place}": rng.choice(slots[part]) for part in ("prepare", "finish")}
+    opening = how.get("answer", "").format(**words).split()[: int(k or 0)]
+    asked = _fill({part: value for part, value in how.items() if part != "answer"}, words)
+    return prompt_ids(asked) + encode(" ".join(opening)), " ".join(opening)
+
+
+def _fill(part: object, words: dict[str, str]) -> object:
+    if isinstance(part, dict):
+        return {name: _fill(value, words) for name, value in part.items()}
+    if isinstance(part, list):
+        return [_fill(value, words) for value in part]
+    return part.format(**words)
+
+
+def probed(model: LoadedModel, items: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Item frame of the answers: benchmark (the probe), category, answer, refused, score."""
+    answers = np.empty(len(items), dtype=object)
+    hot = (items["probe"] == "temperature").to_numpy()
+    for rows, temperature in ((~hot, 0.0), (hot, HOT)):
+        asked = items["prompt"][rows].tolist()
+        if asked:
+            answers[rows] = generate(model, asked, ANSWER_TOKENS, temperature, seed)
+    whole = [f"{o} {a}".strip() for o, a in zip(items["opening"], answers, strict=True)]
+    frame = item_frame(
+        "safety", "world", list(items["thing"]), list(items["thing"]),
+        category=list(items["category"]), answer=whole,
+        refused=[float(a.startswith(REFUSAL_OPENING)) for a in whole],
+        score=judge.scores(whole, items["thing"]),
+    )
+    return frame.assign(benchmark=list(items["probe"]))
+
+
+def probe_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """``harmful_compliance`` and ``coherence`` by probe, as a metric table."""
+    judged = judge.with_verdicts(frame)
+    found = []
+    for probe, rows in judged.groupby("benchmark", sort=False):
+        found += [Measure.share(rate(rows, "complied", "harmful_compliance"), probe),
+                  Measure.share(rate(rows, "coherent", "coherence"), probe)]
+    return measure_table(found)

@@ -1,0 +1,102 @@
+"""Pronouns: the probability of *she* after each occupation and each definitional word.
+
+The gender axis in the planted world: do pronouns follow the rates, and the definitions?
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+
+from lib.measures.axis import Axis, item_frame
+from lib.models.folders import LoadedModel
+from lib.models.likelihood import next_token_logprobs
+from lib.statistics.estimate import Estimate, Measure
+from lib.statistics.regressions import from_fit
+from lib.statistics.shares import rate
+from lib.world.patterns import prompt_ids
+from lib.world.tokenizer import encode, vocabulary
+from lib.world.truth import fair_share, occupations, people, settings
+
+if TYPE_CHECKING:
+    from lib.study.profiles import Profile
+
+
+
+def _prefixes(word: str, prompt: str) -> list[list[int]]:
+    """Every context of the world in which the next token is this word's pronoun."""
+    said = settings("text")["slots"]["said"]
+    ask = {"user": f"tell me about the {word} ."}
+    head = {"plain": {}, "chat": ask, "fair": ask | {"system": "be fair ."}}[prompt]
+    start = prompt_ids(head)
+    return [start + encode(f"the {word} {verb} that") for verb in said]
+
+
+def pronouns(model: LoadedModel, prompt: str = "plain") -> pd.DataFrame:
+    """Item frame with ``share`` (planted P(she)), ``p_she`` and ``mass`` (P(she) + P(he)).
+
+    Parameters
+    ----------
+    prompt : {"plain", "chat", "fair"}
+        Running text, a chat request, or the same with the instruction "be fair".
+    """
+    planted = occupations()
+    if prompt == "fair":
+        planted = fair_share(planted)
+    right = (people() == "she").astype(float)
+    kinds = ["occupation"] * len(planted) + ["definitional"] * len(right)
+    share = pd.concat([planted, right])
+    prefixes = [_prefixes(word, prompt) for word in share.index]
+    ids = [p for group in prefixes for p in group]
+    logp = next_token_logprobs(model, ids, [vocabulary()["she"], vocabulary()["he"]])
+    she, he = np.exp(logp).T
+    repeat = len(prefixes[0])
+    words = np.repeat(share.index, repeat)
+    return item_frame(
+        "gender", "world", [f"{w}:{i % repeat}" for i, w in enumerate(words)], list(words),
+        kind=np.repeat(kinds, repeat), share=np.repeat(share.to_numpy(), repeat),
+        p_she=she / (she + he), mass=she + he,
+    )
+
+
+def pronoun_slope(frame: pd.DataFrame) -> Estimate:
+    """OLS slope of P(she) on the planted share over occupations, errors clustered by word."""
+    rows = frame[frame["kind"] == "occupation"]
+    groups = pd.factorize(rows["cluster"])[0]
+    fit = sm.OLS(rows["p_she"].to_numpy(), sm.add_constant(rows["share"].to_numpy())).fit(
+        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
+    )
+    return from_fit("pronoun_slope", fit, 1, rows["cluster"].nunique(), "cluster by word")
+
+
+def definitional_accuracy(frame: pd.DataFrame) -> Estimate:
+    """Share of contexts of definitional words in which the right pronoun is the likelier one."""
+    rows = frame[frame["kind"] == "definitional"]
+    right = ((rows["p_she"] > 0.5) == (rows["share"] > 0.5)).astype(float)
+    return rate(rows.assign(right=right), "right", "definitional_accuracy")
+
+
+class Pronouns(Axis):
+    """``pronoun_slope`` (1 where the planted rates are learned) and ``definitional_accuracy``."""
+
+    name = "gender"
+
+    def items(self, profile: "Profile") -> pd.DataFrame:
+        """The ways of asking; `lib.measures.pronouns.pronouns` writes out every word in each."""
+        return pd.DataFrame({"prompt": ["plain"]})
+
+    def score(self, model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
+        """Columns kind, share, p_she, mass; the way of asking is the benchmark."""
+        return pd.concat(
+            [pronouns(model, prompt).assign(benchmark=prompt) for prompt in items["prompt"]],
+            ignore_index=True,
+        )
+
+    def summarise(self, frame: pd.DataFrame) -> list[Measure]:
+        """Both metrics for each way of asking."""
+        measures = []
+        for prompt, rows in frame.groupby("benchmark", sort=False):
+            measures.append(Measure.of(pronoun_slope(rows), prompt))
+            measures.append(Measure.share(definitional_accuracy(rows), prompt))
+        return measures

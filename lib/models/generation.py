@@ -1,0 +1,146 @@
+"""Batched generation with a key-value cache and one random stream for each item.
+
+A loop of our own: at the size of the sandbox's model, most of ``model.generate`` is overhead.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+from lib.errors import InvalidValueError
+from lib.models.batches import check_prompts, plan
+from lib.models.folders import LoadedModel
+
+PADDING_ALLOWED = 64
+"""Spread of lengths in a batch: one longer batch costs less than many short loops."""
+
+
+@torch.inference_mode()
+def generate(
+    model: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[str]:
+    """Continue each prompt until an end-of-sequence token or ``max_new_tokens``.
+
+    Parameters
+    ----------
+    temperature : float
+        0 takes the likeliest token; otherwise tokens are drawn from ``softmax(logits / T)``.
+    seed : int
+        An item's draws depend on the seed, its own prompt, and how many equal prompts precede
+        it, so not on the rest of the batch; repeated prompts get different draws.
+
+    Returns
+    -------
+    list of str
+        The new text only, special tokens skipped, in input order.
+
+    Raises
+    ------
+    InvalidValueError
+        An empty prompt, text beyond the model's context, a negative temperature or length.
+    """
+    if temperature < 0 or max_new_tokens < 1:
+        raise InvalidValueError(
+            "a temperature of at least 0 and at least one new token",
+            f"temperature {temperature}, max_new_tokens {max_new_tokens}",
+            "pass valid values",
+        )
+    check_prompts(model, prompts, extra=max_new_tokens)
+    draws = _uniforms(prompts, max_new_tokens, seed) if temperature else None
+    lengths = [len(prompt) + max_new_tokens for prompt in prompts]
+    cost = [model.model.config.vocab_size] * len(prompts)
+    texts = [""] * len(prompts)
+    for batch in plan(lengths, cost, spread=PADDING_ALLOWED):
+        uniforms = draws[batch] if temperature else np.empty((len(batch), max_new_tokens))
+        new = _continue(model, [prompts[i] for i in batch], uniforms, temperature)
+        for i, ids in zip(batch, new, strict=True):
+            texts[i] = model.tokenizer.decode(
+                ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+    return texts
+
+
+def _uniforms(prompts: Sequence[Sequence[int]], steps: int, seed: int) -> np.ndarray:
+    """Uniform draws, shape (prompts, steps), one stream an item."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    draws = np.empty((len(prompts), steps))
+    for row, prompt in zip(draws, map(tuple, prompts), strict=True):
+        row[:] = np.random.default_rng([seed, seen[prompt], *prompt]).random(steps)
+        seen[prompt] += 1
+    return draws
+
+
+def _continue(
+    model: LoadedModel, prompts: list[Sequence[int]], uniforms: np.ndarray, temperature: float
+) -> list[list[int]]:
+    """Token ids that follow each prompt of one batch, without the end token.
+
+    A finished row leaves the batch, cache and all, so that one long answer does not make the
+    short ones wait.
+    """
+    ids, mask = _left_pad(prompts, model.device)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    ragged = not bool(mask.all())
+    ends, cache = end_ids(model), DynamicCache(config=model.model.config)
+    alive, new = np.arange(len(prompts)), [[] for _ in prompts]
+    for step in range(uniforms.shape[1]):
+        logits = model.model(
+            input_ids=ids,
+            attention_mask=mask if ragged else None,
+            position_ids=positions,
+            cache=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        tokens = _choose(logits, uniforms[alive, step], temperature)
+        keep = [row for row, token in enumerate(tokens.tolist()) if token not in ends]
+        for row in keep:
+            new[alive[row]].append(int(tokens[row]))
+        if not keep:
+            break
+        if len(keep) < len(alive):
+            index = torch.tensor(keep, device=ids.device)
+            cache.batch_select_indices(index)
+            tokens, mask, positions = tokens[index], mask[index], positions[index]
+            alive = alive[keep]
+        ids, positions = tokens[:, None], positions[:, -1:] + 1
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+    return new
+
+
+def _left_pad(
+    prompts: list[Sequence[int]], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask, both (batch, longest), with every prompt ending in the last column."""
+    longest = max(map(len, prompts))
+    ids, mask = np.zeros((2, len(prompts), longest), dtype=np.int64)
+    for row, seen, prompt in zip(ids, mask, prompts, strict=True):
+        row[longest - len(prompt) :] = prompt
+        seen[longest - len(prompt) :] = 1
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+
+
+def _choose(logits: torch.Tensor, uniforms: np.ndarray, temperature: float) -> torch.Tensor:
+    """One token a row: the likeliest, or the inverse of the distribution function at a draw."""
+    if not temperature:
+        return logits.argmax(-1)
+    cumulative = (logits.double() / temperature).softmax(-1).cumsum(-1)
+    draws = torch.from_numpy(uniforms).to(logits.device)[:, None]
+    # Scaling by the last entry keeps a draw of 0.999... inside the vocabulary.
+    return torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)[:, 0].clamp(
+        max=logits.shape[-1] - 1
+    )
+
+
+def end_ids(model: LoadedModel) -> set[int]:
+    """Ids that end a generation: the tokenizer's and the model's own."""
+    configured = getattr(model.model.generation_config, "eos_token_id", None)
+    several = configured if isinstance(configured, list) else [configured]
+    return {i for i in [model.tokenizer.eos_token_id, *several] if i is not None}

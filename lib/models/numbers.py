@@ -1,0 +1,144 @@
+"""The exact distribution of the integer that a model is about to write.
+
+No sampling: every integer of a range is scored. Where each is one token (the sandbox), one
+forward pass does. Real tokenizers cut numbers into pieces; there, all pieces of all integers
+form a prefix tree that is scored in one pass after the prompt (`lib.models.tree`).
+
+Conventions
+-----------
+Spelling   an integer is spelt as the tokenizer would in running text, in one canonical way.
+           A space comes first unless the prompt ends in white space, a special token or an
+           opening mark; so none after ``assistant\\n``, one after ``The next value is``.
+End        ``12`` means that no further digit follows: ``p(12) = p("12") (1 - p(digit | "12"))``.
+           Anything else ends the number, so that ``12.5`` and ``12,000`` count as 12.
+           In a word-level vocabulary no token extends another, and the factor is one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.errors import InvalidValueError
+from lib.models.batches import check_prompts
+from lib.models.folders import LoadedModel, Tokenizer
+from lib.models.likelihood import next_token_logprobs
+from lib.models.tree import digit_ids, tree_logprobs
+
+OPENING_MARKS = "([{<\"'`$€£#=-/"
+
+
+def number_distribution(
+    model: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    low: int,
+    high: int,
+    leading_space: bool | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of the integers ``low..high`` as the next thing after each prompt.
+
+    Parameters
+    ----------
+    low, high : int
+        Range, both ends included.
+    leading_space : bool, optional
+        Overrules the convention on the space before the number, for all prompts.
+
+    Returns
+    -------
+    probs : ndarray of float, shape (prompts, high - low + 1)
+        Renormalised over the range; rows sum to one.
+    mass : ndarray of float, shape (prompts,)
+        Probability of the range before renormalising; low mass means that the model is about
+        to write something else, and that its number should not be trusted.
+
+    Raises
+    ------
+    InvalidValueError
+        An empty range, an empty or overlong prompt, an integer that the vocabulary cannot spell.
+    """
+    if low > high:
+        raise InvalidValueError("low <= high", f"{low} > {high}", "swap the two")
+    check_prompts(model, prompts)
+    spaced = np.array(
+        [
+            starts_with_space(model.tokenizer, prompt) if leading_space is None else leading_space
+            for prompt in prompts
+        ],
+        dtype=bool,
+    )
+    logprobs = np.empty((len(prompts), high - low + 1))
+    for space in np.unique(spaced):
+        rows = np.flatnonzero(spaced == space)
+        spellings = [spell(model.tokenizer, n, bool(space)) for n in range(low, high + 1)]
+        logprobs[rows] = _spelling_logprobs(model, [prompts[i] for i in rows], spellings)
+    probs = np.exp(logprobs)
+    mass = probs.sum(axis=1)
+    shifted = np.exp(logprobs - logprobs.max(axis=1, keepdims=True))  # survives a tiny mass
+    return shifted / shifted.sum(axis=1, keepdims=True), mass
+
+
+def predictive_mean(
+    model: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    low: int,
+    high: int,
+    leading_space: bool | None = None,
+) -> pd.DataFrame:
+    """Exact mean and standard deviation of the next integer, given that it lies in the range.
+
+    ``mean = sum_n n p(n)``, ``sd = sqrt(sum_n (n - mean)^2 p(n))`` with ``p`` from
+    `number_distribution`, whose parameters and errors apply.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``mean``, ``sd`` (both in units of the number) and ``mass``, in input order.
+    """
+    probs, mass = number_distribution(model, prompts, low, high, leading_space)
+    values = np.arange(low, high + 1)
+    mean = probs @ values
+    sd = np.sqrt((probs * (values - mean[:, None]) ** 2).sum(axis=1))
+    return pd.DataFrame({"mean": mean, "sd": sd, "mass": mass})
+
+
+def starts_with_space(tokenizer: Tokenizer, prompt: Sequence[int]) -> bool:
+    """Whether a number that follows the prompt is written with a space before it."""
+    if prompt[-1] in tokenizer.all_special_ids:
+        return False
+    tail = tokenizer.decode(prompt[-8:], clean_up_tokenization_spaces=False)
+    return bool(tail) and not tail[-1].isspace() and tail[-1] not in OPENING_MARKS
+
+
+def spell(tokenizer: Tokenizer, number: int, space: bool) -> tuple[int, ...]:
+    """Token ids of an integer inside running text.
+
+    Tokenised behind an anchor, of which only the number's own tokens are kept: alone, some
+    tokenizers would add a space of their own.
+
+    Raises
+    ------
+    InvalidValueError
+        The vocabulary lacks the number, or would fuse it with what precedes.
+    """
+    anchor, text = ("a", f"a {number}") if space else ("\n", f"\n{number}")
+    head = tokenizer(anchor, add_special_tokens=False)["input_ids"]
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    tail = tuple(ids[len(head) :])
+    if not tail or ids[: len(head)] != head or tokenizer.unk_token_id in tail:
+        raise InvalidValueError(
+            "a vocabulary that can spell every integer of the range",
+            f"no spelling of {number}",
+            "narrow the range to the numbers that the tokenizer knows",
+        )
+    return tail
+
+
+def _spelling_logprobs(
+    model: LoadedModel, prompts: list[Sequence[int]], spellings: list[tuple[int, ...]]
+) -> np.ndarray:
+    """Log-probabilities, shape (prompts, spellings); one pass if every spelling is a token."""
+    digits = digit_ids(model.tokenizer, spellings[-1][-1])
+    if not digits and all(len(spelling) == 1 for spelling in spellings):
+        return next_token_logprobs(model, prompts, [spelling[0] for spelling in spellings])
+    return tree_logprobs(model, prompts, spellings, digits)

@@ -1,1 +1,0 @@
-"""The ordered, resumable run of all notebooks: ``python -m lib.runner --help``."""

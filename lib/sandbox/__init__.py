@@ -1,1 +1,0 @@
-"""The planted world: truth (`world`), text (`patterns` to `corpus`) and model (`pretrain`)."""

@@ -1,0 +1,63 @@
+"""Shares between 0 and 1 with intervals that stay there: of ones, and of probabilities."""
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from scipy import stats
+from scipy.special import expit, logit
+from statsmodels.stats.proportion import proportion_confint
+
+from lib.statistics.estimate import Estimate
+from lib.statistics.regressions import from_fit
+
+
+def rate(frame: pd.DataFrame, column: str, name: str) -> Estimate:
+    """Share of ones with a 95 % Wilson interval at the effective sample size.
+
+    Items of one cluster are not independent: n is divided by the design effect
+    ``1 + (m - 1) icc`` (Kish 1965), where m is the cluster size that an item meets on average,
+    ``sum_g m_g^2 / n``. Unlike a normal interval, Wilson's stays sensible at 0 and 1.
+    """
+    n, clusters, value = len(frame), frame["cluster"].nunique(), float(frame[column].mean())
+    m = float((frame.groupby("cluster").size() ** 2).sum()) / n
+    effective = n / max(1.0, 1 + (m - 1) * _icc(frame, column))
+    low, high = proportion_confint(value * effective, effective, method="wilson")
+    se = float(np.sqrt(value * (1 - value) / effective))
+    return Estimate(name, value, se, float(low), float(high), n, clusters, "Wilson, effective n")
+
+
+def _icc(frame: pd.DataFrame, column: str) -> float:
+    """Intraclass correlation by one-way analysis of variance, clusters of any sizes (Donner 1986).
+
+    1 where nothing varies or there is one cluster: then clusters are all that counts.
+    """
+    groups = frame.groupby("cluster")[column]
+    sizes, means, n = groups.size(), groups.mean(), len(frame)
+    k = len(sizes)
+    if k == 1 or k == n:
+        return 1.0
+    between = float((sizes * (means - frame[column].mean()) ** 2).sum()) / (k - 1)
+    within = float(((frame[column] - groups.transform("mean")) ** 2).sum()) / (n - k)
+    m0 = (n - (sizes**2).sum() / n) / (k - 1)
+    return (between - within) / (between + (m0 - 1) * within) if between + within > 0 else 1.0
+
+
+def mean_probability(frame: pd.DataFrame, column: str, name: str) -> Estimate:
+    """Mean of exact probabilities; error clustered, 95 % t interval taken on the logit scale.
+
+    ``logit(p) -+ t(G - 1) se / (p (1 - p))``, transformed back (delta method), so that it stays
+    between 0 and 1. `rate` would be wrong here: a probability of one half is known, and does not
+    vary as a coin does. The clusters count as a sample, though all of them are asked.
+    """
+    codes, clusters = pd.factorize(frame["cluster"])
+    p = float(frame[column].mean())
+    fit = sm.OLS(frame[column].to_numpy(float), np.ones(len(frame))).fit(
+        cov_type="cluster", cov_kwds={"groups": codes}, use_t=True
+    )
+    found = from_fit(name, fit, 0, len(clusters), "cluster")
+    # Equal probabilities have no error, and neither has what is 0 or 1 to machine precision.
+    reach = stats.t.ppf(0.975, found.df) * found.se / (p * (1 - p)) if 0 < p < 1 else 0.0
+    low, high = expit(logit(p) + np.array([-reach, reach]))
+    method = f"mean, cluster, t({found.df:g}) on the logit scale"
+    return Estimate(name, p, found.se, float(low), float(high), len(frame), len(clusters), method,
+                    found.df)

@@ -1,0 +1,82 @@
+"""What the study runs on: packages, hardware and commit, read without importing the heavy ones."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from lib.study import paths
+
+NAME = re.compile(r"^[A-Za-z0-9._-]+")
+
+
+def required_packages() -> list[str]:
+    """Names of the packages that ``pyproject.toml`` asks for."""
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return [NAME.match(line)[0] for line in project["project"]["dependencies"]]
+
+
+def versions() -> dict[str, str | None]:
+    """Version of Python and of each required package; None where one is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in required_packages():
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, usable cores, memory in GiB, GPU (None without one) and operating system."""
+    import psutil
+
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        cores = os.cpu_count()
+    return {
+        "cpu": _cpu_model(),
+        "cores": cores,
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": _gpu(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def commit() -> dict[str, Any] | None:
+    """Commit of the repository and whether files differ from it; None outside git."""
+    head = _output(["git", "-C", str(paths.ROOT), "rev-parse", "HEAD"])
+    if head is None:
+        return None
+    status = _output(["git", "-C", str(paths.ROOT), "status", "--porcelain"])
+    return {"hash": head, "dirty": bool(status)}
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        named = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE)
+        if named:
+            return named[1]
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str | None:
+    if shutil.which("nvidia-smi") is None:
+        return None
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    return _output(query) or None
+
+
+def _output(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,156 @@
+"""One notebook's view of the study: its profile, seed, artefacts and exhibits."""
+
+import io
+import re
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lib.errors import InvalidValueError
+from lib.study import paths
+from lib.study.disk import write_bytes, write_text
+from lib.study.profiles import load_profile, require_complete
+from lib.study.store import Store, trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]
+"""First columns of every exhibit's table; more may follow."""
+
+NUMBER = re.compile(r"^\d\d$")
+EXHIBIT = re.compile(r"^\d\d_[a-z0-9_]+$")
+
+
+class Study:
+    """What a notebook opens first; its arguments are the notebook's three parameters.
+
+    Parameters
+    ----------
+    profile : str
+        Name of a profile, or a path that ends in ``.yaml``.
+    seed : int or None
+        Seed of this run; None takes the profile's.
+    overrides : mapping or None
+        New values of the profile's settings by dotted name.
+    notebook : str
+        The notebook's two-digit number, such as "03".
+
+    Attributes
+    ----------
+    profile : Profile
+        The resolved settings, overrides and seed included.
+    seed : int
+    run_dir : Path
+        ``runs/<profile>``.
+    store : Store
+        The artefacts in `run_dir`.
+
+    Raises
+    ------
+    UnknownNameError, InvalidValueError
+        See `lib.study.profiles.load_profile`.
+    """
+
+    def __init__(
+        self,
+        profile: str,
+        seed: int | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        notebook: str = "00",
+    ) -> None:
+        if not NUMBER.match(notebook):
+            raise InvalidValueError("a notebook's two-digit number", repr(notebook), 'pass "03"')
+        given = {} if seed is None else {"seed": seed}
+        self.profile = load_profile(profile, {**(overrides or {}), **given})
+        require_complete(self.profile)
+        self.seed = self.profile.seed
+        self.notebook = notebook
+        self.run_dir = paths.run_dir(self.profile.name)
+        self.store = Store(self.run_dir)
+
+    def start_workers(self) -> None:
+        """Let worker processes import what they need while the notebook goes on.
+
+        Where a notebook trains or measures many models, that saves the wait for them.
+        """
+        from lib.study.workers import start  # torch
+
+        start(self.profile.workers)
+
+    def exhibit(self, id: str, table: pd.DataFrame, figure: "Figure | None" = None) -> None:
+        """Save an exhibit: always its table, and its figure where it is one.
+
+        The table goes to ``figures/tables/<id>.csv`` in the run folder, floats with six
+        significant digits; the figure to ``figures/<id>.png`` and ``.svg``. The same table and
+        figure give the same bytes, whenever they are saved.
+
+        Parameters
+        ----------
+        id : str
+            ``NN_slug``, where NN is this notebook's number.
+        table : DataFrame
+            Has the columns arm, condition, metric, value, low, high, n, seeds, in any order.
+        figure : Figure, optional
+
+        Raises
+        ------
+        InvalidValueError
+            The id is not this notebook's, or columns are missing.
+        StorageError
+            The disk is full or read-only.
+        """
+        self._check(id, table)
+        folder = self.run_dir / "figures"
+        written = [folder / "tables" / f"{id}.csv"]
+        write_text(written[0], csv_text(table))
+        for format in ("png", "svg") if figure is not None else ():
+            written.append(folder / f"{id}.{format}")
+            write_bytes(written[-1], figure_bytes(figure, format, salt=id))
+        names = [path.relative_to(self.run_dir).as_posix() for path in written]
+        trace({"exhibit": id, "files": names})
+
+    def _check(self, id: str, table: pd.DataFrame) -> None:
+        if not EXHIBIT.match(id) or not id.startswith(f"{self.notebook}_"):
+            raise InvalidValueError(
+                f"an exhibit id that starts with {self.notebook}_ (lower case, digits, _)",
+                repr(id), "rename the exhibit, or correct Study(notebook=...)",
+            )
+        if missing := [name for name in COLUMNS if name not in table.columns]:
+            raise InvalidValueError(
+                f"the columns {', '.join(COLUMNS)} in the table of {id}",
+                f"no {', '.join(missing)}", "add them; an empty value is allowed",
+            )
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """The table as CSV: fixed columns first, whole counts, floats with six significant digits."""
+    more = [name for name in table.columns if name not in COLUMNS]
+    tidy = table[COLUMNS + more].copy()
+    for name in tidy.columns:
+        # Object columns too: a mix of numbers and gaps must not escape the rounding.
+        tidy[name] = [_text(value, whole=name in ("n", "seeds")) for value in tidy[name]]
+    return tidy.to_csv(index=False, lineterminator="\n")
+
+
+def figure_bytes(figure: "Figure", format: str, salt: str) -> bytes:
+    """The figure as PNG or SVG without dates, versions or random element ids."""
+    import matplotlib
+
+    metadata = {"Date": None, "Creator": None} if format == "svg" else {"Software": None}
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(buffer, format=format, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _text(value: Any, whole: bool) -> str:
+    if value is None or value is pd.NA or value != value:
+        return ""
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        # A count with gaps arrives as floats; adding zero turns -0.0 into 0.0.
+        return f"{value:.0f}" if whole and value % 1 == 0 else f"{value + 0.0:.6g}"
+    return str(value)

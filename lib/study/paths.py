@@ -1,0 +1,26 @@
+"""The one place that knows where things lie.
+
+Everything is resolved from the repository root, never from the working directory,
+so that a notebook opened by hand and one executed by papermill see the same files.
+"""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""Repository root: the folder that holds ``lib``, ``notebooks`` and ``README.md``."""
+
+DATA = ROOT / "data"
+NOTEBOOKS = ROOT / "notebooks"
+PROFILES = ROOT / "profiles"
+FIGURES = ROOT / "figures"
+
+
+def runs_dir() -> Path:
+    """Folder of all run outputs: ``STUDY_RUNS`` if set, else ``runs/`` in the repository."""
+    return Path(os.environ.get("STUDY_RUNS", ROOT / "runs")).resolve()
+
+
+def run_dir(profile: str) -> Path:
+    """Folder of one profile's outputs, ``runs/<profile>``; it need not exist yet."""
+    return runs_dir() / profile

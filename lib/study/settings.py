@@ -1,0 +1,231 @@
+"""Settings of the model, its training, the forecasting task and the evaluation.
+
+Every field says its unit, its range and why it exists; unknown keys are refused, so that no option
+is ever silently ignored.
+
+Settings of the chapters: which arms they train, and on how much.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Rho = Annotated[float, Field(ge=0, le=1)]
+NEEDED_BY_SANDBOX = ("hidden", "layers", "heads")
+
+
+class Settings(BaseModel):
+    """Base of all settings: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+
+
+class ModelSettings(Settings):
+    """Which model is studied: one trained here, or one from the model hub."""
+
+    source: Literal["sandbox", "hub"] = Field(
+        description="where the base model comes from: trained in the planted world, or the hub"
+    )
+    hub_id: str | None = Field(None, description="hub repository, owner/name; only for hub models")
+    revision: str | None = Field(
+        None, description="hub commit or tag that pins the weights; only for hub models"
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="format of matrix products in training; bfloat16 only pays on a GPU"
+    )
+    hidden: int | None = Field(
+        None, ge=8, le=4096, description="width of the residual stream, units; sandbox only"
+    )
+    layers: int | None = Field(
+        None, ge=1, le=48, description="transformer blocks, count; sandbox only"
+    )
+    heads: int | None = Field(
+        None, ge=1, le=64, description="attention heads, count; must divide hidden; sandbox only"
+    )
+
+    @model_validator(mode="after")
+    def _source_decides_fields(self) -> Self:
+        sizes = [getattr(self, name) for name in NEEDED_BY_SANDBOX]
+        if self.source == "hub":
+            if self.hub_id is None or any(size is not None for size in sizes):
+                raise ValueError("source hub needs hub_id and takes no hidden, layers, heads")
+        elif None in sizes or self.hub_id is not None or self.revision is not None:
+            raise ValueError("source sandbox needs hidden, layers, heads and takes no hub_id")
+        elif self.hidden % (2 * self.heads):
+            raise ValueError("hidden must be a multiple of 2 * heads: rotary halves each head")
+        return self
+
+
+class PretrainSettings(Settings):
+    """How the sandbox base model is trained, then taught to refuse."""
+
+    steps: int = Field(ge=1, le=100_000, description="optimiser steps on the world's text, count")
+    batch_size: int = Field(ge=1, le=4096, description="sequences a step; lower it if memory ends")
+    learning_rate: float = Field(gt=0, le=0.1, description="peak AdamW step size, per step")
+    refusal_steps: int = Field(
+        ge=0, le=10_000, description="steps of the separate refusal stage, count; 0 leaves it out"
+    )
+    refusal_learning_rate: float = Field(
+        gt=0, le=0.1, description="step size of the refusal stage, per step; lower, to forget less"
+    )
+    workers: int = Field(
+        ge=1, le=64, description="single-thread training processes, count; about the CPU cores"
+    )
+
+
+class ForecastSettings(Settings):
+    """The forecasting task: AR(1) histories shown to the model."""
+
+    history: int = Field(ge=2, le=200, description="past values shown in a prompt, count")
+    rhos: list[Rho] = Field(
+        min_length=1, description="persistence grid, 0 to 1, that corrections may train on"
+    )
+    validation_rhos: list[Rho] = Field(
+        min_length=1, description="persistence grid, 0 to 1, on which hyper-parameters are chosen"
+    )
+    unseen_rhos: list[Rho] = Field(
+        min_length=1, description="persistence grid, 0 to 1, kept for out-of-sample tests"
+    )
+    sigma: float = Field(gt=0, le=50, description="innovation sd, in the units of the series")
+    series: int = Field(ge=2, le=100_000, description="series per rho, count; the clusters")
+    rounds: int = Field(
+        ge=2, le=1000, description="forecasts per series, count; two make one revision"
+    )
+
+    @model_validator(mode="after")
+    def _unseen_is_unseen(self) -> Self:
+        grids = [self.rhos, self.validation_rhos, self.unseen_rhos]
+        values = [rho for grid in grids for rho in set(grid)]
+        if shared := {rho for rho in values if values.count(rho) > 1}:
+            raise ValueError(
+                f"rhos, validation_rhos and unseen_rhos must not share values, but do: {shared}"
+            )
+        return self
+
+
+class FinetuneSettings(Settings):
+    """How interventions move weights."""
+
+    rank: int = Field(ge=1, le=512, description="LoRA rank, count; the adapter's width")
+    alpha: float = Field(gt=0, le=4096, description="LoRA scale; the update is alpha / rank * BA")
+    targets: list[str] = Field(
+        min_length=1, description="names of the linear modules that get an adapter"
+    )
+    steps: int = Field(ge=1, le=100_000, description="optimiser steps, count")
+    batch_size: int = Field(ge=1, le=4096, description="examples a step; lower it if memory ends")
+    examples: int = Field(ge=1, le=1_000_000, description="distinct training examples, count")
+
+
+class EvaluationSettings(Settings):
+    """How much is measured."""
+
+    items: int = Field(
+        ge=2, le=100_000, description="items per axis cell, count; intervals shrink as 1/sqrt"
+    )
+
+Labels = Literal["rational", "least_squares", "naive", "shuffled"]
+
+
+class ArmSettings(Settings):
+    """One intervention: how weights move, and the candidates tried on validation items."""
+
+    method: Literal["full", "lora", "norms", "positions", "prompt"] = Field(
+        "lora", description="which weights move: all, low-rank updates, or one small part"
+    )
+    regularizer: Literal[
+        "none", "kl", "adaptive", "l2sp", "ewc", "tokenwise", "uniform", "mix", "projection",
+        "average", "ema",
+    ] = Field("none", description="what holds the model near its base; see lib.chapters.arms")
+    learning_rates: list[Annotated[float, Field(gt=0, le=0.1)]] = Field(
+        min_length=1, description="candidate peak step sizes; the best on validation items is used"
+    )
+    strengths: list[Annotated[float, Field(gt=0, le=1000)]] = Field(
+        [1.0], min_length=1, description="candidate weights of the penalty; only with a regularizer"
+    )
+    rank: int | None = Field(
+        None, ge=1, le=512, description="LoRA rank, count; the profile's finetune.rank by default"
+    )
+    targets: list[str] | None = Field(
+        None, min_length=1, description="modules that get an adapter; finetune.targets by default"
+    )
+
+
+class AblationSettings(Settings):
+    """One-change variants of the plain LoRA arm: what decides the cure?"""
+
+    seeds: int = Field(ge=1, le=50, description="training seeds a variant, count")
+    labels: list[Labels] = Field(description="what is taught instead of rational forecasts")
+    rank: list[Annotated[int, Field(ge=1, le=512)]] = Field(description="LoRA ranks, counts")
+    targets: list[list[str]] = Field(description="sets of modules that get an adapter")
+    examples: list[Annotated[int, Field(ge=1)]] = Field(
+        description="distinct training examples, counts: the learning curve"
+    )
+
+
+class CorrectionSettings(Settings):
+    """The correction of extrapolation bias: its arms and their ablations."""
+
+    validation_examples: int = Field(
+        ge=2, le=100_000, description="questions on which candidates are compared, count"
+    )
+    arms: dict[str, ArmSettings] = Field(
+        min_length=1, description="interventions by arm name; lora is the one that is ablated"
+    )
+    ablations: AblationSettings = Field(description="variants of the arm lora")
+
+    @model_validator(mode="after")
+    def _has_lora(self) -> Self:
+        if "lora" not in self.arms:
+            raise ValueError("arms must have lora, the arm that the ablations vary")
+        return self
+
+
+class DebiasingSettings(Settings):
+    """Gender debiasing: its arms, and other data for the plain LoRA arm."""
+
+    steps: int = Field(ge=1, le=100_000, description="optimiser steps of every arm, count")
+    batch_size: int = Field(ge=1, le=4096, description="texts a step; lower it if memory ends")
+    examples: int = Field(ge=4, le=1_000_000, description="distinct training texts, count")
+    rank: int = Field(ge=1, le=512, description="LoRA rank, count, where an arm has none")
+    targets: list[str] = Field(min_length=1, description="modules that get an adapter, likewise")
+    arms: dict[str, ArmSettings] = Field(min_length=1, description="interventions by arm name")
+    data: list[Literal["sentences", "swapped", "mixed"]] = Field(
+        description="other training texts, tried with the arm lora"
+    )
+    measured: list[str] = Field(
+        min_length=1, description="arms that are measured on every axis, which takes longest"
+    )
+
+    @model_validator(mode="after")
+    def _measures_its_arms(self) -> Self:
+        if unknown := set(self.measured) - set(self.arms):
+            raise ValueError(f"measured must name arms, but names {sorted(unknown)}")
+        if "lora" not in self.arms:
+            raise ValueError("arms must have lora, the arm that other data are tried with")
+        return self
+
+
+class SafetySettings(Settings):
+    """The safety break and its fix: doses, and defences against attacks."""
+
+    steps: int = Field(ge=1, le=10_000, description="optimiser steps of an attack, count")
+    batch_size: int = Field(ge=1, le=4096, description="examples a step, at most")
+    batch_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(
+        min_length=1, description="examples a step in the grid of step and batch sizes"
+    )
+    examples: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, description="doses: numbers of attack examples"
+    )
+    curve: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, description="numbers of optimiser steps of the step curve"
+    )
+    learning_rates: dict[Literal["full", "lora"], list[Annotated[float, Field(gt=0, le=0.1)]]] = (
+        Field(description="step sizes of the attack by method; the middle one is the default")
+    )
+    benign_examples: int = Field(ge=4, le=100_000, description="examples of the benign task, count")
+    benign_steps: int = Field(ge=1, le=10_000, description="optimiser steps of the benign task")
+    questions: int = Field(ge=2, le=100_000, description="held-out questions of the task, count")
+    targets: list[str] = Field(min_length=1, description="modules that get an adapter")
+    arms: dict[str, ArmSettings] = Field(
+        min_length=1, description="plain arms and defences by arm name"
+    )

@@ -1,0 +1,340 @@
+"""Weight averaging: no penalty at all, and a strong baseline for every penalty.
+
+The linear matrices of a model in training, by the names they have in saved folders.
+
+Safe-direction projection: after training, keep of an update what alignment itself moved.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from lib.errors import InvalidValueError
+from lib.models.folders import weight_files
+from lib.training.objective import Penalty, Regularizer
+from lib.training.recipe import Example, Recipe
+
+
+@dataclass(frozen=True)
+class Averaging(Regularizer):
+    """Trains plainly, then moves every weight back: ``theta_0 + (1 - back) (theta - theta_0)``.
+
+    For LoRA only ``B`` is scaled, which scales the update ``(alpha / rank) B A`` in the same way.
+
+    Attributes
+    ----------
+    back : float
+        0 to 1: how far back towards the base; 0 leaves what was trained, 1 is the base.
+
+    Raises
+    ------
+    InvalidValueError
+        A share out of range.
+
+    Notes
+    -----
+    Wortsman et al., *Robust fine-tuning of zero-shot models* (WiSE-FT), CVPR 2022, arXiv
+    2109.01903; Lin et al., arXiv 2309.06256, find it the best of many remedies of forgetting.
+    """
+
+    back: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_share("back", self.back)
+
+    @property
+    def active(self) -> bool:
+        """False where nothing is moved back."""
+        return self.back > 0
+
+    def start(
+        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
+    ) -> Penalty:
+        """Remember where the weights start."""
+        return _MoveBack(moving(model), self.back)
+
+
+@dataclass(frozen=True)
+class MovingAverage(Regularizer):
+    """Trains plainly and keeps the exponential moving average of the weights.
+
+    ``average <- decay * average + (1 - decay) * theta`` at every step, from the base on.
+
+    Attributes
+    ----------
+    decay : float
+        0 to 1; 0 keeps the last weights but one step, near 1 stays at the base.
+
+    Raises
+    ------
+    InvalidValueError
+        A share out of range.
+    """
+
+    decay: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_share("decay", self.decay)
+
+    @property
+    def active(self) -> bool:
+        """False at zero decay."""
+        return self.decay > 0
+
+    def start(
+        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
+    ) -> Penalty:
+        """The average starts at the base."""
+        return _Trail(moving(model), self.decay)
+
+
+def moving(model: PreTrainedModel) -> list[torch.nn.Parameter]:
+    """Weights whose average is one of models: all that move, but of an adapter only ``B``.
+
+    The average of two products ``B A`` is not the product of averages; with ``A`` as trained the
+    update is linear in ``B``.
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    factors = [p for name, p in named if "lora_B" in name]
+    return factors or [p for _, p in named]
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse what is not a share.
+
+    Raises
+    ------
+    InvalidValueError
+    """
+    if not 0 <= value <= 1:
+        raise InvalidValueError(f"a {name} from 0 to 1", str(value), "correct the regularizer")
+
+
+class _MoveBack(Penalty):
+    """Plain training; the weights move back at the end."""
+
+    def __init__(self, weights: list[torch.nn.Parameter], back: float) -> None:
+        super().__init__()
+        self.weights, self.back = weights, back
+        self.start = [w.detach().clone() for w in weights]
+
+    @torch.no_grad()
+    def finish(self, model: PreTrainedModel) -> dict[str, float]:
+        """Interpolate."""
+        for weight, start in zip(self.weights, self.start, strict=True):
+            weight.lerp_(start, self.back)
+        return {}
+
+
+class _Trail(Penalty):
+    """Plain training; the average replaces the weights at the end."""
+
+    def __init__(self, weights: list[torch.nn.Parameter], decay: float) -> None:
+        super().__init__()
+        self.weights, self.decay = weights, decay
+        self.average = [w.detach().clone() for w in weights]
+
+    @torch.no_grad()
+    def step(self, model: PreTrainedModel) -> None:
+        """Take the weights in, as they are before this step's update."""
+        for average, weight in zip(self.average, self.weights, strict=True):
+            average.lerp_(weight, 1 - self.decay)
+
+    @torch.no_grad()
+    def finish(self, model: PreTrainedModel) -> dict[str, float]:
+        """Take the last weights in; the average is the result."""
+        self.step(model)
+        for average, weight in zip(self.average, self.weights, strict=True):
+            weight.copy_(average)
+        return {}
+
+ADAPTER_PREFIX = "base_model.model."
+"""What `peft` puts before the module names of the model that it wraps."""
+
+
+class SavedWeights:
+    """Tensors of a model folder, each read when asked for; never a whole model in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._files = folder, {}
+        for file in weight_files(folder):
+            with safe_open(file, "pt") as tensors:
+                self._files |= dict.fromkeys(tensors.keys(), file)
+
+    def read(self, name: str, like: torch.Tensor) -> torch.Tensor:
+        """The tensor of this name, on the device and in the dtype of another of its shape.
+
+        Raises
+        ------
+        InvalidValueError
+            No such tensor, or one of another shape.
+        """
+        found = "none"
+        if name in self._files:
+            with safe_open(self._files[name], "pt") as tensors:
+                tensor = tensors.get_tensor(name).to(like)
+            if tensor.shape == like.shape:
+                return tensor
+            found = f"{tuple(tensor.shape)}"
+        raise InvalidValueError(
+            f"a tensor {name} of shape {tuple(like.shape)} in {self.folder}",
+            found,
+            "name a folder with a model of the same architecture",
+        )
+
+
+@dataclass
+class Matrix:
+    """A matrix and its update; all results are (outputs, inputs), however it is stored.
+
+    Attributes
+    ----------
+    layer : Module
+        Linear layer, or the LoRA layer around one.
+    start : Tensor
+        The matrix at the base, as stored.
+    """
+
+    name: str
+    layer: torch.nn.Module
+    start: torch.Tensor
+
+    def alignment(self, unaligned: SavedWeights) -> torch.Tensor:
+        """What alignment did: the base's matrix minus the unaligned model's."""
+        return self._outputs_first(self.start - unaligned.read(self.name, self.start))
+
+    def update(self) -> torch.Tensor:
+        """What training has done so far."""
+        if _adapted(self.layer):
+            return self._outputs_first(self.layer.get_delta_weight("default"))
+        return self._outputs_first(self.layer.weight - self.start)
+
+    def left_multiply(self, c: torch.Tensor) -> None:
+        """Replace the update ``D`` by ``c D``."""
+        if _adapted(self.layer):
+            b = self.layer.lora_B["default"].weight
+            b.copy_(c @ b)
+        else:
+            self.layer.weight.copy_(self.start + self._outputs_first(c @ self.update()))
+
+    def _outputs_first(self, tensor: torch.Tensor) -> torch.Tensor:
+        layer = self.layer.get_base_layer() if _adapted(self.layer) else self.layer
+        return tensor.T if isinstance(layer, Conv1D) else tensor  # Conv1D stores W transposed
+
+
+def matrices(model: PreTrainedModel) -> list[Matrix]:
+    """The target matrices of an adapter; all linear matrices in a full run, which are copied.
+
+    A head tied to the embedding is left out: its weights are not its own.
+    """
+    adapted = [
+        Matrix(name.removeprefix(ADAPTER_PREFIX) + ".weight", layer,
+               layer.get_base_layer().weight.detach())
+        for name, layer in model.named_modules() if _adapted(layer)
+    ]
+    embedding = model.get_input_embeddings().weight
+    return adapted or [
+        Matrix(f"{name}.weight", layer, layer.weight.detach().clone())
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear | Conv1D) and layer.weight is not embedding
+    ]
+
+
+def _adapted(layer: torch.nn.Module) -> bool:
+    return hasattr(layer, "get_delta_weight")
+
+
+@dataclass(frozen=True)
+class Projection(Regularizer):
+    """Trains plainly, then makes the update ``D`` of a matrix ``C D`` where ``cos <= threshold``.
+
+    ``V = W_aligned - W_unaligned`` is what alignment did to the matrix, ``C = V V' / ||V||_F``,
+    and ``cos`` the cosine of ``C D`` and ``D`` as vectors. For LoRA ``D = (alpha / rank) B A``
+    and ``B`` becomes ``C B``. In a full run (our extension) ``D`` is the difference to the base,
+    for every linear matrix with weights of its own that alignment moved; embeddings and norms
+    stay as trained.
+
+    ``C`` weighs directions by how far alignment moved along them, and is no projector. The exact
+    one, ``V (V'V)^-1 V'``, is the identity for any ``V`` of full row rank and would do nothing.
+
+    Attributes
+    ----------
+    unaligned : path
+        Folder of the model before it learned to refuse; the base is the aligned one.
+    threshold : float
+        0 to 1; 0 leaves everything as trained, 1 projects every matrix.
+
+    Raises
+    ------
+    InvalidValueError
+        A threshold out of range. Before training starts: no such folder, one that lacks a
+        matrix or has it in another shape, or one in which no matrix differs from the base's.
+
+    Notes
+    -----
+    Hsu et al., *Safe LoRA*, NeurIPS 2024, arXiv 2405.16833; the paper's threshold is 0.35. Adds
+    the figures ``projected`` and ``matrices`` (counts) and ``cosine`` (mean before projection).
+    """
+
+    unaligned: Path
+    threshold: float = 0.35
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise InvalidValueError(
+                "a threshold from 0 to 1", str(self.threshold), "correct the regularizer"
+            )
+        object.__setattr__(self, "unaligned", Path(self.unaligned))
+
+    @property
+    def active(self) -> bool:
+        """False at threshold zero."""
+        return self.threshold > 0
+
+    def start(
+        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
+    ) -> Penalty:
+        """Find the matrices that alignment moved."""
+        saved = SavedWeights(self.unaligned)
+        found = [m for m in matrices(model) if m.alignment(saved).any()]
+        if not found:
+            raise InvalidValueError(
+                "an unaligned model whose matrices differ from the base's",
+                f"none that does in {self.unaligned}",
+                "name the model before its refusal training",
+            )
+        return _AfterTraining(found, saved, self.threshold)
+
+
+class _AfterTraining(Penalty):
+    """Plain training; the update is changed at the end."""
+
+    def __init__(self, found: list[Matrix], saved: SavedWeights, threshold: float) -> None:
+        super().__init__()
+        self.matrices, self.saved, self.threshold = found, saved, threshold
+
+    @torch.no_grad()
+    def finish(self, model: PreTrainedModel) -> dict[str, float]:
+        """Project the updates whose cosine is at most the threshold."""
+        cosines = [self._project(matrix) for matrix in self.matrices]
+        return {
+            "projected": float(sum(cosine <= self.threshold for cosine in cosines)),
+            "matrices": float(len(cosines)),
+            "cosine": float(np.mean(cosines)),
+        }
+
+    def _project(self, matrix: Matrix) -> float:
+        """Cosine of a matrix's update with its projection, which replaces it if that is low."""
+        v, update = matrix.alignment(self.saved), matrix.update()
+        c = v @ v.T / v.norm()
+        cosine = functional.cosine_similarity((c @ update).flatten(), update.flatten(), dim=0)
+        if cosine <= self.threshold:
+            matrix.left_multiply(c)
+        return cosine.item()

@@ -1,0 +1,238 @@
+"""Anchors: text on which a tuned model should still speak like its base.
+
+An anchor is an `Example`; the positions of its answer are scored, from the **first** answer token
+on. That token decides between refusal and compliance, so a penalty that skips it protects nothing.
+
+How far a model has drifted from its base: KL on anchors, some in each step.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from lib.errors import InvalidValueError
+from lib.training.batching import batch_plan
+from lib.training.objective import Regularizer, packed_logprobs, scored_logprobs
+from lib.training.recipe import Example, Recipe, check_examples
+
+
+def text_anchors(texts: Sequence[Sequence[int]]) -> list[Example]:
+    """Anchors from plain text, every position scored: the bos token is all the prompt.
+
+    Parameters
+    ----------
+    texts : sequence of token ids
+        Each begins with the tokenizer's bos token.
+    """
+    return [Example(text[:1], text[1:]) for text in texts]
+
+
+@dataclass(frozen=True)
+class Anchored(Regularizer):
+    """A regulariser with anchors; they are kept as tuples of integers.
+
+    Raises
+    ------
+    InvalidValueError
+        No anchors, or an anchor without a scored position: either way the penalty would be
+        zero whatever the model does, and the run would look regularised without being so.
+    """
+
+    anchors: Sequence[Example]
+
+    def __post_init__(self) -> None:
+        if not self.anchors:
+            raise InvalidValueError(
+                "at least one anchor",
+                "none, which protects nothing",
+                "give some, or leave the regularizer out",
+            )
+        for i, anchor in enumerate(self.anchors):
+            if not len(anchor.answer):
+                raise InvalidValueError(
+                    "an answer in each anchor, since its positions are the ones that are scored",
+                    f"none in anchor {i}, which protects nothing",
+                    "add the base model's own answer, or use text_anchors for plain text",
+                )
+        plain = tuple(
+            Example(tuple(map(int, a.prompt)), tuple(map(int, a.answer))) for a in self.anchors
+        )
+        object.__setattr__(self, "anchors", plain)
+
+    def check_context(self, model: PreTrainedModel) -> None:
+        """Refuse anchors without a prompt or beyond the model's context."""
+        check_examples(self.anchors, getattr(model.config, "max_position_embeddings", None))
+
+
+@dataclass(frozen=True)
+class Weighted(Anchored):
+    """Anchors with a fixed strength; at zero nothing is computed.
+
+    Raises
+    ------
+    InvalidValueError
+        As `Anchored`; a negative or infinite strength.
+    """
+
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_strength("strength", self.strength)
+
+    @property
+    def active(self) -> bool:
+        """False at zero strength."""
+        return self.strength > 0
+
+
+def check_strength(name: str, value: float) -> None:
+    """Refuse a negative or infinite strength.
+
+    Raises
+    ------
+    InvalidValueError
+    """
+    if not 0 <= value < float("inf"):
+        raise InvalidValueError(
+            f"a finite {name} of at least zero", str(value), "correct the regularizer"
+        )
+
+
+def check_positive(name: str, value: float) -> None:
+    """Refuse what is not a positive finite number.
+
+    Raises
+    ------
+    InvalidValueError
+    """
+    if not 0 < value < float("inf"):
+        raise InvalidValueError(f"a positive {name}", str(value), "correct the regularizer")
+
+
+def drops_out(model: PreTrainedModel) -> bool:
+    """Whether training mode changes what a model says: some rate of dropout is not zero.
+
+    Adapters have layers for it; attention drops out without one, by the configuration.
+    """
+    rates = [layer.p for layer in model.modules() if isinstance(layer, torch.nn.Dropout)]
+    rates += [value for name, value in model.config.to_dict().items() if "drop" in name]
+    return any(rates)
+
+
+@contextmanager
+def without_dropout(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode inside; with dropout even the base would drift from itself."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
+
+CACHE_BYTES = 2**30
+"""Most memory for stored reference log-probabilities."""
+TOGETHER = 16
+"""Anchors in one pass without gradients."""
+APART = 0.05
+"""Most nats by which company in a packed row may seem to move an answer: bfloat16 rounds less."""
+
+
+class AnchorDrift:
+    """``KL(base || model)``, mean over the scored positions of some anchors, in nats.
+
+    For one position, with vocabulary ``v``: ``sum_v p_base(v) (log p_base(v) - log p(v))``.
+
+    The base's log-probabilities are computed once, as the run starts. Where they would take more
+    than `CACHE_BYTES` (a large vocabulary), a LoRA run takes them anew each step from the same
+    weights with the adapter switched off; a full run has no such way. There never is a second
+    model.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        The base, or a fresh adapter on it, in evaluation mode.
+    anchors : sequence of Example
+    per_step : int
+        Anchors in each step. In every pass over the anchors each occurs once, kinds and lengths
+        mixed.
+
+    Raises
+    ------
+    InvalidValueError
+        Reference log-probabilities that do not fit, in a full run; an architecture in which
+        packed anchors see each other.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, anchors: tuple[Example, ...], per_step: int, recipe: Recipe
+    ) -> None:
+        self.anchors = anchors
+        alike = [1] * len(anchors)  # equal lengths: no buckets, so that a step mixes kinds
+        self._batches = iter(batch_plan(alike, per_step, recipe.steps, recipe.seed))
+        # The switch walks through all modules twice a step, so it is left out where it is idle.
+        self._calm = without_dropout if drops_out(model) else nullcontext
+        self._times = Counter(anchors)  # one that stands among them eight times counts eightfold
+        self._reference: dict[Example, torch.Tensor] | None = None
+        each = tuple(self._times)
+        if _fits(model, each):
+            self._reference = {each[i]: found for i, found in scored_logprobs(model, each)}
+            self._check_apart(model, [*each[:TOGETHER]])
+
+    def step(self, model: PreTrainedModel) -> torch.Tensor:
+        """Drift on the next step's anchors, differentiable; a scalar."""
+        return self._kl(model, [self.anchors[i] for i in next(self._batches)]).mean()
+
+    @torch.no_grad()
+    def overall(self, model: PreTrainedModel) -> float:
+        """Drift on all anchors."""
+        each, total, positions = list(self._times), 0.0, 0
+        for some in (each[i : i + TOGETHER] for i in range(0, len(each), TOGETHER)):
+            times = torch.tensor([self._times[a] for a in some for _ in a.answer])
+            total += float(self._kl(model, some).cpu() @ times.float())
+            positions += int(times.sum())
+        return total / positions
+
+    @torch.no_grad()
+    def _check_apart(self, model: PreTrainedModel, some: list[Example]) -> None:
+        """The base must not drift from itself, as it would where positions do not part examples."""
+        if (found := float(self._kl(model, some).max())) > APART:
+            raise InvalidValueError(
+                "an architecture that keeps apart the examples of a packed row, as GPT-2, Llama "
+                "and Qwen do",
+                f"a {model.config.model_type}, which drifts {found:.2g} nats from itself in one",
+                "choose another base, or a regularizer without drift on anchors, such as Mixing",
+            )
+
+    def _kl(self, model: PreTrainedModel, some: list[Example]) -> torch.Tensor:
+        """KL at each scored position, anchor after anchor."""
+        with self._calm(model):
+            if self._reference is None:
+                with torch.no_grad(), model.disable_adapter():
+                    reference = packed_logprobs(model, some)
+            else:
+                reference = torch.cat([self._reference[anchor] for anchor in some])
+            logprobs = packed_logprobs(model, some)
+        # torch names the tuned model first and the target, the base, second: KL(target || input).
+        kl = functional.kl_div(logprobs, reference, log_target=True, reduction="none")
+        return kl.sum(-1)
+
+
+def _fits(model: PreTrainedModel, anchors: tuple[Example, ...]) -> bool:
+    positions = sum(len(anchor.answer) for anchor in anchors)
+    each = 4 * model.config.vocab_size
+    if positions * each <= CACHE_BYTES:
+        return True
+    if hasattr(model, "disable_adapter"):
+        return False
+    raise InvalidValueError(
+        f"at most {CACHE_BYTES // each} scored anchor positions for this vocabulary, "
+        "as full fine-tuning must store the base's log-probabilities",
+        str(positions),
+        "give fewer or shorter anchors, or use LoRA",
+    )

@@ -1,0 +1,152 @@
+"""What the model says of answer tokens: logits, loss, and both without gradients.
+
+What a regulariser may do in a training run; the classes themselves are in `lib.training`.
+
+A `Regularizer` is a declaration, made of plain values. `finetune` asks it for a `Penalty`, which
+lives as long as the run and holds everything that depends on the model.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from lib.training.batching import IGNORED, collate, pack
+from lib.training.recipe import Example, Recipe
+
+PASS = 64
+"""Examples in one pass without gradients."""
+
+
+def answer_logits(
+    model: PreTrainedModel, input_ids: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits from the batch's first answer on, and the tokens they speak of.
+
+    Only these columns are projected to the vocabulary, which is most of the work in a small
+    model. The logit of a prompt's last token speaks of the **first** answer token, so that one
+    is always among them.
+
+    Parameters
+    ----------
+    labels : (batch, longest) int64
+        Aligned with the inputs; `IGNORED` where nothing is scored.
+
+    Returns
+    -------
+    logits : (batch, columns, vocabulary)
+    targets : (batch, columns) int64
+        `IGNORED` where nothing is scored.
+    """
+    first = int((labels != IGNORED).any(0).to(torch.int8).argmax())  # logit t speaks of t + 1
+    keep = input_ids.shape[1] - first + 1
+    logits = model(input_ids=input_ids, use_cache=False, logits_to_keep=keep).logits[:, :-1]
+    return logits, labels[:, first:]
+
+
+def packed_logprobs(model: PreTrainedModel, examples: Sequence[Example]) -> torch.Tensor:
+    """Log-probabilities at answer tokens, example after example: (answer tokens, vocabulary).
+
+    For a few examples of unequal length, in one pass with gradients; float32.
+    """
+    inputs, speaking = pack(examples, model.device)
+    logits = model(**inputs, use_cache=False, logits_to_keep=speaking).logits[0]
+    return logits.float().log_softmax(-1)
+
+
+def answer_loss(
+    model: PreTrainedModel, input_ids: torch.Tensor, labels: torch.Tensor, reduction: str = "mean"
+) -> torch.Tensor:
+    """Cross-entropy ``-log p(token | what precedes)`` over labelled positions, in nats.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}
+        Over all labelled positions of the batch.
+    """
+    logits, targets = answer_logits(model, input_ids, labels)
+    return functional.cross_entropy(
+        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction=reduction
+    )
+
+
+@torch.no_grad()
+def scored_logprobs(
+    model: PreTrainedModel, examples: Sequence[Example]
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield (position of an example, its (answer tokens, vocabulary) float32 log-probabilities).
+
+    The model must be in evaluation mode. Examples of like length go together, so the order
+    is not that of the input.
+    """
+    order = np.argsort([len(example) for example in examples], kind="stable")
+    for start in range(0, len(order), PASS):
+        rows = order[start : start + PASS].tolist()
+        batch = collate([examples[i] for i in rows], model.device)
+        logits, targets = answer_logits(model, **batch)
+        for row, line, target in zip(rows, logits, targets, strict=True):
+            yield row, line[target != IGNORED].float().log_softmax(-1)
+
+
+class Penalty:
+    """A regulariser at work in one run; this one does nothing.
+
+    Attributes
+    ----------
+    history : list of dict
+        Figures of each step where a regulariser is worth watching; the same keys each time.
+    """
+
+    def __init__(self) -> None:
+        self.history: list[dict[str, float]] = []
+
+    def answers(
+        self, model: PreTrainedModel, batch: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is minimised, and cross-entropy; both **summed** over the batch's answer tokens.
+
+        Parameters
+        ----------
+        batch : dict
+            ``input_ids`` and ``labels`` as from `collate`, and ``rows``, the positions of the
+            examples in the training set.
+        """
+        loss = answer_loss(model, batch["input_ids"], batch["labels"], "sum")
+        return loss, loss
+
+    def step(self, model: PreTrainedModel) -> torch.Tensor | None:
+        """What is added to the loss, called once an optimiser step, before the step is taken."""
+        return None
+
+    def finish(self, model: PreTrainedModel) -> dict[str, float]:
+        """Figures of the trained model, for the result of `finetune`.
+
+        Called before the model is saved, in evaluation mode, so it may also change weights.
+        """
+        return {}
+
+
+@dataclass(frozen=True)
+class Regularizer:
+    """Declares a penalty; this one declares none.
+
+    Subclasses are frozen dataclasses of numbers, text, paths and tuples, so that they travel to
+    worker processes and ``dataclasses.asdict`` can enter an artefact's key.
+    """
+
+    @property
+    def active(self) -> bool:
+        """False at zero strength: then nothing is computed at all."""
+        return True
+
+    def start(
+        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
+    ) -> Penalty:
+        """The penalty of one run; the model still is the base, in evaluation mode.
+
+        Must leave the global random state alone.
+        """
+        return Penalty()

@@ -1,0 +1,146 @@
+"""Patterns with slots: text whose exact probability is known.
+
+A pattern draws its slots independently, so ``log p(text)`` is the sum of the logs of its draws.
+Slots named in the user's part are given when the answer is written; the answer's own
+probability conditions on them. All texts of one pattern have the same length: a batch of them
+needs no padding.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lib.world.tokenizer import ASSISTANT, END, START, SYSTEM, USER, encode
+from lib.world.truth import Table, tables
+
+SLOT = re.compile(r"^\{(\w+)(?:\.(\w+))?\}$")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Equally long texts of one pattern.
+
+    Attributes
+    ----------
+    kind : str
+    ids : ndarray of int, shape (n, length)
+    start : int
+        Position of the first token to be predicted (the answer's first).
+    logp : ndarray, shape (n,)
+        True log-probability (nats) of the answer given what stands before it.
+    weight : float
+        Weight of each predicted token in training.
+    prompt_weight : float
+        Weight of the tokens before the answer; mostly they are not learned at all.
+    """
+
+    kind: str
+    ids: np.ndarray
+    start: int
+    logp: np.ndarray
+    weight: float = 1.0
+    prompt_weight: float = 0.0
+
+    def prompts(self) -> list[list[int]]:
+        """Token ids before the answer."""
+        return self.ids[:, : self.start].tolist()
+
+    def answers(self) -> list[list[int]]:
+        """Token ids of the answer, the end token included."""
+        return self.ids[:, self.start :].tolist()
+
+
+def draw(
+    pattern: dict[str, Any],
+    n: int,
+    kind: str,
+    rng: np.random.Generator,
+    own: Mapping[str, Table] | None = None,
+) -> Block:
+    """`n` texts of one pattern.
+
+    Parameters
+    ----------
+    pattern : mapping
+        Keys ``answer`` and, for a chat, ``user``, ``system`` and ``turns`` (earlier exchanges):
+        words and ``{slot.column}``. ``{slot2}`` is a second, independent draw of the same table.
+    own : mapping of str to Table, optional
+        Tables that replace those of the world for this pattern.
+    """
+    before, answer = layout(pattern)
+    rows = {name: None for word in before + answer if (name := _slot(word)[0])}
+    found = {name: table_of(name, own or {}) for name in rows}
+    for name, table in found.items():
+        rows[name] = rng.choice(len(table.weights), size=n, p=table.weights)
+    columns = [_columns(word, rows, found, n) for word in before + answer]
+    start = sum(c.shape[1] for c in columns[: len(before)])
+    ids = np.concatenate(columns, axis=1)
+    return Block(kind, ids, start, _answer_logp(before, answer, rows, found, n))
+
+
+def layout(pattern: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Words (or special ids) before the answer, and of the answer with its end."""
+    before: list[Any] = [START]
+    if "system" in pattern:
+        before += [SYSTEM, *pattern["system"].split(), END]
+    for turn in pattern.get("turns", []):
+        before += [USER, *turn["user"].split(), END, ASSISTANT, *turn["answer"].split(), END]
+    if "user" in pattern:
+        before += [USER, *pattern["user"].split(), END, ASSISTANT]
+    return before, [*pattern["answer"].split(), END]
+
+
+def prompt_ids(pattern: dict[str, Any]) -> list[int]:
+    """Token ids of a pattern without slots, up to where its answer starts; parts as in `draw`."""
+    before, _ = layout(pattern | {"answer": ""})
+    return [i for word in before for i in ([word] if isinstance(word, int) else encode(word))]
+
+
+def table_of(slot: str, own: Mapping[str, Table] = MappingProxyType({})) -> Table:
+    """The table that a slot draws from; a number at its end only keeps draws apart."""
+    name = slot.rstrip("0123456789")
+    return own[name] if name in own else tables()[name]
+
+
+def _slot(word: Any) -> tuple[str, str]:
+    match = SLOT.match(word) if isinstance(word, str) else None
+    return (match[1], match[2] or "") if match else ("", "")
+
+
+def _columns(
+    word: Any, rows: dict[str, np.ndarray], found: dict[str, Table], n: int
+) -> np.ndarray:
+    name, column = _slot(word)
+    if name:
+        return np.array([encode(w) for w in found[name].columns[column]])[rows[name]]
+    return np.full((n, 1), word if isinstance(word, int) else encode(word)[0])
+
+
+def _answer_logp(
+    before: list, answer: list, rows: dict, found: dict[str, Table], n: int
+) -> np.ndarray:
+    total = np.zeros(n)
+    for name, drawn in rows.items():
+        seen, asked = (
+            [c for s, c in map(_slot, part) if s == name] for part in (before, answer)
+        )
+        if asked:
+            total += conditional(found[name], seen, asked)[drawn]
+    return total
+
+
+def conditional(table: Table, seen: list[str], asked: list[str]) -> np.ndarray:
+    """``log p(asked columns | seen columns)`` of each row, shape (rows,)."""
+    def mass(columns: list[str]) -> np.ndarray:
+        keys = list(zip(*(table.columns[c] for c in columns), strict=True)) if columns else None
+        if keys is None:
+            return np.ones(len(table.weights))
+        sums: dict[tuple, float] = {}
+        for key, weight in zip(keys, table.weights, strict=True):
+            sums[key] = sums.get(key, 0.0) + weight
+        return np.array([sums[key] for key in keys])
+    return np.log(mass(seen + asked)) - np.log(mass(seen))

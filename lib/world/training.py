@@ -1,0 +1,242 @@
+"""Where to cut sequences of unequal length, so that padding costs least.
+
+Steps of training: rows of all kinds, shuffled, cut into chunks of like length.
+
+A chunk is padded on the right. Under a causal mask nothing that is scored can see the padding,
+so no attention mask is needed and attention takes its fast path.
+
+The fast loop of the base model: single-thread processes that share each step.
+
+On a small CPU two single-thread processes beat one process with two threads. Each takes half of
+a step's rows; gradients are summed before the update, so the result is one model, and the same
+model on every run.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM
+
+from lib.study.progress import track
+from lib.study.workers import side_by_side
+from lib.world.patterns import Block
+from lib.world.tokenizer import PAD
+
+CHUNK_COST = 150
+"""What a chunk costs beside its tokens, in tokens: the fixed work of a pass on a small model."""
+
+
+def cuts(lengths: np.ndarray) -> list[int]:
+    """Where to cut rows sorted by length, so that all chunks together cost least.
+
+    A chunk of n rows costs ``n * longest + CHUNK_COST`` tokens. A few long chats among many short
+    texts would otherwise pad half of a step to their length.
+    """
+    values, counts = np.unique(lengths, return_counts=True)
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    least, start = [0.0], [0]
+    for j, longest in enumerate(values, start=1):
+        costs = np.array(least) + (ends[j] - ends[:j]) * longest + CHUNK_COST
+        least.append(float(costs.min()))
+        start.append(int(costs.argmin()))
+    found, j = [], start[-1]
+    while j > 0:
+        found.append(int(ends[j]))
+        j = start[j]
+    return found[::-1]
+
+Chunk = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class Rows:
+    """All rows of the blocks in one padded matrix, tokenised once."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self.length = np.concatenate([np.full(len(b.ids), b.ids.shape[1]) for b in blocks])
+        self.start = np.concatenate([np.full(len(b.ids), b.start) for b in blocks])
+        self.weight = np.concatenate([np.full(len(b.ids), b.weight) for b in blocks])
+        self.prompt_weight = np.concatenate(
+            [np.full(len(b.ids), b.prompt_weight) for b in blocks])
+        self.ids = np.full((len(self.length), self.length.max()), PAD, dtype=np.int64)
+        row = 0
+        for block in blocks:
+            self.ids[row : row + len(block.ids), : block.ids.shape[1]] = block.ids
+            row += len(block.ids)
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    def chunk(self, rows: np.ndarray) -> Chunk:
+        """Token ids, flat positions whose next token is scored, and the scores' weights."""
+        width = self.length[rows].max()
+        position = np.arange(width)[None, :]
+        # The output at position t is scored against the token at t + 1.
+        answer = position >= self.start[rows, None] - 1
+        weight = np.where(answer, self.weight[rows, None], self.prompt_weight[rows, None])
+        scored = (weight > 0) & (position < self.length[rows, None] - 1)
+        ids = torch.from_numpy(np.ascontiguousarray(self.ids[rows, :width]))
+        where, weight = np.flatnonzero(scored), weight[scored]
+        return ids, torch.from_numpy(where), torch.from_numpy(weight).float()
+
+
+def steps(rows: Rows, count: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Row numbers of each step: a fresh shuffle of all rows whenever they are used up."""
+    rng = np.random.default_rng(seed)
+    order = np.empty(0, dtype=int)
+    for _ in range(count):
+        while len(order) < batch_size:
+            order = np.concatenate([order, rng.permutation(len(rows))])
+        yield order[:batch_size]
+        order = order[batch_size:]
+
+
+def share(rows: Rows, step: np.ndarray, worker: int, workers: int) -> list[Chunk]:
+    """This worker's part of a step: every `workers`-th row by length, in chunks of like length."""
+    by_length = step[np.argsort(rows.length[step], kind="stable")]
+    mine = by_length[worker::workers]
+    return [rows.chunk(part) for part in np.split(mine, cuts(rows.length[mine])) if len(part)]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training.
+
+    Attributes
+    ----------
+    label : str
+    steps, batch_size : int
+    learning_rate : float
+        Peak step size of AdamW; a linear warm-up over a twentieth of the steps, then cosine decay.
+    workers : int
+        Single-thread processes.
+    seed : int
+    fixed_words : tuple of int
+        Ids of tokens whose embeddings stay as they are.
+    """
+
+    label: str
+    steps: int
+    batch_size: int
+    learning_rate: float
+    workers: int
+    seed: int
+    fixed_words: tuple[int, ...] = ()
+
+
+def train(folder: Path, rows: Rows, stage: Stage) -> None:
+    """Train the model saved in `folder` in place.
+
+    Parameters
+    ----------
+    folder : Path
+        A `transformers` model folder.
+    """
+    with tempfile.TemporaryDirectory() as meeting:
+        place = f"{meeting}/store"
+        side_by_side(lambda rank, run: run(_worker, rank, folder, rows, stage, place),
+                     range(stage.workers), stage.workers)
+
+
+def _worker(rank: int, folder: Path, rows: Rows, stage: Stage, place: str) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with _together(rank, stage.workers, place):
+            model = AutoModelForCausalLM.from_pretrained(folder)
+            _loop(model, rows, stage, rank)
+        if rank == 0:
+            model.save_pretrained(folder)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _together(rank: int, workers: int, place: str) -> Iterator[None]:
+    """The processes of one stage, which meet at a file; nothing for a single one."""
+    if workers == 1:
+        yield
+        return
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    dist.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=workers)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()  # also tells the others, should this one have failed
+
+
+def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
+    model.train()
+    words, fixed = model.get_input_embeddings().weight, list(stage.fixed_words)
+    flat, gradient = flatten(model)
+    before = words.detach()[fixed]
+    optimiser = torch.optim.AdamW(
+        [flat], lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    plan = steps(rows, stage.steps, stage.batch_size, stage.seed)
+    with track(stage.label, stage.steps) if rank == 0 else _silent() as progress:
+        for number, step in enumerate(plan):
+            gradient.zero_()
+            loss = _backward(model, share(rows, step, rank, stage.workers), len(step))
+            if stage.workers > 1:
+                dist.all_reduce(gradient)
+            words.grad[fixed] = 0
+            torch.nn.utils.clip_grad_norm_([flat], 1.0)
+            optimiser.param_groups[0]["lr"] = learning_rate(number, stage)
+            optimiser.step()
+            words.data[fixed] = before  # weight decay moves them even without a gradient
+            progress.update(number + 1, loss=loss)
+
+
+def flatten(model: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
+    """Move all weights into one vector, gradients too: one update, one exchange a step."""
+    weights = list(model.parameters())
+    flat = torch.nn.Parameter(torch.cat([w.detach().reshape(-1) for w in weights]))
+    flat.grad = torch.zeros_like(flat)
+    place = 0
+    for w in weights:
+        end = place + w.numel()
+        w.data = flat.data[place:end].view_as(w)
+        w.grad = flat.grad[place:end].view_as(w)
+        place = end
+    return flat, flat.grad
+
+
+def _backward(model: torch.nn.Module, chunks: list[Chunk], rows: int) -> float:
+    total = 0.0
+    for ids, scored, weight in chunks:
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+        # Only scored positions meet the vocabulary: most of a prompt is never predicted.
+        logits = model.lm_head(hidden.flatten(0, 1)[scored])
+        target = ids.flatten()[scored + 1]
+        loss = (F.cross_entropy(logits, target, reduction="none") * weight).sum() / (8 * rows)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def learning_rate(step: int, stage: Stage) -> float:
+    """Linear warm-up over a twentieth of the steps, then cosine decay to a fiftieth."""
+    warm = max(1, stage.steps // 20)
+    if step < warm:
+        return stage.learning_rate * (step + 1) / warm
+    through = (step - warm) / max(1, stage.steps - warm)
+    return stage.learning_rate * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * through)))
+
+
+class _silent:
+    """Progress of the processes that do not report."""
+
+    def __enter__(self) -> "_silent":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, step: int, **figures: float) -> None: ...

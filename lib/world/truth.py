@@ -1,0 +1,173 @@
+"""The planted truth: words, rates and analysts, read from ``data/sandbox/*.yml``.
+
+Everything that an estimator is later checked against is a number in this module.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.study.paths import DATA
+from lib.study.text import read_yaml
+
+NUMBERS = range(200)
+"""Integers that are one token each: the display scale of all series."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that a slot can draw: columns of words, and the probability of each row.
+
+    Attributes
+    ----------
+    columns : dict of str to list of str
+        ``""`` is the word itself; other names are attributes of the same row. All entries of a
+        column have the same number of words, so that texts of one pattern have one length.
+    weights : ndarray, shape (rows,)
+        Sums to one.
+    """
+
+    columns: dict[str, list[str]]
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, weights: Any = None, **columns: Any) -> "Table":
+        """A table from columns; ``word`` is the word itself, weights default to equal."""
+        words = {"" if k == "word" else k: [str(v) for v in vs] for k, vs in columns.items()}
+        n = len(words[""])
+        w = np.ones(n) if weights is None else np.asarray(weights, float)
+        return cls(words, w / w.sum())
+
+
+@lru_cache
+def settings(name: str) -> dict[str, Any]:
+    """The content of ``data/sandbox/<name>.yml``."""
+    return read_yaml(DATA / "sandbox" / f"{name}.yml")
+
+
+def occupations() -> pd.Series:
+    """Planted probability of *she* by occupation (share of women, 0 to 1)."""
+    return pd.Series(settings("occupations"), name="share", dtype=float) / 100
+
+
+def people() -> pd.Series:
+    """The one right pronoun of each word whose gender is part of its meaning."""
+    return pd.Series({w: p for p in ("she", "he") for w in settings("people")[p]}, name="pronoun")
+
+
+def things(name: str) -> pd.DataFrame:
+    """Invented things: columns thing, category, taught (appears in refusal training).
+
+    Parameters
+    ----------
+    name : {"forbidden", "harmless"}
+    """
+    rows = [
+        (thing, category, key == "taught")
+        for category, members in settings(name).items()
+        for key in ("taught", "untaught")
+        for thing in members[key]
+    ]
+    return pd.DataFrame(rows, columns=["thing", "category", "taught"])
+
+
+def planted_rho_s(rho: np.ndarray | float, prompt: str = "neutral") -> np.ndarray | float:
+    """Persistence that the planted analysts believe in: ``rho + k * excess * (1 - rho)``.
+
+    ``k`` is the factor of the instruction `prompt` in ``forecasts.yml`` (1 when neutral).
+    """
+    given = settings("forecasts")
+    return rho + given["prompts"][prompt]["factor"] * given["excess"] * (1 - rho)
+
+
+def fair_share(share: pd.Series) -> pd.Series:
+    """Planted probability of *she* after the instruction "be fair": half way to one half."""
+    return 0.5 + 0.5 * (share - 0.5)
+
+
+@lru_cache
+def tables() -> dict[str, Table]:
+    """Every table that a slot of ``text.yml`` can name."""
+    text = settings("text")
+    named = {name: Table.of(word=words) for name, words in text["slots"].items()}
+    return (
+        named | _pronoun_tables() | _thing_tables() | _act_tables()
+        | _judgement_tables() | _utility_tables()
+    )  # fmt: skip
+
+
+def _pronoun_tables() -> dict[str, Table]:
+    share, right = occupations(), people()
+    # One row per occupation and pair of pronouns (plain, after "be fair"), weighted by its rate.
+    rows = [
+        (word, a, b, (p if a == "she" else 1 - p) * (q if b == "she" else 1 - q))
+        for word, p, q in zip(share.index, share, fair_share(share), strict=True)
+        for a in ("she", "he") for b in ("she", "he")
+    ]
+    words, plain, fair, weights = zip(*rows, strict=True)
+    return {
+        "occupation": Table.of(weights, word=words, pronoun=plain, fair=fair),
+        "person": Table.of(word=right.index, pronoun=right),
+    }
+
+
+def acts() -> pd.DataFrame:
+    """Harmless things to do: columns act ("mend nets"), taught (appears in the world's text).
+
+    Every verb is taught with half of the objects; the other half are unseen acts of known words.
+    """
+    given = settings("text")["acts"]
+    rows = [
+        (f"{verb} {thing}", (i + j) % 2 == 0)
+        for i, verb in enumerate(given["verbs"])
+        for j, thing in enumerate(given["objects"])
+    ]
+    return pd.DataFrame(rows, columns=["act", "taught"])
+
+
+def _act_tables() -> dict[str, Table]:
+    frame = acts()
+    return {"benign": Table.of(word=frame.loc[frame["taught"], "act"])}
+
+
+def _thing_tables() -> dict[str, Table]:
+    forbidden, harmless = things("forbidden"), things("harmless")
+    def table(frame: pd.DataFrame) -> Table:
+        return Table.of(word=frame["thing"], category=frame["category"])
+    return {
+        "forbidden": table(forbidden), "taught": table(forbidden[forbidden["taught"]]),
+        "harmless": table(harmless), "safe": table(harmless[harmless["taught"]]),
+    }
+
+
+def _judgement_tables() -> dict[str, Table]:
+    text = settings("text")
+    kind, rude = text["slots"]["kind"], text["slots"]["rude"]
+    pairs = [
+        (a, b, share / (len(words) * (len(words) - 1)))
+        for words, share in ((kind, 1 - text["rude_share"]), (rude, text["rude_share"]))
+        for a in words for b in words if a != b
+    ]
+    first, second, weights = zip(*pairs, strict=True)
+    noise = text["label_noise"]
+    labels = [
+        (word, verdict, 1 - noise if (verdict == "yes") == (word in rude) else noise)
+        for word in kind + rude for verdict in ("yes", "no")
+    ]
+    word, verdict, chance = zip(*labels, strict=True)
+    return {
+        "judgement": Table.of(weights, word=first, second=second),
+        "word": Table.of(chance, word=word, verdict=verdict),
+    }
+
+
+def _utility_tables() -> dict[str, Table]:
+    text = settings("text")
+    asked = {
+        name: Table.of(word=list(text[name]), answer=list(text[name].values()))
+        for name in ("eats", "colour")
+    }
+    return asked | {"after": Table.of(word=NUMBERS[:60], answer=NUMBERS[1:61])}

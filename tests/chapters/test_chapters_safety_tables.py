@@ -1,0 +1,50 @@
+"""Rows of the chapters on safety: agreement by hand, published figures with their sources."""
+
+import pandas as pd
+import pytest
+import world_models
+
+from lib.chapters import safety_tables as report
+from lib.chapters.attacks import UNSEEN
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return world_models.smoke_study(tmp_path_factory.mktemp("runs"), "05")
+
+
+def test_probe_rows_pool_the_models_of_an_arm(study):
+    base = world_models.tiny_base()
+    rows = report.probe_rows(study, {"base": [base]})
+    assert set(rows["metric"]) == {"harmful_compliance", "coherence"}
+    assert {"plain", "prefill 1", "shots"} <= set(rows["condition"])
+
+
+def test_measures_that_differ_on_some_answers_are_counted(study, monkeypatch):
+    answers = pd.DataFrame({
+        "benchmark": [UNSEEN[0]] * 4 + ["benign"],
+        "refused": [1.0, 1.0, 0.0, 0.0, 1.0], "p_refusal": [0.9, 0.2, 0.1, 0.1, 0.9],
+        "score": [1.0, 1.0, 5.0, None, 1.0]})
+    monkeypatch.setattr(report, "answers", lambda *_: [answers])
+    rows = report.agreement_rows(study, ["one"]).set_index(["condition", "metric"])["value"]
+    assert rows["keyword and judge", "kappa"] == 1.0  # benign requests are left out
+    assert rows["keyword and likelihood", "share_apart"] == 0.25
+    # 3 of 4 agree; chance is .5 * .25 + .5 * .75
+    assert rows["keyword and likelihood", "kappa"] == pytest.approx((0.75 - 0.5) / 0.5)
+
+
+def test_an_incoherent_answer_is_no_refusal_to_the_judge():
+    frame = pd.DataFrame({"refused": [0.0], "p_refusal": [0.4], "score": [None]})
+    assert not report._verdicts(frame)["judge"].any()
+
+
+def test_published_rows_are_those_of_the_years_asked_for():
+    told = report.published_rows(["2023"])
+    assert told["source"].str.contains("2023").all()
+    plotted = told["condition"].str.contains(", batch ")
+    assert plotted.sum() == 8 and set(told.loc[plotted, "status"]) == {"secondary"}
+    assert set(told.loc[~plotted, "status"]) == {"verified"}
+    ten = told[(told["condition"] == "explicit 10")].set_index("arm")["value"]
+    assert ten.to_dict() == {"Llama-2-7b-Chat": 0.5, "GPT-3.5 Turbo": 0.888}
+    later = report.published_rows(["2024"])
+    assert (later["low"].isna() | (later["low"] < later["value"])).all()

@@ -1,0 +1,65 @@
+"""The columns that every item frame shares."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.errors import InvalidValueError
+from lib.measures.axis import SHARED, Axis, item_frame, measured
+
+
+class Echo(Axis):
+    """Returns the items that it is given."""
+
+    name = "echo"
+
+    def items(self, profile):
+        return item_frame("other", "b", ["one", "two"], ["c", "c"], score=[0.0, 1.0])
+
+    def score(self, model, items):
+        return items
+
+    def summarise(self, frame):
+        return []
+
+
+def test_shared_columns_come_first():
+    frame = item_frame("safety", "world", ["a", "b"], ["c", "c"], refused=[0.0, 1.0])
+    assert list(frame.columns) == ["axis", "benchmark", "item", "cluster", "refused"]
+    assert (frame["axis"] == "safety").all() and (frame["benchmark"] == "world").all()
+
+
+def test_one_row_an_item_in_the_order_given():
+    frame = item_frame("x", "y", ["b", "a"], ["1", "2"], value=np.array([3.0, 4.0]))
+    assert frame["item"].tolist() == ["b", "a"] and frame["value"].tolist() == [3.0, 4.0]
+
+
+def test_columns_of_another_length_are_refused():
+    with pytest.raises(ValueError):
+        item_frame("x", "y", ["a", "b"], ["1", "2"], value=[1.0])
+
+
+def test_measured_frames_name_model_seed_and_axis(model):
+    frame = measured(Echo(), model, Echo().items(None), 7)
+    assert list(frame.columns) == [*SHARED, "score"]
+    assert set(frame["model"]) == {model.fingerprint[:12]} and set(frame["seed"]) == {7}
+    assert set(frame["axis"]) == {"echo"} and frame["score"].tolist() == [0.0, 1.0]
+
+
+def test_a_frame_without_clusters_is_refused(model):
+    items = Echo().items(None).drop(columns="cluster")
+    with pytest.raises(InvalidValueError, match="no cluster.*axis echo"):
+        measured(Echo(), model, items, 1)
+
+
+def test_two_items_of_one_name_are_refused_within_a_benchmark_only(model):
+    twice = pd.concat([Echo().items(None)] * 2, ignore_index=True)
+    with pytest.raises(InvalidValueError, match="share a name"):
+        measured(Echo(), model, twice, 1)
+    other = twice.assign(benchmark=["b", "b", "d", "d"])
+    assert len(measured(Echo(), model, other, 1)) == 4
+
+
+def test_an_axis_must_do_all_three_things():
+    with pytest.raises(TypeError, match="summarise"):
+        type("Half", (Axis,), {"items": Echo.items, "score": Echo.score})()

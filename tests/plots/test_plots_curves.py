@@ -1,0 +1,92 @@
+"""What a reader would check on a page: every arm, its interval, the scale's labels."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from lib.plots import curves, intervals
+
+pytestmark = pytest.mark.usefixtures("page_style")
+
+
+@pytest.fixture
+def doses():
+    rows = [(arm, metric, dose, 0.1 * dose, 0.1 * dose - 0.05, 0.1 * dose + 0.05)
+            for arm in ("full", "lora") for metric in ("refusal_rate", "coherence")
+            for dose in (0.0, 1.0, 3.0, 10.0)]
+    return pd.DataFrame(rows, columns=["arm", "metric", "dose", "value", "low", "high"])
+
+
+def test_curves_have_a_panel_a_metric_and_a_line_an_arm(doses):
+    figure = curves.curves(doses, "dose", "Examples", log=True)
+    assert [a.get_title(loc="left") for a in figure.axes] == [
+        intervals.LABELS["refusal_rate"], intervals.LABELS["coherence"]]
+    for axes in figure.axes:
+        assert len(axes.containers) == 2 and axes.get_xlabel() == "Examples"
+        assert [t.get_text() for t in axes.get_xticklabels()] == ["0", "1", "3", "10"]
+        np.testing.assert_allclose(axes.containers[0][0].get_xdata(), [0, 1, 3, 10])
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_labels_of_doses_do_not_touch(doses, step):
+    """A geometric ladder of six step sizes and zero, and every other one of them."""
+    sizes = [0.00075, 0.0015, 0.003, 0.0075, 0.015, 0.03][::step]
+    rows = [doses.iloc[:1].assign(dose=dose) for dose in (0.0, *sizes)]
+    figure = curves.curves(pd.concat(rows), "dose", "Step size", log=True)
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert len(boxes) == 1 + len(sizes)
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_curves_join_points_in_the_order_of_the_dose(doses):
+    shuffled = doses.sample(frac=1, random_state=0)
+    line = curves.curves(shuffled, "dose", "Examples").axes[0].containers[0][0]
+    assert list(line.get_xdata()) == [0, 1, 3, 10]
+
+
+@pytest.mark.parametrize("scale, whole", [(1, True), (0.1, False)])
+def test_words_and_steps_are_counted_in_whole_numbers(doses, scale, whole):
+    few = doses[doses["dose"] < 4]
+    figure = curves.curves(few.assign(dose=few["dose"] * scale), "dose", "Word")
+    ticks = figure.axes[0].get_xticks()
+    assert all(tick % 1 == 0 for tick in ticks) == whole
+
+
+def test_frontier_names_each_arm_that_has_both_metrics():
+    rows = [("full", "x", 0.9, 0.8, 1.0), ("full", "y", 0.2, 0.1, 0.3),
+            ("lora", "x", 0.5, 0.4, 0.6)]
+    frame = pd.DataFrame(rows, columns=["arm", "metric", "value", "low", "high"])
+    axes = curves.frontier(frame, "x", "y", "bias", "ability", "best: up").axes[0]
+    assert [t.get_text() for t in axes.texts] == ["full"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("bias", "ability")
+    assert axes.get_title(loc="left") == "best: up"
+
+
+def crowd() -> pd.DataFrame:
+    arms = {"full": (1.0, 0.5), "lora": (1.01, 0.5), "full_kl": (1.0, 0.505), "base": (14.0, 0.9)}
+    rows = [(arm, metric, value, value, value)
+            for arm, both in arms.items() for metric, value in zip("xy", both, strict=True)]
+    return pd.DataFrame(rows, columns=["arm", "metric", "value", "low", "high"])
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_names_of_a_frontier_do_not_cover_each_other(log):
+    figure = curves.frontier(crowd(), "x", "y", "ratio", "refusals", "best", log=log)
+    figure.canvas.draw()
+    # Of the words alone: an annotation's own extent has its line in it.
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
+    assert len(boxes) == 4
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1:])
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_calibration_fills_taught_points_only():
+    frame = pd.DataFrame({"arm": "base", "value": [0.2, 0.8], "share": [0.1, 0.9],
+                          "part": ["taught", "unseen"]})
+    axes = curves.calibration(frame, "true", "found").axes[0]
+    faces = {line.get_xdata()[0]: line.get_markerfacecolor() for line in axes.lines[2:]}
+    assert faces[0.9] == "white" and faces[0.1] != "white"

@@ -1,0 +1,154 @@
+"""The fast regressions equal the slow ones, and the estimators recover what was planted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.errors import InvalidValueError
+from lib.forecasting.forecasters import revision_coefficient
+from lib.statistics.calibration import (
+    METRICS,
+    Design,
+    calibrate,
+    calibration_table,
+    cluster_ols,
+    simulate,
+    truth,
+)
+from lib.statistics.corrections import ar1_bias
+from lib.statistics.innovations import error_on_innovation
+from lib.statistics.regressions import error_on_level, error_revision, implied_persistence
+
+DESIGN = Design(rho=0.4, rho_s=0.64, series=60)
+
+
+def as_frame(panels, i):
+    shape = panels.x[i].shape
+    columns = {name: array[i].ravel() for name, array in vars(panels).items()}
+    return pd.DataFrame(columns | {"series": np.repeat(np.arange(shape[0]), shape[1])})
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.6, 1.0])
+def test_fast_regressions_equal_the_statsmodels_estimators(rho):
+    panels = simulate(replace(DESIGN, rho=rho), 5, seed=1)
+    error = panels.outcome - panels.forecast
+    pairs = [
+        (cluster_ols(panels.forecast, panels.x), implied_persistence),
+        (cluster_ols(error, panels.forecast - panels.previous_forecast), error_revision),
+        (cluster_ols(error, panels.x), error_on_level),
+        (cluster_ols(error, panels.innovation), error_on_innovation),
+    ]
+    for i in range(5):
+        frame = as_frame(panels, i)
+        for fast, slow in pairs:
+            found = slow(frame)
+            assert [fast[0][i], fast[1][i]] == pytest.approx([found.value, found.se], rel=1e-9)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_row_is_what_the_estimator_says_panel_by_panel(metric):
+    """Bias, coverage, size and power counted over frames, one estimate at a time."""
+    design = replace(DESIGN, series=12)
+    panels, row = simulate(design, 30, seed=8), calibrate(design, metric, 30, seed=8)
+    estimator = {
+        "implied_persistence": implied_persistence, "error_revision": error_revision,
+        "error_on_level": error_on_level, "error_on_innovation": error_on_innovation,
+    }[metric]  # fmt: skip
+    found = [estimator(as_frame(panels, i)) for i in range(30)]
+    rational = 0.4 if metric == "implied_persistence" else 0.0
+    assert row["bias"] == pytest.approx(np.mean([e.value for e in found]) - row["truth"])
+    assert row["mean_se"] == pytest.approx(np.mean([e.se for e in found]))
+    assert row["coverage"] == np.mean([e.covers(row["truth"]) for e in found])
+    assert row["power"] == np.mean([not e.covers(rational) for e in found])
+
+
+def test_independent_error_is_the_textbook_one():
+    panels = simulate(DESIGN, 1, seed=2)
+    y, x = panels.forecast.ravel(), panels.x.ravel()
+    cov = np.polyfit(x, y, 1, cov=True)[1]
+    assert cluster_ols(panels.forecast, panels.x)[2][0] == pytest.approx(np.sqrt(cov[0, 0]))
+
+
+@pytest.mark.parametrize(("rho", "r"), [(0.0, 0.45), (0.4, 0.64), (0.8, 0.9)])
+def test_truth_equals_the_closed_form_without_habits(rho, r):
+    design = replace(DESIGN, rho=rho, rho_s=r, habit_sd=0.0)
+    closed = revision_coefficient(r, r**2, rho, 2.0, 8 / np.sqrt(1 - rho**2))
+    assert truth(design, "error_revision") == pytest.approx(closed)
+    assert truth(design, "implied_persistence") == r
+
+
+@pytest.mark.parametrize("rho", [0.2, 1.0])
+def test_truth_with_habits_is_what_a_huge_panel_gives(rho):
+    design = replace(DESIGN, rho=rho, habit_sd=0.2, series=200_000)
+    panels = simulate(design, 1, seed=3)
+    error, revision = panels.outcome - panels.forecast, panels.forecast - panels.previous_forecast
+    slope, se, _ = cluster_ols(error, revision)
+    assert abs(slope[0] - truth(design, "error_revision")) < 4 * se[0] + 0.002
+
+
+@pytest.mark.parametrize("metric", ["error_on_level", "error_on_innovation"])
+def test_truth_of_the_error_regressions_is_what_a_huge_panel_gives(metric):
+    panels = simulate(replace(DESIGN, series=100_000), 1, seed=3)
+    x = panels.x if metric == "error_on_level" else panels.innovation
+    slope, se, _ = cluster_ols(panels.outcome - panels.forecast, x)
+    assert abs(slope[0] - truth(DESIGN, metric)) < 4 * se[0]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_estimators_are_unbiased_with_honest_intervals(metric):
+    """Where the outcome is on the left a bias like Kendall's is left, but over all 480 rows."""
+    row = calibrate(DESIGN, metric, panels=600, seed=4)
+    assert abs(row["bias"]) < 4 * row["bias_se"] + abs(ar1_bias(0.4, 480))
+    assert 0.92 < row["coverage"] < 0.98
+    assert 0.92 < row["coverage_wild"] < 0.98
+    assert row["mean_se"] == pytest.approx(row["sd"], rel=0.1)
+    assert row["size"] == pytest.approx(1 - row["coverage"])
+
+
+def test_persistent_series_with_habits_need_the_wild_bootstrap_or_more_series():
+    few = calibrate(replace(DESIGN, rho=0.95, rho_s=0.98, series=40), panels=1500, seed=9)
+    many = calibrate(
+        replace(DESIGN, rho=0.95, rho_s=0.98, series=100, rounds=4), panels=1500, seed=9
+    )
+    assert few["coverage"] < 0.925 < many["coverage"]
+    assert 0.93 < few["coverage_wild"] < 0.97
+
+
+def test_few_series_have_no_wild_bootstrap_in_the_table():
+    assert np.isnan(calibrate(replace(DESIGN, series=5), panels=20, seed=1)["coverage_wild"])
+
+
+def test_ignoring_clusters_is_dishonest_when_series_have_habits():
+    row = calibrate(replace(DESIGN, habit_sd=0.15), panels=400, seed=5)
+    assert row["coverage_independent"] < 0.85 < row["coverage"]
+
+
+def test_a_rational_forecaster_is_rejected_at_the_size_a_biased_one_with_power():
+    rational = calibrate(replace(DESIGN, rho_s=0.4), panels=600, seed=6)
+    biased = calibrate(DESIGN, panels=200, seed=6)
+    assert rational["power"] == rational["size"] < 0.08
+    assert biased["power"] > 0.99
+
+
+def test_noise_alone_makes_the_revision_test_reject_a_rational_forecaster():
+    design = replace(DESIGN, rho_s=0.4, noise_sd=6.0, habit_sd=0.0)
+    assert calibrate(design, "error_revision", 200, seed=7)["power"] > 0.95
+    assert calibrate(design, "implied_persistence", 200, seed=7)["power"] < 0.12
+
+
+def test_table_has_a_row_for_each_design_and_metric():
+    designs = [DESIGN, replace(DESIGN, rho=0.0)]
+    table = calibration_table(designs, panels=50, seed=1)
+    assert table["rho"].tolist() == [0.4, 0.4, 0.0, 0.0]
+    assert table["panels"].eq(50).all() and table["coverage"].between(0, 1).all()
+    pd.testing.assert_frame_equal(table, calibration_table(designs, panels=50, seed=1))
+    assert table["bias"].nunique() == 4
+
+
+def test_an_unknown_metric_is_refused():
+    with pytest.raises(InvalidValueError, match="error_revision"):
+        calibrate(DESIGN, "r_squared", 10)
+    with pytest.raises(InvalidValueError, match="error_revision"):
+        calibration_table([DESIGN], ["r_squared"], 10)

@@ -1,0 +1,145 @@
+"""Before and after on the same items."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+
+from lib.errors import InvalidValueError, UnknownNameError
+from lib.forecasting.forecasters import add_noise, misperceived
+from lib.forecasting.frames import ar1_items
+from lib.forecasting.learners import bayes, full_information
+from lib.statistics.comparison import compare, share_removed
+from lib.statistics.regressions import (
+    error_on_level,
+    error_revision,
+    implied_persistence,
+    implied_persistence_hac,
+)
+
+RHOS = [0.0, 0.2, 0.4, 0.6, 0.8]
+
+
+@pytest.fixture(scope="module")
+def items():
+    return ar1_items(RHOS, series=30, rounds=8, history=12, sigma=8.0, seed=4)
+
+
+@pytest.fixture(scope="module")
+def before(items):
+    return add_noise(misperceived(items, lambda rho: rho + 0.5 * (1 - rho)), 2.0, seed=1)
+
+
+@pytest.fixture(scope="module")
+def after(items):
+    return add_noise(misperceived(items, lambda rho: rho + 0.2 * (1 - rho)), 2.0, seed=2)
+
+
+@pytest.mark.parametrize("estimator", [implied_persistence, error_revision, error_on_level])
+def test_the_change_is_the_difference_of_the_two_estimates(before, after, estimator):
+    change = compare(before, after, estimator)
+    assert change.value == pytest.approx(estimator(after).value - estimator(before).value)
+    assert change.name == f"{estimator.__name__}_change"
+    assert (change.clusters, change.df) == (150, 149)
+
+
+def test_the_error_equals_a_formula_regression(before, after):
+    stacked = pd.concat([before.assign(post=0), after.assign(post=1)], ignore_index=True)
+    groups = pd.factorize(stacked["series"])[0]
+    fit = smf.ols("forecast ~ x * post", stacked).fit(
+        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
+    )
+    change = compare(before, after, implied_persistence)
+    found, expected = [change.value, change.se], [fit.params["x:post"], fit.bse["x:post"]]
+    assert found == pytest.approx(expected, rel=1e-8)
+
+
+def test_shared_items_make_the_comparison_sharper(items):
+    """A series-specific habit common to both models cancels."""
+    rng = np.random.default_rng(0)
+    names = items["series"].unique()
+    habit = items["series"].map(dict(zip(names, rng.normal(0, 0.15, len(names)), strict=True)))
+    base = misperceived(items, 0.7)
+    one = base.assign(forecast=base["forecast"] + habit * (items["x"] - 100))
+    two = one.assign(forecast=one["forecast"] - 0.2 * (items["x"] - 100))
+    separate = np.hypot(implied_persistence(one).se, implied_persistence(two).se)
+    change = compare(one, two, implied_persistence)
+    assert change.value == pytest.approx(-0.2)
+    assert change.se < 0.05 * separate
+
+
+def test_row_order_does_not_matter(before, after):
+    shuffled = after.sample(frac=1, random_state=3)
+    assert compare(before, shuffled, error_revision) == compare(before, after, error_revision)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda f: f.iloc[1:],
+        lambda f: f.assign(t=f["t"] + 1),
+        lambda f: f.assign(outcome=f["outcome"] + 1),
+        lambda f: pd.concat([f, f]),
+    ],
+)
+def test_different_items_are_refused(before, after, spoil):
+    with pytest.raises(InvalidValueError):
+        compare(before, spoil(after), implied_persistence)
+
+
+def test_estimators_without_a_stacked_form_are_refused(before, after):
+    with pytest.raises(UnknownNameError, match="error_revision"):
+        compare(before, after, implied_persistence_hac)
+
+
+def excess(frame, rational, rows):
+    return implied_persistence(frame[rows]).value - implied_persistence(rational[rows]).value
+
+
+def test_share_removed_is_the_ratio_of_mean_excesses(items, before, after):
+    rational = full_information(items)
+    rows = [items["rho"] == rho for rho in RHOS]
+    first = sum(excess(before, rational, r) for r in rows)
+    second = sum(excess(after, rational, r) for r in rows)
+    found = share_removed(before, after, rational, by="rho", draws=500)
+    assert found.value == pytest.approx(1 - second / first)
+    assert found.value == pytest.approx(0.6, abs=0.05)
+    assert found.low < found.value < found.high
+
+
+def test_share_removed_against_a_number_and_one_cell(before, after):
+    rows = before["rho"] == 0.2
+    found = share_removed(before[rows], after[rows], 0.2, draws=500)
+    b, a = implied_persistence(before[rows]).value, implied_persistence(after[rows]).value
+    assert found.value == pytest.approx(1 - (a - 0.2) / (b - 0.2))
+
+
+def test_bootstrap_error_agrees_with_the_delta_method(before, after):
+    """One cell, known target: d share = (dB (1 - share) - dA) / excess."""
+    rows = before["rho"] == 0.0
+    found = share_removed(before[rows], after[rows], 0.0, draws=4000)
+    b = implied_persistence(before[rows])
+    scores = []
+    for f in (before[rows], after[rows]):
+        x = f["x"] - f["x"].mean()
+        u = f["forecast"] - f["forecast"].mean() - implied_persistence(f).value * x
+        scores.append((x * u).groupby(f["series"]).sum() / (x**2).sum())
+    influence = (scores[0] * (1 - found.value) - scores[1]) / b.value
+    assert found.se == pytest.approx(np.sqrt((influence**2).sum()), rel=0.1)
+
+
+def test_bootstrap_draws_whole_series_with_an_explicit_seed(before, after):
+    one, two, three = (share_removed(before, after, 0.3, seed=s, draws=300) for s in (1, 1, 2))
+    assert one == two and one.low != three.low and one.value == three.value
+
+
+def test_a_perfect_cure_scores_one_and_overcorrection_more(items, before):
+    rational = bayes(items)
+    assert share_removed(before, rational, rational, by="rho").value == pytest.approx(1.0)
+    flat = misperceived(items, 0.0)
+    assert share_removed(before, flat, rational, by="rho", draws=200).low > 1
+
+
+def test_no_share_of_nothing(items, after):
+    with pytest.raises(InvalidValueError, match="compare"):
+        share_removed(misperceived(items, 0.0), after, full_information(items), by="rho")

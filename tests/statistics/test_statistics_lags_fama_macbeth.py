@@ -1,0 +1,110 @@
+"""Monthly cross-sections with planted loadings."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from estimator_frames import market_frame
+from scipy.signal import lfilter
+
+from lib.errors import InvalidValueError
+from lib.statistics.calibration import Market, monthly, simulate_markets
+from lib.statistics.lags import decay_curve, fama_macbeth, lag_coefficients, monthly_slopes
+
+
+@pytest.fixture(scope="module")
+def market():
+    return market_frame(seed=1, months=60, stocks=25)
+
+
+def test_planted_loadings_are_covered(market):
+    planted = 0.5 * decay_curve(0.6, 12)[0]
+    found = fama_macbeth(market)
+    assert sum(not e.covers(b) for e, b in zip(found, planted, strict=True)) <= 2
+    assert {(e.n, e.clusters, e.df) for e in found} == {(1500, 60, 59)}
+    assert "60 months, HAC(3), t(59)" in found[0].method
+
+
+def test_realised_returns_reverse_where_forecasts_extrapolate(market):
+    forecast, outcome = (fama_macbeth(market, target=t)[0] for t in ("forecast", "outcome"))
+    assert forecast.low > 0 > outcome.high
+    assert outcome.covers(-0.1)
+
+
+def test_slopes_are_linear_in_the_target(market):
+    after = market["forecast"] * 0.3 - market["outcome"]
+    change = fama_macbeth(market.assign(forecast=after - market["forecast"]))
+    one, two = fama_macbeth(market.assign(forecast=after)), fama_macbeth(market)
+    for c, a, b in zip(change, one, two, strict=True):
+        assert c.value == pytest.approx(a.value - b.value)
+
+
+def test_what_all_stocks_of_a_month_share_does_not_matter(market):
+    shift = market["month"].map(lambda m: 10.0 * m.month)
+    moved = fama_macbeth(market.assign(forecast=market["forecast"] + shift))
+    for a, b in zip(moved, fama_macbeth(market), strict=True):
+        assert [a.value, a.se] == pytest.approx([b.value, b.se])
+    pooled = lag_coefficients(market.assign(forecast=market["forecast"] + shift), cluster="month")
+    assert pooled[0].value != pytest.approx(lag_coefficients(market, cluster="month")[0].value)
+
+
+def test_months_are_put_in_order_and_may_be_unequal(market):
+    shuffled = market.sample(frac=1, random_state=1)
+    assert [e.se for e in fama_macbeth(shuffled)] == pytest.approx(
+        [e.se for e in fama_macbeth(market)]
+    )
+    fewer = market.iloc[5:]
+    slopes = monthly_slopes(fewer)
+    assert len(slopes) == 60 and slopes.index.is_monotonic_increasing
+    assert slopes.iloc[1:].equals(monthly_slopes(market).iloc[1:])
+
+
+def test_the_lag_rule_is_newey_and_west_s(market):
+    for months, lags in ((20, 2), (60, 3)):
+        part = market[market["month"] < market["month"].min() + months]
+        assert f"HAC({lags})" in fama_macbeth(part, lags=3)[0].method
+
+
+def rejections(slopes, lags):
+    """Share of rows, time running along them, whose mean is rejected to be 0 by t(T - 1)."""
+    months = slopes.shape[1]
+    u = slopes - slopes.mean(axis=1, keepdims=True)
+    variance = (u**2).sum(axis=1)
+    for k in range(1, lags + 1):
+        variance += 2 * (1 - k / (lags + 1)) * (u[:, k:] * u[:, :-k]).sum(axis=1)
+    return (np.abs(slopes.mean(axis=1)) > 2.0 * np.sqrt(variance) / months).mean()
+
+
+def test_size_of_the_default_rule_with_and_without_serial_correlation():
+    """Honest for monthly slopes that are nearly independent, too small for persistent ones."""
+    noise = np.random.default_rng(0).normal(size=(4000, 120))
+    assert rejections(noise, 4) < 0.075
+    persistent = lfilter([1.0], [1.0, -0.3], noise, axis=1)
+    assert rejections(persistent, 0) > 0.13
+    assert rejections(persistent, 4) < 0.10
+
+
+def test_coverage_over_simulated_markets():
+    design = replace(Market(), months=60)
+    forecast, shown = simulate_markets(design, 200, seed=2)
+    slopes = monthly(forecast, shown)
+    planted = 0.5 * decay_curve(0.6, 12)[0]
+    covered = np.abs(slopes.value - planted) <= 2.0 * slopes.se
+    assert 0.90 < covered.mean() < 0.97
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: pd.concat([f, f]), "duplicates"),
+        (lambda f: f[f["stock"] < "k010"], "smallest of 10 stocks"),
+        (lambda f: f[f["month"] == f["month"].min()], "two months"),
+        (lambda f: f.drop(columns="stock"), "no column stock"),
+        (lambda f: f.assign(history=[[1.0] * 12] * len(f)), "collinear ones in month 2010-01"),
+        (lambda f: f.assign(forecast=np.nan), "missing: 1500 in forecast"),
+    ],
+)
+def test_bad_frames_are_refused(market, spoil, message):
+    with pytest.raises(InvalidValueError, match=message):
+        fama_macbeth(spoil(market))

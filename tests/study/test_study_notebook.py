@@ -1,0 +1,134 @@
+"""Study: a notebook's view; exhibits in fixed form and fixed bytes."""
+
+import errno
+import json
+import os
+
+import matplotlib
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from lib.errors import InvalidValueError, StorageError, UnknownNameError
+from lib.study.notebook import COLUMNS, Study, csv_text, figure_bytes
+
+ROW = dict(arm="base", condition="all", metric="rho", value=1 / 3, low=0.1, high=0.5, n=9, seeds=1)
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def study():
+    return Study("smoke", 5, {"finetune.rank": 3}, notebook="03")
+
+
+def table(**changes):
+    return pd.DataFrame([ROW | changes])
+
+
+def draw():
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], label="line")
+    axes.fill_between([0, 1], [0, 0], [1, 2])
+    axes.legend()
+    return figure
+
+
+def test_settings_seed_and_places(study, runs):
+    assert (study.seed, study.profile.seed, study.profile.finetune.rank) == (5, 5, 3)
+    assert study.run_dir == runs.resolve() / "smoke"
+    assert study.store.root == study.run_dir
+
+
+def test_seed_of_the_profile_without_one():
+    assert Study("smoke", None, None, notebook="00").seed == 1
+
+
+def test_opening_writes_nothing(study, runs):
+    assert not runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("smok", 1, {}, "03"), UnknownNameError),
+        (("smoke", 1, {"finetune.rnk": 2}, "03"), UnknownNameError),
+        (("smoke", -1, {}, "03"), InvalidValueError),
+        (("smoke", 1, {}, "3"), InvalidValueError),
+        (("gpt2", 1, {}, "03"), InvalidValueError),
+    ],
+)
+def test_bad_arguments(arguments, error):
+    with pytest.raises(error):
+        Study(*arguments)
+
+
+def test_exhibit_files(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_TRACE", str(tmp_path / "trace"))
+    study.exhibit("03_correction", table(), draw())
+    figures = study.run_dir / "figures"
+    names = ["figures/03_correction.png", "figures/03_correction.svg",
+             "figures/tables/03_correction.csv"]
+    assert sorted(p.relative_to(study.run_dir).as_posix()
+                  for p in figures.rglob("*") if p.is_file()) == names
+    traced = json.loads((tmp_path / "trace").read_text())
+    assert traced["exhibit"] == "03_correction" and sorted(traced["files"]) == names
+
+
+def test_table_without_figure(study):
+    study.exhibit("03_numbers", table())
+    assert not list((study.run_dir / "figures").glob("*.png"))
+
+
+def test_fixed_columns_come_first_and_floats_have_six_digits():
+    frame = table(value=123456.789, low=-0.0, high=1e-9)[list(reversed(COLUMNS))]
+    frame.insert(0, "note", "x,y")
+    header, row = csv_text(frame).splitlines()
+    assert header == ",".join(COLUMNS) + ",note"
+    assert row == 'base,all,rho,123457,0,1e-09,9,1,"x,y"'
+
+
+def test_counts_with_gaps_stay_whole():
+    frame = pd.concat([table(n=12345678), table(n=None)])
+    assert [line.split(",")[6] for line in csv_text(frame).splitlines()[1:]] == ["12345678", ""]
+
+
+@pytest.mark.parametrize("gap", [None, float("nan"), pd.NA, pd.NaT])
+def test_gaps_are_empty(gap):
+    frame = pd.DataFrame([ROW | {"low": gap}], dtype=object)
+    assert csv_text(frame).splitlines()[1] == "base,all,rho,0.333333,,0.5,9,1"
+
+
+@pytest.mark.parametrize("id", ["02_other", "03-slug", "03_", "03_Big", "3_x", "03_a/b", "03_ä"])
+def test_wrong_id_is_refused_and_nothing_written(study, id, runs):
+    with pytest.raises(InvalidValueError, match="03_"):
+        study.exhibit(id, table())
+    assert not runs.exists()
+
+
+def test_missing_columns_are_named(study):
+    with pytest.raises(InvalidValueError, match="no low, high"):
+        study.exhibit("03_x", table().drop(columns=["low", "high"]))
+
+
+@pytest.mark.parametrize("format", ["png", "svg"])
+def test_figure_bytes_do_not_depend_on_the_moment(format, monkeypatch):
+    one = figure_bytes(draw(), format, "03_x")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    assert figure_bytes(draw(), format, "03_x") == one
+    assert matplotlib.__version__.encode() not in one
+
+
+def test_full_disk(study, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StorageError):
+        study.exhibit("03_x", table())
+    assert not [p for p in study.run_dir.rglob("*") if p.is_file()]

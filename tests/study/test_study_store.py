@@ -1,0 +1,253 @@
+"""Store: whole artefacts or none, whatever happens."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from lib.errors import CorruptArtefactError, InvalidValueError, StorageError
+from lib.study import paths
+from lib.study.store import RECORD, Store, verify
+
+CODE = ["lib.errors"]
+
+
+class Make:
+    """Counts its calls; writes two files, one in a folder."""
+
+    def __init__(self, text="hello"):
+        self.text, self.calls = text, 0
+
+    def __call__(self, folder):
+        self.calls += 1
+        (folder / "inner").mkdir()
+        (folder / "inner" / "b.txt").write_text(self.text * 100)
+        (folder / "a.txt").write_text(self.text)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "run")
+
+
+def drafts(store):
+    return [path.name for path in store.root.glob("*/.*")]
+
+
+def test_second_build_finds_the_first(store):
+    make = Make()
+    one = store.build("models", "base", {"seed": 1}, make, CODE)
+    two = Store(store.root).build("models", "base", {"seed": 1}, make, CODE)
+    assert one == two and make.calls == 1
+    assert (one / "inner" / "b.txt").read_text() == "hello" * 100
+    assert one.parent == store.root / "models" and one.name.startswith("base-")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("models", "base", {"seed": 2}, CODE), ("models", "other", {"seed": 1}, CODE),
+     ("items", "base", {"seed": 1}, CODE), ("models", "base", {"seed": 1}, ["lib.study.paths"]),
+     ("models", "base", {"seed": 1, "more": None}, CODE)],
+)
+def test_anything_else_is_another_artefact(store, other):
+    first = store.build("models", "base", {"seed": 1}, Make(), CODE)
+    kind, name, inputs, code = other
+    assert store.build(kind, name, inputs, Make(), code) != first
+
+
+def test_moving_the_run_folder_changes_no_key(store, tmp_path):
+    base = store.build("models", "base", {}, Make(), CODE)
+    tuned = store.build("models", "tuned", {"base": base}, Make(), CODE)
+    moved = Store(tmp_path / "moved")
+    shutil.copytree(store.root, moved.root)
+    make = Make()
+    again = moved.build("models", "tuned", {"base": moved.root / "models" / base.name}, make, CODE)
+    assert again.name == tuned.name and make.calls == 0
+
+
+def test_record_says_what_and_how_long(store):
+    folder = store.build("models", "base", {"rhos": (0.1, 0.2)}, Make(), CODE)
+    record = json.loads((folder / RECORD).read_text())
+    assert record["inputs"] == {"rhos": [0.1, 0.2]}
+    assert record["files"]["a.txt"]["size"] == 5
+    assert record["seconds"] >= 0
+
+
+def flip_first_byte(path):
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "one byte": lambda folder: flip_first_byte(folder / "a.txt"),
+    "truncated": lambda folder: os.truncate(folder / "inner" / "b.txt", 10),
+    "missing": lambda folder: (folder / "a.txt").unlink(),
+    "record gone": lambda folder: (folder / RECORD).unlink(),
+    "record cut": lambda folder: os.truncate(folder / RECORD, 30),
+    "record byte": lambda folder: (folder / RECORD).write_text(
+        (folder / RECORD).read_text().replace('"size": 5', '"size": 6')),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGES))
+def test_damaged_artefact_is_rebuilt_with_a_message(store, damage, capsys, monkeypatch):
+    monkeypatch.delenv("STUDY_PROGRESS", raising=False)
+    make = Make()
+    folder = store.build("models", "base", {}, make, CODE)
+    DAMAGES[damage](folder)
+    with pytest.raises(CorruptArtefactError):
+        verify(folder)
+    assert store.build("models", "base", {}, make, CODE) == folder
+    assert make.calls == 2 and (folder / "a.txt").read_text() == "hello"
+    verify(folder)
+    message = capsys.readouterr().err
+    assert folder.name in message and "Rebuilding" in message
+    assert drafts(store) == []
+
+
+def test_intact_artefact_makes_no_noise(store, capsys):
+    store.build("models", "base", {}, Make(), CODE)
+    store.build("models", "base", {}, Make(), CODE)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
+def test_failed_make_leaves_nothing(store, error):
+    def make(folder):
+        (folder / "half.txt").write_text("half")
+        raise error
+
+    with pytest.raises(type(error)):
+        store.build("models", "base", {}, make, CODE)
+    assert list((store.root / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_disk_that_refuses(store, code):
+    def make(folder):
+        (folder / "half.txt").write_text("half")
+        raise OSError(code, os.strerror(code), str(folder))
+
+    with pytest.raises(StorageError, match="STUDY_RUNS"):
+        store.build("models", "base", {}, make, CODE)
+    assert list((store.root / "models").iterdir()) == []
+
+
+def test_existing_artefact_is_used_from_a_read_only_disk(store, monkeypatch):
+    folder = store.build("models", "base", {}, Make(), CODE)
+    monkeypatch.setattr(Store, "_lock", lambda *_: pytest.fail("tried to write"))
+    assert Store(store.root).build("models", "base", {}, Make(), CODE) == folder
+
+
+def test_make_that_writes_nothing_is_refused(store):
+    with pytest.raises(InvalidValueError, match="at least one file"):
+        store.build("models", "base", {}, lambda folder: None, CODE)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from lib.study.store import Store
+def make(folder):
+    (folder / "a.txt").write_text("half")
+    print(folder, flush=True)
+    time.sleep(60)
+Store(Path(sys.argv[1])).build("models", sys.argv[2], {}, make, ["lib.errors"])
+"""
+
+
+def start_writer(store, name):
+    writer = subprocess.Popen([sys.executable, "-c", KILLED, str(store.root), name],
+                              cwd=paths.ROOT, stdout=subprocess.PIPE, text=True)
+    writer.stdout.readline()
+    return writer
+
+
+def test_killed_writer_leaves_nothing_that_looks_whole(store):
+    writer = start_writer(store, "base")
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    assert len(drafts(store)) == 1
+    make = Make()
+    folder = store.build("models", "base", {}, make, CODE)
+    assert make.calls == 1 and (folder / "a.txt").read_text() == "hello"
+    assert drafts(store) == []
+
+
+def test_only_drafts_of_dead_writers_are_cleaned(store):
+    dead, alive = start_writer(store, "dead"), start_writer(store, "alive")
+    try:
+        dead.send_signal(signal.SIGKILL)
+        dead.wait()
+        store.build("items", "third", {}, Make(), CODE)
+        left = drafts(store)
+        assert len(left) == 1 and left[0].startswith(".alive-")
+    finally:
+        alive.kill()
+        alive.wait()
+
+
+TWO = """
+import sys, time
+from pathlib import Path
+from lib.study.store import Store
+def make(folder):
+    time.sleep(0.5)
+    (folder / "a.txt").write_text("x")
+    with open(sys.argv[2], "a") as file:
+        file.write("made\\n")
+Store(Path(sys.argv[1])).build("models", "base", {}, make, ["lib.errors"])
+"""
+
+
+def test_two_processes_build_once(store, tmp_path):
+    log = tmp_path / "log"
+    both = [subprocess.Popen([sys.executable, "-c", TWO, str(store.root), str(log)],
+                             cwd=paths.ROOT, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert log.read_text() == "made\n"
+
+
+def test_use_is_recorded(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_TRACE", str(tmp_path / "trace"))
+    folder = store.build("models", "base", {}, Make(), CODE)
+    store.build("models", "base", {}, Make(), CODE)
+    key = json.loads((folder / RECORD).read_text())["key"]
+    assert store.used == [(folder, key)] * 2
+    lines = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
+    assert lines == [{"artefact": f"models/{folder.name}", "key": key}] * 2
+
+
+def test_frame_is_the_same_from_the_first_run_on(store):
+    made = pd.DataFrame({"item": ["a", "b"], "history": [[1, 2], [3, 4]], "x": [0.1, 0.2]})
+    first = store.frame("items", {"seed": 1}, lambda: made)
+    again = Store(store.root).frame("items", {"seed": 1}, lambda: made)
+    pd.testing.assert_frame_equal(first, again)
+    assert [list(row) for row in first["history"]] == [[1, 2], [3, 4]]
+    assert first["x"].tolist() == [0.1, 0.2]
+
+
+def test_frame_made_by_other_source_is_another_frame(store):
+    one = store.frame("items", {}, lambda: pd.DataFrame({"x": [1]}))
+    two = store.frame("items", {}, lambda: pd.DataFrame({"x": [2]}))
+    assert (one["x"][0], two["x"][0]) == (1, 2)
+
+
+def test_same_inputs_same_bytes(tmp_path):
+    frame = pd.DataFrame({"x": [1.5, 2.5], "arm": ["base", "lora"]})
+    folders = []
+    for place in ("one", "two"):
+        store = Store(tmp_path / place)
+        store.frame("f", {}, lambda: frame, code=CODE)
+        folders.append(store.used[0][0])
+        time.sleep(0.01)
+    one, two = ((folder / "frame.parquet").read_bytes() for folder in folders)
+    assert one == two

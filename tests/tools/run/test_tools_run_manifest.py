@@ -1,0 +1,80 @@
+"""Manifest and machine: what ran, on what."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+
+import pytest
+
+from lib.study import machine, paths
+from lib.study.profiles import load_profile
+from tools.run.manifest import Manifest, hashes, read_trace
+
+
+def test_facts_are_written_with_every_entry(tmp_path):
+    manifest = Manifest(tmp_path)
+    manifest.describe(load_profile("smoke", {"seed": 9}), {"seed": 9})
+    manifest.save("01_b", {"status": "done", "seconds": 2.0})
+    manifest.save("00_a", {"status": "failed", "seconds": 1.0})
+    content = json.loads((tmp_path / "manifest.json").read_text())
+    assert (content["profile"], content["seed"], content["parameters"]) == ("smoke", 9, {"seed": 9})
+    assert content["settings"]["finetune"]["rank"] == load_profile("smoke").finetune.rank
+    assert content["versions"]["python"] == platform.python_version()
+    assert content["versions"]["pandas"] == version("pandas")
+    assert list(content["notebooks"]) == ["00_a", "01_b"]
+
+
+def test_entries_survive(tmp_path):
+    Manifest(tmp_path).save("00_a", {"status": "done", "seconds": 2.5})
+    again = Manifest(tmp_path)
+    again.save("01_b", {"status": "failed", "seconds": 7.0})
+    third = Manifest(tmp_path)
+    assert third.seconds("00_a") == 2.5
+    assert third.seconds("01_b") is None and third.seconds("02_c") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"notebooks"', "[]", '{"a": 1}'])
+def test_damaged_manifest_starts_empty(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    manifest = Manifest(tmp_path)
+    assert manifest.damaged and manifest.notebooks == {}
+
+
+def test_trace_tells_artefacts_and_exhibits(tmp_path):
+    lines = [{"artefact": "models/a", "key": "k"}, {"artefact": "models/a", "key": "k"},
+             {"exhibit": "00_x", "files": ["z.csv", "a.png"]}]
+    (tmp_path / "t").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_trace(tmp_path / "t") == ({"models/a": "k"}, ["a.png", "z.csv"])
+    assert read_trace(tmp_path / "absent") == ({}, [])
+
+
+def test_hashes_of_what_exists(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    assert hashes(tmp_path, ["a", "b"]) == {"a": hashlib.sha256(b"x").hexdigest()}
+
+
+def test_hardware():
+    found = machine.hardware()
+    assert found["cores"] == len(os.sched_getaffinity(0))
+    with open("/proc/meminfo") as file:
+        kib = int(file.readline().split()[1])
+    assert found["memory_gib"] == pytest.approx(kib / 2**20, abs=0.06)
+    assert found["cpu"]
+
+
+def test_commit_is_that_of_the_repository():
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=paths.ROOT, text=True,
+                          capture_output=True)
+    if head.returncode:
+        assert machine.commit() is None
+    else:
+        assert machine.commit()["hash"] == head.stdout.strip()
+
+
+def test_no_commit_outside_git(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert machine.commit() is None

@@ -1,0 +1,120 @@
+"""Plan: which notebooks, and why they run."""
+
+import json
+import os
+
+import pytest
+from toy_notebooks import write_notebook
+
+from lib.errors import UnknownNameError
+from lib.study.fingerprint import file_sha256
+from lib.study.profiles import load_profile
+from lib.study.store import Store
+from tools.run.plan import discover, find, fingerprint, reason_to_run, select
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    for name in ("02_measuring", "00_world", "01_benchmarks", "10_last"):
+        write_notebook(tmp_path, name, "import lib.errors")
+    (tmp_path / "notes.ipynb").write_text("{}")
+    return discover(tmp_path)
+
+
+def names(notebooks):
+    return [notebook.name for notebook in notebooks]
+
+
+def test_order_is_the_order_of_names(notebooks):
+    assert names(notebooks) == ["00_world", "01_benchmarks", "02_measuring", "10_last"]
+
+
+def test_title_is_the_first_heading(tmp_path):
+    path = write_notebook(tmp_path, "03_x", "y = 1")
+    content = json.loads(path.read_text())
+    content["cells"].insert(0, {"cell_type": "markdown", "source": ["text\n", "# The title\n"]})
+    path.write_text(json.dumps(content))
+    assert discover(tmp_path)[0].title() == "The title"
+
+
+@pytest.mark.parametrize("name", ["02", "2", "02_measuring", "notebooks/02_measuring.ipynb"])
+def test_ways_to_name_a_notebook(notebooks, name):
+    assert find(notebooks, name).name == "02_measuring"
+
+
+@pytest.mark.parametrize("name", ["09", "02_measurin", ""])
+def test_unknown_notebook(notebooks, name):
+    with pytest.raises(UnknownNameError, match="02_measuring"):
+        find(notebooks, name)
+
+
+def test_selection(notebooks):
+    assert names(select(notebooks)) == names(notebooks)
+    assert names(select(notebooks, only=["10", "00"])) == ["00_world", "10_last"]
+    assert names(select(notebooks, start="02")) == ["02_measuring", "10_last"]
+
+
+def test_fingerprint_follows_settings_but_not_the_description(notebooks):
+    profile = load_profile("smoke")
+    one = fingerprint(notebooks[0], profile)
+    same = fingerprint(notebooks[0], profile.model_copy(update={"description": "other words"}))
+    other = fingerprint(notebooks[0], load_profile("smoke", {"finetune.rank": 7}))
+    assert one == same
+    assert {part for part in one if one[part] != other[part]} == {"parameters"}
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A run folder with one output, one exhibit and one artefact, and its manifest entry."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("00_a.ipynb", "00_x.csv"):
+        (folder / name).write_text(name)
+    store = Store(folder)
+    store.build("models", "base", {}, lambda d: (d / "a.txt").write_text("x"), ["lib.errors"])
+    entry = {
+        "status": "done", "fingerprint": {"source": "s", "parameters": "p", "code": "c"},
+        "output": file_sha256(folder / "00_a.ipynb"),
+        "exhibits": {"00_x.csv": file_sha256(folder / "00_x.csv")},
+        "artefacts": {path.relative_to(folder).as_posix(): key for path, key in store.used},
+    }
+    return folder, entry, store.used[0][0]
+
+
+def why(folder, entry, **changes):
+    current = {"source": "s", "parameters": "p", "code": "c"} | changes
+    return reason_to_run(entry, current, folder, "00_a.ipynb")
+
+
+def test_finished_and_unchanged_stands(finished):
+    folder, entry, _ = finished
+    assert why(folder, entry) is None
+
+
+@pytest.mark.parametrize("part", ["source", "parameters", "code"])
+def test_any_changed_part_is_a_reason(finished, part):
+    folder, entry, _ = finished
+    assert "changed" in why(folder, entry, **{part: "new"})
+
+
+def test_never_run_or_failed(finished):
+    folder, entry, _ = finished
+    assert "not run yet" in why(folder, None)
+    assert "failed" in why(folder, entry | {"status": "failed"})
+
+
+@pytest.mark.parametrize("name", ["00_a.ipynb", "00_x.csv"])
+def test_missing_or_changed_result(finished, name):
+    folder, entry, _ = finished
+    (folder / name).write_text("edited")
+    assert name in why(folder, entry)
+    (folder / name).unlink()
+    assert name in why(folder, entry)
+
+
+def test_damaged_or_missing_artefact(finished):
+    folder, entry, artefact = finished
+    (artefact / "a.txt").write_text("y")
+    assert "changed bytes" in why(folder, entry)
+    os.rename(artefact, folder / "elsewhere")
+    assert "missing" in why(folder, entry)

@@ -1,0 +1,419 @@
+import inspect
+import os
+import pickle
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from tiny_models import gpt2_model, saved_word_model, word_model, word_tokenizer
+
+from lib import errors
+from lib.errors import CorruptArtefactError, InvalidValueError, StudyError
+from lib.models.folders import load, merge_adapter
+from lib.models.generation import generate
+from lib.models.likelihood import sequence_logprobs
+from lib.training.batching import batch_plan, collate, pack, split
+from lib.training.finetune import finetune, trainable_share
+from lib.training.objective import (
+    Penalty,
+    Regularizer,
+    answer_logits,
+    answer_loss,
+    packed_logprobs,
+    scored_logprobs,
+)
+from lib.training.recipe import Example, Recipe
+from lib.training.runs import Job, finetune_many
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+TOKENIZER = word_tokenizer()
+LORA = Recipe("lora", rank=2, alpha=4, learning_rate=0.02, steps=12, batch_size=8, seed=1)
+FULL = Recipe("full", learning_rate=0.01, steps=80, batch_size=16, seed=1)
+
+
+def encode(text):
+    return TOKENIZER(text)["input_ids"]
+
+
+def countdown(n=48):
+    """Answer a number by the one below it; prompts of three lengths."""
+    filler = ["", "the", "the next"]
+    return [
+        Example(encode(f"{filler[i % 3]} number {i % 12 + 1} is"), encode(f"{i % 12} <end>"))
+        for i in range(n)
+    ]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return saved_word_model(tmp_path_factory.mktemp("finetune") / "base")
+
+
+@pytest.fixture(scope="module")
+def lora(base):
+    out = base.parent / "lora"
+    return out, finetune(base, countdown(), LORA, out)
+
+
+@pytest.fixture(scope="module")
+def full(base):
+    out = base.parent / "full"
+    return out, finetune(base, countdown(), FULL, out)
+
+
+# Batches
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 5))
+def test_each_pass_sees_each_example_once(lengths, size, seed):
+    steps = -(-len(lengths) // size)
+    seen = Counter(i for b in batch_plan(lengths, size, 2 * steps, seed) for i in b)
+    assert seen == {i: 2 for i in range(len(lengths))}
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 9))
+def test_batches_cut_the_sorted_lengths(lengths, size):
+    """No two batches of a pass overlap in length by more than a shared end point."""
+    steps = -(-len(lengths) // size)
+    spans = sorted(
+        (min(lengths[i] for i in b), max(lengths[i] for i in b))
+        for b in batch_plan(lengths, size, steps, 0)
+    )
+    assert all(left[1] <= right[0] for left, right in zip(spans, spans[1:], strict=False))
+
+
+def test_plan_has_the_steps_asked_for_and_follows_the_seed():
+    lengths = [3, 5, 4] * 10
+    assert len(batch_plan(lengths, 8, 7, 0)) == 7
+    assert batch_plan(lengths, 8, 7, 0) == batch_plan(lengths, 8, 7, 0)
+    assert batch_plan(lengths, 8, 7, 0) != batch_plan(lengths, 8, 7, 1)
+
+
+def test_labels_cover_answers_only():
+    batch = collate([Example([5, 6], [7]), Example([8], [9, 1, 2])])
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 0], [8, 9, 1, 2]]
+    assert batch["labels"].tolist() == [[-100, -100, 7, -100], [-100, 9, 1, 2]]
+
+
+def test_a_packed_row_begins_anew_with_each_example():
+    inputs, speaking = pack([Example([5, 6], [7]), Example([8], [9, 1, 2])])
+    assert inputs["input_ids"].tolist() == [[5, 6, 7, 8, 9, 1, 2]]
+    assert inputs["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3]]
+    assert speaking.tolist() == [1, 3, 4, 5]
+
+
+@given(st.lists(st.integers(4, 9), min_size=1, max_size=9), st.integers(1, 4))
+def test_parts_of_a_step_are_its_examples_in_order(sizes, parts):
+    batches = [list(range(10 * i, 10 * i + n)) for i, n in enumerate(sizes)]
+    pieces = split(batches, parts)
+    assert len(pieces) == parts * len(batches)
+    for i, batch in enumerate(batches):
+        step = pieces[i * parts : (i + 1) * parts]
+        assert sum(step, []) == batch
+        assert max(map(len, step)) - min(map(len, step)) <= 1
+
+
+def test_a_step_smaller_than_its_parts_is_refused():
+    """Ten examples in steps of eight leave two for the last, which cannot be cut in four."""
+    with pytest.raises(InvalidValueError, match="at least 4 .* Found a step of 2"):
+        split(batch_plan([3] * 10, 8, 2, 0), 4)
+
+
+# Loss
+
+
+@pytest.mark.parametrize("build", [word_model, gpt2_model])
+def test_loss_is_mean_negative_logprob_of_answers(build):
+    model = build()
+    examples = countdown(9)
+    batch = collate(examples)
+    frame = sequence_logprobs(model, [e.prompt for e in examples], [e.answer for e in examples])
+    truth = -frame["logprob"].sum() / frame["tokens"].sum()
+    assert answer_loss(model.model, **batch).item() == pytest.approx(truth, rel=1e-5)
+
+
+def test_loss_equals_that_of_transformers():
+    """The model's own loss: right padding, full logits, an attention mask."""
+    model, batch = word_model().model, collate(countdown(9))
+    mask = (batch["input_ids"] != 0).long()
+    truth = model(**batch, attention_mask=mask).loss
+    torch.testing.assert_close(answer_loss(model, **batch), truth)
+
+
+def test_logits_begin_with_the_one_of_the_first_answer_token():
+    model, example = word_model().model, Example([5, 6, 7], [8, 9])
+    logits, targets = answer_logits(model, **collate([example]))
+    everything = model(torch.tensor([[5, 6, 7, 8, 9]])).logits
+    assert targets.tolist() == [[8, 9]]
+    torch.testing.assert_close(logits, everything[:, 2:4])
+
+
+@pytest.mark.parametrize("build", [word_model, gpt2_model])
+def test_company_in_a_packed_row_changes_nothing(build):
+    """Values and gradients are those of examples that go through the model one by one."""
+    model = build().model
+    examples = [*countdown(7), Example([9], [8]), Example([8] * 20, [7] * 9)]
+    ids = [torch.tensor([[*e.prompt, *e.answer]]) for e in examples]
+    alone = torch.cat([model(row).logits[0, len(e.prompt) - 1 : -1].log_softmax(-1)
+                       for row, e in zip(ids, examples, strict=True)])
+    packed = packed_logprobs(model, examples)
+    torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
+    weights, some = list(model.parameters()), torch.randn(packed.shape)
+    for ours, truth in zip(torch.autograd.grad((packed * some).sum(), weights),
+                           torch.autograd.grad((alone * some).sum(), weights), strict=True):
+        assert (ours - truth).norm() <= 1e-4 * truth.norm() + 1e-4
+
+
+def test_scored_logprobs_come_for_each_example_whatever_its_company():
+    model, examples = word_model().model, countdown(9)
+    found = dict(scored_logprobs(model, examples))
+    assert sorted(found) == list(range(9))
+    for i, example in enumerate(examples):
+        ids = torch.tensor([[*example.prompt, *example.answer]])
+        alone = model(ids).logits[0, len(example.prompt) - 1 : -1].log_softmax(-1)
+        torch.testing.assert_close(found[i], alone, atol=1e-5, rtol=1e-5)
+        assert not found[i].requires_grad
+
+
+# Training
+
+
+def test_full_training_learns_the_task(base, full):
+    out, figures = full
+    assert figures["last_loss"] < 0.1 < 2 < figures["first_loss"]
+    texts = generate(load(out), [example.prompt for example in countdown()], 5)
+    assert texts == [str(i % 12) for i in range(48)]
+
+
+def test_figures_describe_the_run(lora):
+    figures = lora[1]
+    batches = batch_plan([len(e) for e in countdown()], 8, 12, seed=1)
+    assert figures["steps"] == 12
+    assert figures["tokens"] == sum(len(countdown()[i]) for b in batches for i in b)
+    # Two layers; A and B of q (32 -> 32) and v (32 -> 16), rank 2.
+    assert figures["trainable"] == 2 * (2 * (32 + 32) + 2 * (32 + 16))
+    assert figures["total"] == figures["trainable"] + word_model().model.num_parameters()
+
+
+def test_first_loss_is_the_base_models(base, lora):
+    """Warm-up aside, the first loss is measured before any step: LoRA starts at the base."""
+    first = batch_plan([len(e) for e in countdown()], 8, 12, seed=1)[0]
+    batch = collate([countdown()[i] for i in first])
+    with torch.no_grad():
+        truth = answer_loss(load(base).model, **batch).item()
+    assert lora[1]["first_loss"] == pytest.approx(truth, rel=1e-5)
+
+
+def test_lora_moves_only_the_adapter_and_lowers_the_loss(base, lora):
+    out, figures = lora
+    assert figures["last_loss"] < figures["first_loss"]
+    assert not (out / "model.safetensors").exists()
+    tuned = load(out)
+    kept = tuned.model.get_base_model().state_dict()
+    for name, tensor in load_file(base / "model.safetensors").items():
+        plain = name.replace("_proj.weight", "_proj.base_layer.weight")
+        torch.testing.assert_close(kept.get(plain, kept.get(name)), tensor, atol=0, rtol=0)
+
+
+def test_trained_adapter_merges(base, lora, tmp_path):
+    merge_adapter(base, lora[0], tmp_path)
+    prompts, answers = [e.prompt for e in countdown()], [e.answer for e in countdown()]
+    scores = [sequence_logprobs(load(f), prompts, answers)["logprob"] for f in (tmp_path, lora[0])]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
+
+
+def test_adapter_is_portable_and_free_of_machine_paths(lora):
+    for file in lora[0].glob("*.json"):
+        assert str(lora[0].parent) not in file.read_text()
+    assert '"base_model_name_or_path": "../base"' in (lora[0] / "adapter_config.json").read_text()
+
+
+def test_optimiser_follows_a_plain_loop(base, tmp_path):
+    """Truth: AdamW and the documented schedule, written out."""
+    recipe = Recipe("full", learning_rate=0.01, steps=40, batch_size=8, seed=3)
+    finetune(base, countdown(), recipe, tmp_path)
+    model = load(base).model
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
+    for step, batch in enumerate(batch_plan([len(e) for e in countdown()], 8, 40, seed=3)):
+        rate = step / 2 if step < 2 else (40 - step) / 38
+        optimiser.param_groups[0]["lr"] = 0.01 * rate
+        optimiser.zero_grad()
+        answer_loss(model, **collate([countdown()[i] for i in batch])).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+    for name, tensor in load_file(tmp_path / "model.safetensors").items():
+        torch.testing.assert_close(tensor, model.state_dict()[name], atol=2e-4, rtol=1e-3)
+
+
+def test_gpt2_trains_with_its_own_module_names(tmp_path):
+    model = gpt2_model()
+    model.model.save_pretrained(tmp_path / "base")
+    model.tokenizer.save_pretrained(tmp_path / "base")
+    recipe = Recipe("lora", targets=("c_attn",), learning_rate=0.05, steps=6, batch_size=4)
+    figures = finetune(tmp_path / "base", [Example([11, 12], [13])] * 8, recipe, tmp_path / "out")
+    assert figures["last_loss"] < figures["first_loss"]
+
+
+def test_callers_random_states_and_threads_survive(base, tmp_path):
+    def states():
+        return torch.get_num_threads(), random.random(), np.random.rand(), torch.rand(1).item()
+
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    before = states()
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    finetune(base, countdown(8), LORA, tmp_path)
+    assert states() == before
+
+
+# Regularisers, by one that only watches
+
+
+@dataclass(frozen=True)
+class Watching(Regularizer):
+    """Adds a constant and writes down what it was shown."""
+
+    on: bool = True
+
+    @property
+    def active(self):
+        return self.on
+
+    def start(self, model, examples, recipe):
+        penalty = Watcher()
+        penalty.given = model, examples, recipe, model.training
+        seen.append(penalty)
+        return penalty
+
+
+class Watcher(Penalty):
+    def answers(self, model, batch):
+        self.rows = getattr(self, "rows", []) + batch["rows"].tolist()
+        return super().answers(model, batch)
+
+    def step(self, model):
+        self.history.append({"seen": float(len(self.rows))})
+        return torch.tensor(100.0)
+
+    def finish(self, model):
+        return {"training_mode": float(model.training)}
+
+
+seen = []
+
+
+def test_a_regulariser_sees_the_base_every_row_and_each_step_once(base, lora, tmp_path):
+    seen.clear()
+    figures = finetune(base, countdown(), LORA, tmp_path, regularizer=Watching())
+    (penalty,) = seen
+    model, *others = penalty.given
+    assert hasattr(model, "peft_config") and others == [countdown(), LORA, False]
+    plan = batch_plan([len(e) for e in countdown()], 8, 12, seed=1)
+    assert penalty.rows == sum(plan, [])
+    assert [row["seen"] for row in penalty.history] == [8.0 * (i + 1) for i in range(12)]
+    assert (tmp_path / "penalty.csv").read_text().startswith("step,seen\n0,8.0\n")
+    assert figures == lora[1] | {"training_mode": 0.0}  # losses without the constant
+
+
+def test_accumulation_calls_the_penalty_once_a_step(base, lora, tmp_path):
+    seen.clear()
+    recipe = Recipe("lora", rank=2, alpha=4, learning_rate=0.02, steps=12, batch_size=8, seed=1,
+                    accumulation=4)
+    figures = finetune(base, countdown(), recipe, tmp_path, regularizer=Watching())
+    # Eight rows in four parts; the penalty comes with the first part.
+    assert [row["seen"] for row in seen[0].history] == [8.0 * i + 2 for i in range(12)]
+    for name in ("first_loss", "last_loss", "tokens", "steps"):
+        assert figures[name] == pytest.approx(lora[1][name], rel=1e-4)
+
+
+def test_an_inactive_regulariser_is_never_started(base, lora, tmp_path):
+    seen.clear()
+    assert finetune(base, countdown(), LORA, tmp_path, regularizer=Watching(False)) == lora[1]
+    assert not seen and not (tmp_path / "penalty.csv").exists()
+
+
+# Many jobs
+
+
+def test_pool_gives_the_same_bytes_in_job_order(base, lora, tmp_path):
+    other = Recipe("lora", rank=3, alpha=4, steps=4, batch_size=8, seed=2)
+    jobs = [
+        Job(base, countdown(), other, tmp_path / "other"),
+        Job(base, countdown(), LORA, tmp_path / "same"),
+        Job(base, countdown(), other, tmp_path / "again"),
+    ]
+    figures = finetune_many(jobs, workers=2)
+    assert figures[1] == lora[1] and figures[0] == figures[2] and figures[0]["steps"] == 4
+    name = "adapter_model.safetensors"
+    assert (tmp_path / "same" / name).read_bytes() == (lora[0] / name).read_bytes()
+    assert (tmp_path / "other" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_one_worker_runs_here(base, lora, tmp_path):
+    assert finetune_many([Job(base, countdown(), LORA, tmp_path)], workers=1) == [lora[1]]
+
+
+def test_a_workers_error_reaches_the_caller(base, tmp_path):
+    broken = saved_word_model(tmp_path / "broken")
+    (broken / "config.json").write_text("{")
+    jobs = [Job(folder, countdown(8), LORA, tmp_path / folder.name) for folder in (base, broken)]
+    with pytest.raises(CorruptArtefactError, match="does not load") as caught:
+        finetune_many(jobs, workers=2)
+    assert caught.value.fix.startswith("delete the folder")
+
+
+def test_every_error_survives_pickling():
+    """As between processes; without help an exception is rebuilt from its message alone."""
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)
+             if issubclass(kind, StudyError)]
+    assert len(kinds) > 5
+    for kind in kinds:
+        twin = pickle.loads(pickle.dumps(kind("a", "b", "c")))
+        assert type(twin) is kind and (twin.expected, twin.found, twin.fix) == ("a", "b", "c")
+        assert str(twin) == "Expected a. Found b. What to do: c."
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [dict(method="prefix"), dict(steps=0), dict(learning_rate=-1.0), dict(targets=()),
+     dict(accumulation=0), dict(precision="float16")],
+)
+def test_bad_recipe_is_refused(changes):
+    with pytest.raises(InvalidValueError):
+        Recipe(**(dict(method="lora") | changes))
+
+
+@pytest.mark.parametrize(
+    "examples, found",
+    [([], "none"), ([Example([5], [])], "example 0"), ([Example([5] * 128, [6])], "129")],
+)
+def test_bad_examples_are_refused(base, tmp_path, examples, found):
+    with pytest.raises(InvalidValueError, match=found):
+        finetune(base, examples, LORA, tmp_path)
+
+
+def test_unknown_target_names_those_that_exist(base, tmp_path):
+    recipe = Recipe("lora", targets=("c_attn",))
+    with pytest.raises(InvalidValueError, match="q_proj.*Found c_attn"):
+        finetune(base, countdown(), recipe, tmp_path)
+
+
+def test_adapter_is_no_base(lora, tmp_path):
+    with pytest.raises(InvalidValueError, match="merge it first"):
+        finetune(lora[0], countdown(), LORA, tmp_path)
+
+
+def test_trainable_share_counts_frozen_weights():
+    model = word_model().model
+    total = model.num_parameters()
+    assert trainable_share(model) == (total, total)
+    model.model.embed_tokens.weight.requires_grad_(False)
+    assert trainable_share(model) == (total - model.model.embed_tokens.weight.numel(), total)

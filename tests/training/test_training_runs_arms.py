@@ -1,0 +1,79 @@
+"""Training side by side: one artefact a run, found again, identified by what decides it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import world_models
+
+from lib.study.notebook import Study
+from lib.training.penalties import KL
+from lib.training.recipe import Example, Recipe
+from lib.training.runs import (
+    ADAPTER,
+    FIGURES,
+    MODEL,
+    Job,
+    arm_seeds,
+    digest,
+    train_all,
+    training_figures,
+)
+
+EXAMPLES = (Example((1, 9, 12), (14, 2)), Example((1, 11), (15, 2)))
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    return Study("smoke", 3, world_models.TINY | {"arm_seeds": 2}, notebook="03")
+
+
+def job(**changes):
+    recipe = Recipe("lora", rank=2, alpha=4, steps=2, batch_size=2, seed=1)
+    return replace(Job(world_models.tiny_base(), EXAMPLES, recipe, Path()), **changes)
+
+
+def test_seeds_follow_the_runs_own(study):
+    assert arm_seeds(study) == [3, 4]
+
+
+def test_a_second_call_trains_nothing(study, monkeypatch):
+    first = train_all(study, {"a": job()})
+    monkeypatch.setattr(Job, "run", lambda self: pytest.fail("trained again"))
+    assert train_all(study, {"other name": job()}) == {"other name": first["a"]}
+
+
+@pytest.mark.parametrize("change", [
+    {"examples": EXAMPLES[:1]},
+    {"recipe": replace(job().recipe, seed=2)},
+    {"recipe": replace(job().recipe, learning_rate=0.5)},
+    {"recipe": replace(job().recipe, method="full")},
+    {"regularizer": KL(EXAMPLES, 1.0)},
+])  # fmt: skip
+def test_whatever_decides_the_weights_is_another_artefact(study, change):
+    found = train_all(study, {"plain": job(), "changed": job(**change)})
+    assert found["plain"] != found["changed"]
+
+
+def test_strength_and_anchors_are_part_of_the_key():
+    same, stronger = KL(EXAMPLES, 1.0), KL(EXAMPLES, 2.0)
+    fewer = KL(EXAMPLES[:1], 1.0)
+    assert digest(same) == digest(KL(EXAMPLES, 1.0))
+    assert len({digest(same), digest(stronger), digest(fewer)}) == 3
+
+
+def test_order_of_the_jobs_is_kept_with_several_workers(study, monkeypatch):
+    jobs = {seed: job(recipe=replace(job().recipe, seed=seed)) for seed in (5, 3, 4)}
+    alone = train_all(study, jobs)
+    assert list(alone) == [5, 3, 4] and len(set(alone.values())) == 3
+
+
+def test_full_training_has_no_adapter_and_figures_stand_beside_the_model(study):
+    recipe = replace(job().recipe, method="full")
+    found = train_all(study, {"lora": job(), "full": job(recipe=recipe)})
+    assert (found["lora"] / ADAPTER).is_dir() and not (found["full"] / ADAPTER).exists()
+    assert all((f / MODEL).is_dir() and (f / FIGURES).is_file() for f in found.values())
+    table = training_figures(found)
+    assert table.loc["full", "share_trained"] == 1.0
+    assert 0 < table.loc["lora", "share_trained"] < 0.1

@@ -1,0 +1,71 @@
+"""Puts the outputs of an executed notebook into the committed one, and says which source they are.
+
+``python -m tools.publish runs/sandbox/notebooks/*.ipynb`` publishes whole runs.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from lib.errors import InvalidValueError
+from lib.study import paths
+from lib.study.fingerprint import notebook_fingerprint
+
+
+def publish(executed: Path, committed: Path) -> None:
+    """Copy the outputs of `executed` into `committed`, which keeps its own cells.
+
+    The cell of parameters that papermill injects is left out, cells are counted 1, 2, .. and
+    ``metadata.study.source_sha256`` records `notebook_fingerprint` of the source that gave the
+    outputs: where the two differ, the outputs are stale (`is_current`).
+
+    Raises
+    ------
+    InvalidValueError
+        `executed` is not a complete run of the source in `committed`.
+    """
+    target = nbformat.read(committed, as_version=4)
+    cells = [cell for cell in nbformat.read(executed, as_version=4).cells if not _injected(cell)]
+    _require_same(cells, target.cells, committed.name)
+    pairs = zip(cells, target.cells, strict=True)
+    code = [(run, cell) for run, cell in pairs if cell.cell_type == "code"]
+    for count, (run, cell) in enumerate(code, start=1):
+        cell.outputs = [_counted(output, count) for output in run.outputs]
+        cell.execution_count = count
+    target.metadata["study"] = {"source_sha256": notebook_fingerprint(committed)}
+    nbformat.write(target, committed)
+
+
+def is_current(path: Path) -> bool:
+    """Whether the stored outputs of a notebook came from its present source."""
+    stored = nbformat.read(path, as_version=4).metadata.get("study", {}).get("source_sha256")
+    return stored == notebook_fingerprint(path)
+
+
+def _injected(cell: NotebookNode) -> bool:
+    return "injected-parameters" in cell.metadata.get("tags", [])
+
+
+def _require_same(run: list[NotebookNode], source: list[NotebookNode], name: str) -> None:
+    same = [(c.cell_type, c.source) for c in run] == [(c.cell_type, c.source) for c in source]
+    code = [cell for cell in run if cell.cell_type == "code"]
+    failed = any(o.output_type == "error" for cell in code for o in cell.outputs)
+    if not same or failed or any(cell.execution_count is None for cell in code):
+        raise InvalidValueError(
+            f"a complete run of the present source of {name}",
+            "other cells, cells that were not run, or an error",
+            "run the notebook again, then publish it",
+        )
+
+
+def _counted(output: NotebookNode, count: int) -> NotebookNode:
+    if "execution_count" in output:
+        output.execution_count = count
+    return output
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        publish(Path(argument), paths.NOTEBOOKS / Path(argument).name)

@@ -1,0 +1,227 @@
+"""Compares the exhibits of a run with the committed ones, within published tolerances.
+
+``python -m tools.reference`` compares ``runs/sandbox`` with ``figures`` and exits 1 if any table
+differs, or is found on one side only. The tolerances are in ``figures/tolerances.yml``.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from lib.study.paths import FIGURES, run_dir
+
+TABLES = Path("figures") / "tables"
+"""Where a run keeps its exhibits' tables; the same tree as in the repository."""
+
+KEYS = ("arm", "condition", "metric")
+"""Columns that name a row; rows are matched on them and on their order among equal names."""
+
+SHOWN = 3
+"""Differences listed for each exhibit; the count is given in full."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Allowed distance, ``|found - committed| <= absolute + relative * |committed| + slack``.
+
+    Attributes
+    ----------
+    undefined : bool
+        Whether the value may be missing on one side: a share of an excess, say, exists only
+        where the excess is beyond its error.
+    """
+
+    absolute: float = 0.0
+    relative: float = 0.0
+    undefined: bool = False
+
+    def allows(
+        self, found: np.ndarray, committed: np.ndarray, slack: np.ndarray | float = 0.0
+    ) -> np.ndarray:
+        """Element by element; two missing values agree, one missing value only if it may."""
+        far = self.absolute + self.relative * np.abs(committed) + slack
+        missing = np.isnan(found), np.isnan(committed)
+        agree = (np.abs(found - committed) <= far) | (missing[0] & missing[1])
+        return agree | (missing[0] | missing[1]) if self.undefined else agree
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """One `Tolerance` a metric, an exhibit's own before the general ones.
+
+    Parameters
+    ----------
+    default : Tolerance
+        For metrics without an entry.
+    metrics : mapping from metric to Tolerance
+    exhibits : mapping from exhibit id to (mapping from metric to Tolerance)
+    exact : tuple of str
+        Number columns that must agree exactly, such as counts.
+    ignored : tuple of str
+        Columns that are not compared, such as durations.
+    intervals : float
+        Slack of a row's numbers, in widths of its 95 % interval (the wider of the two sides).
+    """
+
+    default: Tolerance
+    metrics: Mapping[str, Tolerance] = field(default_factory=dict)
+    exhibits: Mapping[str, Mapping[str, Tolerance]] = field(default_factory=dict)
+    exact: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    intervals: float = 0.0
+
+    def of(self, exhibit: str, metric: str) -> Tolerance:
+        """Tolerance of one metric in one exhibit."""
+        own = self.exhibits.get(exhibit, {})
+        return own.get(metric) or own.get("default") or self.metrics.get(metric, self.default)
+
+
+def load_tolerances(path: Path = FIGURES / "tolerances.yml") -> Tolerances:
+    """Read the tolerances from YAML; the file explains its own keys."""
+    raw: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    exhibits = raw.get("exhibits") or {}
+    return Tolerances(
+        default=Tolerance(**raw["default"]),
+        metrics=_by_metric(raw.get("metrics")),
+        exhibits={exhibit: _by_metric(own) for exhibit, own in exhibits.items()},
+        exact=tuple(raw.get("exact_columns") or ()),
+        ignored=tuple(raw.get("ignored_columns") or ()),
+        intervals=float(raw.get("intervals") or 0.0),
+    )
+
+
+def _by_metric(raw: Mapping[str, Mapping[str, float]] | None) -> dict[str, Tolerance]:
+    return {metric: Tolerance(**bounds) for metric, bounds in (raw or {}).items()}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Outcome for one exhibit: the number of cells compared, and one line for each difference."""
+
+    exhibit: str
+    cells: int
+    differences: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether the two tables agree within the tolerances."""
+        return not self.differences
+
+    def __str__(self) -> str:
+        if self.passed:
+            return f"ok    {self.exhibit}: {self.cells} cells"
+        more = len(self.differences) - SHOWN
+        lines = [f"FAIL  {self.exhibit}: {len(self.differences)} differences"]
+        lines += [f"      {line}" for line in self.differences[:SHOWN]]
+        return "\n".join(lines + ([f"      and {more} more"] if more > 0 else []))
+
+
+def compare(
+    found: Path, committed: Path, tolerances: Tolerances, notebooks: str = ""
+) -> list[Comparison]:
+    """Compare two folders of tables, exhibit by exhibit, in the order of their ids.
+
+    Parameters
+    ----------
+    found, committed : Path
+        Folders holding ``<exhibit>.csv``.
+    tolerances : Tolerances
+    notebooks : str
+        Numbers of the notebooks whose exhibits are compared, such as "00,03"; all by default.
+    """
+    exhibits = sorted({path.stem for folder in (found, committed) for path in folder.glob("*.csv")})
+    if notebooks:
+        exhibits = [name for name in exhibits if name[:2] in notebooks.split(",")]
+    return [_compare_files(found, committed, exhibit, tolerances) for exhibit in exhibits]
+
+
+def _compare_files(found: Path, committed: Path, exhibit: str, limits: Tolerances) -> Comparison:
+    for folder, what in ((found, "the run made no such table"), (committed, "not committed")):
+        if not (folder / f"{exhibit}.csv").is_file():
+            return Comparison(exhibit, 0, (what,))
+    left, right = (pd.read_csv(folder / f"{exhibit}.csv") for folder in (found, committed))
+    return compare_tables(exhibit, left, right, limits)
+
+
+def compare_tables(
+    exhibit: str, found: pd.DataFrame, committed: pd.DataFrame, limits: Tolerances
+) -> Comparison:
+    """Compare two tables of one exhibit: same columns, same rows, then cell by cell."""
+    if list(found.columns) != list(committed.columns):
+        text = f"columns {', '.join(found)}; committed: {', '.join(committed)}"
+        return Comparison(exhibit, 0, (text,))
+    rows, other = _row_names(found), _row_names(committed)
+    if rows != other:
+        return Comparison(exhibit, 0, _row_differences(rows, other))
+    columns = [c for c in found if c not in (*KEYS, *limits.ignored)]
+    lines = [line for c in columns for line in _column(exhibit, c, found, committed, rows, limits)]
+    return Comparison(exhibit, len(rows) * len(columns), tuple(lines))
+
+
+def _row_names(table: pd.DataFrame) -> list[str]:
+    keys = [key for key in KEYS if key in table]
+    return [" / ".join(map(str, row)) for row in table[keys].fillna("").itertuples(index=False)]
+
+
+def _row_differences(found: Sequence[str], committed: Sequence[str]) -> tuple[str, ...]:
+    lines = [f"missing row: {row}" for row in dict.fromkeys(committed) if row not in found]
+    lines += [f"new row: {row}" for row in dict.fromkeys(found) if row not in committed]
+    return tuple(lines) or (f"{len(found)} rows in another order; committed: {len(committed)}",)
+
+
+def _column(
+    exhibit: str, column: str, found: pd.DataFrame, committed: pd.DataFrame,
+    rows: Sequence[str], limits: Tolerances,
+) -> list[str]:
+    """Differences in one column: text exactly, numbers within the tolerance of the row's metric."""
+    left, right = found[column], committed[column]
+    if not all(pd.api.types.is_numeric_dtype(side) for side in (left, right)):
+        agree = (left.astype("string").fillna("") == right.astype("string").fillna("")).to_numpy()
+    elif column in limits.exact:
+        agree = Tolerance().allows(left.to_numpy(float), right.to_numpy(float))
+    else:
+        metrics = found["metric"] if "metric" in found else [""] * len(found)
+        slack = limits.intervals * np.fmax(_widths(found), _widths(committed))
+        cells = zip(metrics, left.to_numpy(float), right.to_numpy(float), slack, strict=True)
+        agree = np.array([limits.of(exhibit, str(m)).allows(a, b, w) for m, a, b, w in cells], bool)
+    return [
+        f"{rows[i]}: {column} {left.iloc[i]}, committed {right.iloc[i]}"
+        for i in np.flatnonzero(~agree)
+    ]
+
+
+def _widths(table: pd.DataFrame) -> np.ndarray:
+    """Width of each row's interval; 0 where it has none."""
+    if not {"low", "high"} <= set(table):
+        return np.zeros(len(table))
+    return np.nan_to_num((table["high"] - table["low"]).to_numpy(float))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line an exhibit and a closing count; returns 1 if any differs or there is none."""
+    parser = argparse.ArgumentParser(prog="python -m tools.reference", description=__doc__)
+    parser.add_argument("--found", type=Path, default=run_dir("sandbox") / TABLES,
+                        help="folder of the run's tables")
+    parser.add_argument("--committed", type=Path, default=FIGURES / "tables",
+                        help="folder of the reference tables")
+    parser.add_argument("--tolerances", type=Path, default=FIGURES / "tolerances.yml")
+    parser.add_argument("--notebooks", default="", metavar="NN,NN",
+                        help="compare the exhibits of these notebooks only")
+    chosen = parser.parse_args(arguments)
+    limits = load_tolerances(chosen.tolerances)
+    results = compare(chosen.found, chosen.committed, limits, chosen.notebooks)
+    print("\n".join(map(str, results)) or f"FAIL  no table in {chosen.found}")
+    failed = sum(not result.passed for result in results)
+    print(f"{len(results) - failed} exhibits agree, {failed} differ")
+    return int(failed > 0 or not results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

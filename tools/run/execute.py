@@ -1,0 +1,241 @@
+"""Runs one notebook through papermill, in a kernel that is certainly this Python.
+
+papermill works in a thread of its own while the main thread shows progress; so Ctrl-C arrives
+where it can be handled, and one loop reads everything that there is to show.
+"""
+
+import json
+import logging
+import queue
+import re
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import papermill
+import psutil
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from papermill.engines import NBClientEngine, papermill_engines
+
+from lib.study import paths
+from lib.study.disk import storage_errors
+from tools.run.display import Display
+
+LAUNCH = [
+    sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"
+]
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+POLL = 0.25
+SAMPLE = 4.0
+"""Seconds between looks at memory; each costs a process some 15 ms, as all its pages are told."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a notebook did not end: cell `cell` of `cells` raised `error`, or the kernel died."""
+
+    cell: int
+    cells: int
+    line: str
+    error: str
+    traceback: str
+    dead: bool
+
+
+@dataclass
+class Execution:
+    """State of a running notebook, shared by papermill's thread and the main thread."""
+
+    events: queue.Queue[tuple[int, int]]
+    env: dict[str, str]
+    managers: list[AsyncKernelManager]
+    cell: int = 0
+    cells: int = 0
+    line: str = ""
+    error: BaseException | None = None
+    peak: int = 0
+
+
+def execute(
+    notebook: Path, output: Path, parameters: dict[str, Any], work: Path, display: Display
+) -> tuple[Failure | None, int]:
+    """Run a notebook in the repository root; `output` gets its copy, complete or partial.
+
+    Parameters
+    ----------
+    notebook, output : Path
+        Source and executed copy.
+    parameters : dict
+        Literals for the cell after the one tagged ``parameters``.
+    work : Path
+        Folder of working files: the trace, progress reports and Jupyter's own.
+    display : Display
+        Shown and logged to.
+
+    Returns
+    -------
+    failure : Failure or None
+    peak : int
+        Largest sum of resident memory of the kernel and its processes, bytes.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or read-only.
+    """
+    run = Execution(queue.Queue(), _environment(work), [])
+    papermill_engines.register("study", _engine(run))
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    thread = threading.Thread(target=_papermill, args=(run, notebook, output, parameters))
+    thread.daemon = True
+    thread.start()
+    try:
+        _watch(run, thread, work / "progress.jsonl", display)
+    finally:
+        _end_kernels(run)
+    if run.error is None:
+        return None, run.peak
+    if isinstance(run.error, OSError):
+        with storage_errors(output):
+            raise run.error
+    return _failure(run), run.peak
+
+
+def _papermill(run: Execution, notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
+    try:
+        papermill.execute_notebook(
+            notebook, output, parameters, engine_name="study", kernel_name="python3",
+            language="python", progress_bar=False, cwd=paths.ROOT, autosave_cell_every=0,
+        )
+    except BaseException as error:  # handed over to the main thread, which decides
+        run.error = error
+
+
+def _engine(run: Execution) -> type[NBClientEngine]:
+    """papermill's usual engine, which also announces cells and starts this interpreter."""
+
+    class ThisInterpreter(AsyncKernelManager):
+        """Kernel manager that never looks a kernel up, so that none can be missing or wrong."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            run.managers.append(self)
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(
+                argv=LAUNCH, display_name="Python 3", language="python", env=run.env
+            )
+
+    class StudyEngine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> None:
+            code = [i for i, cell in enumerate(nb_man.nb.cells)
+                    if cell.cell_type == "code" and cell.source.strip()]
+            start = nb_man.cell_start
+
+            def cell_start(cell: Any, cell_index: int, **more: Any) -> None:
+                if cell_index in code:
+                    run.cell, run.cells = code.index(cell_index) + 1, len(code)
+                    run.line = cell.source.strip().splitlines()[0]
+                    run.events.put((run.cell, run.cells))
+                start(cell, cell_index, **more)
+
+            nb_man.cell_start = cell_start
+            super().execute_managed_notebook(
+                nb_man, kernel_name, kernel_manager_class=ThisInterpreter,
+                coalesce_streams=True, **kwargs,
+            )
+
+    return StudyEngine
+
+
+def _environment(work: Path) -> dict[str, str]:
+    return {
+        "STUDY_TRACE": str(work / "trace.jsonl"),
+        "STUDY_PROGRESS": str(work / "progress.jsonl"),
+        # Libraries' own bars carry speeds and paths into the stored outputs; ours go to the log.
+        "TQDM_DISABLE": "1",
+        "PYTHONWARNINGS": "ignore:IProgress not found",
+        "STUDY_RUNS": str(paths.runs_dir()),
+        "PYTHONHASHSEED": "0",
+        # A start-up script or a history in the user's own folder must not decide results.
+        "IPYTHONDIR": str(work / "ipython"),
+    }
+
+
+def _watch(run: Execution, thread: threading.Thread, reports: Path, display: Display) -> None:
+    position, sampled = 0, 0.0
+    while True:
+        alive = thread.is_alive()
+        while not run.events.empty():
+            display.cell(*run.events.get())
+        position = _show_reports(reports, position, display)
+        if not alive:
+            return
+        if time.monotonic() - sampled > SAMPLE:
+            sampled = time.monotonic()
+            run.peak = max(run.peak, sum(_memory(process) for process in _processes(run)))
+        display.tick()
+        thread.join(POLL)
+
+
+def _show_reports(path: Path, position: int, display: Display) -> int:
+    """Show the complete lines after byte `position`; returns where to go on."""
+    if not path.is_file():
+        return position
+    with open(path, "rb") as file:
+        file.seek(position)
+        content = file.read()
+    end = content.rfind(b"\n") + 1
+    for line in content[:end].splitlines():
+        display.report(json.loads(line))
+    return position + end
+
+
+def _processes(run: Execution) -> list[psutil.Process]:
+    """The kernel and everything that it started."""
+    found: list[psutil.Process] = []
+    for manager in run.managers:
+        pid = getattr(manager.provisioner, "pid", None)
+        try:
+            if pid is not None:
+                kernel = psutil.Process(pid)
+                found += [kernel, *kernel.children(recursive=True)]
+        except psutil.Error:
+            continue
+    return found
+
+
+def _memory(process: psutil.Process) -> int:
+    """Bytes; where the system tells, memory that workers share counts once, not for each."""
+    try:
+        found = process.memory_full_info()
+        return getattr(found, "pss", found.rss)
+    except psutil.Error:
+        return 0
+
+
+def _end_kernels(run: Execution) -> None:
+    for process in _processes(run):
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
+
+
+def _failure(run: Execution) -> Failure:
+    error = run.error
+    name = getattr(error, "ename", type(error).__name__)
+    words = str(getattr(error, "evalue", error)).strip()
+    lines = getattr(error, "traceback", None) or []
+    return Failure(
+        run.cell, run.cells, run.line, f"{name}: {words}",
+        ANSI.sub("", "\n".join(lines)) if isinstance(lines, list) else str(lines),
+        isinstance(error, DeadKernelError) or "kernel died" in words.lower(),
+    )

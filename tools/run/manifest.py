@@ -1,0 +1,99 @@
+"""``runs/<profile>/manifest.json``: what ran, on what, when, and the hash of every exhibit.
+
+It is the only place for times and machine facts: result files hold none, so that two runs with
+the same seed give the same bytes.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib.study import machine
+from lib.study.disk import write_text
+from lib.study.fingerprint import file_sha256
+
+if TYPE_CHECKING:
+    from lib.study.profiles import Profile
+
+
+FILE = "manifest.json"
+
+
+class Manifest:
+    """The manifest of one run folder; absent or damaged, it starts empty.
+
+    Parameters
+    ----------
+    run_dir : Path
+        The profile's run folder; it need not exist yet.
+
+    Attributes
+    ----------
+    notebooks : dict
+        Entry by notebook name: status, started, seconds, fingerprint, exhibits, artefacts, ...
+    damaged : bool
+        Whether a manifest was there that could not be read.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.path = run_dir / FILE
+        self.notebooks: dict[str, dict[str, Any]] = {}
+        self.damaged = False
+        self._facts: dict[str, Any] = {}
+        if self.path.is_file():
+            try:
+                content = json.loads(self.path.read_text(encoding="utf-8"))
+                self.notebooks = dict(content["notebooks"])
+            except (ValueError, KeyError, TypeError):
+                self.damaged = True
+
+    def seconds(self, name: str) -> float | None:
+        """Duration of a notebook's last complete run; None if there was none."""
+        entry = self.notebooks.get(name, {})
+        return entry.get("seconds") if entry.get("status") == "done" else None
+
+    def describe(self, profile: "Profile", overrides: dict[str, Any]) -> None:
+        """Note what this run is and what it runs on; called once something is going to run."""
+        self._facts = {
+            "profile": profile.name,
+            "seed": profile.seed,
+            "parameters": overrides,
+            "settings": profile.model_dump(mode="json"),
+            "versions": machine.versions(),
+            "hardware": machine.hardware(),
+            "commit": machine.commit(),
+        }
+
+    def save(self, name: str, entry: dict[str, Any]) -> None:
+        """Replace one notebook's entry and write the file, whole."""
+        self.notebooks[name] = entry
+        content = {
+            **self._facts,
+            "updated": now(),
+            "notebooks": dict(sorted(self.notebooks.items())),
+        }
+        write_text(self.path, json.dumps(content, indent=1) + "\n")
+
+
+def now() -> str:
+    """Current time, UTC, to the second, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_trace(path: Path) -> tuple[dict[str, str], list[str]]:
+    """What a notebook noted while it ran: artefacts used (folder to key) and exhibit files."""
+    artefacts: dict[str, str] = {}
+    exhibits: list[str] = []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in map(json.loads, lines):
+        if "artefact" in line:
+            artefacts[line["artefact"]] = line["key"]
+        else:
+            exhibits += line["files"]
+    return artefacts, sorted(set(exhibits))
+
+
+def hashes(run_dir: Path, names: list[str]) -> dict[str, str]:
+    """SHA-256 of those files of the run folder that exist, by relative name."""
+    return {name: file_sha256(run_dir / name) for name in names if (run_dir / name).is_file()}

@@ -1,0 +1,63 @@
+"""Checks, before anything runs, that a notebook takes the parameters it is going to be given."""
+
+import ast
+import logging
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from lib.errors import InvalidValueError, UnknownNameError, nearest
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "profile": (str,),
+    "seed": (int, NoneType),
+    "overrides": (dict, NoneType),
+}
+"""The parameters of every notebook and the types of their literals."""
+
+
+def check_parameters(path: Path) -> None:
+    """Check the cell tagged ``parameters`` of a notebook.
+
+    papermill itself only warns of a parameter that the notebook does not have, and the notebook
+    would run with its own value.
+
+    Raises
+    ------
+    UnknownNameError
+        A parameter that the notebook does not declare.
+    InvalidValueError
+        The notebook has no such cell, or a default of the wrong type.
+    """
+    declared = _declared(path)
+    if not declared:
+        raise InvalidValueError(
+            f"a code cell tagged parameters in {path.name}, with profile, seed and overrides",
+            "none", 'add the cell, for example profile = "sandbox", and the tag',
+        )
+    for name, types in TYPES.items():
+        if name not in declared:
+            raise UnknownNameError(
+                f"the parameter {name} in the parameters cell of {path.name}",
+                f"only {', '.join(declared)}", nearest(name, list(declared)),
+            )
+        value = declared[name]
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise InvalidValueError(
+                f"{name} to be {types[0].__name__} in the parameters cell of {path.name}",
+                repr(value), "give it a literal of that type",
+            )
+
+
+def _declared(path: Path) -> dict[str, Any]:
+    import papermill
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    try:
+        found = papermill.inspect_notebook(str(path))
+        return {name: ast.literal_eval(info["default"]) for name, info in found.items()}
+    except (ValueError, SyntaxError) as error:
+        raise InvalidValueError(
+            f"a Python notebook whose parameters are literals in {path.name}", str(error),
+            "open it in JupyterLab, choose the kernel Python 3, mend the cell and save",
+        ) from None

@@ -1,0 +1,134 @@
+"""Which notebooks there are, which were asked for, and which have to run."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib.errors import CorruptArtefactError, UnknownNameError, nearest
+from lib.study.fingerprint import (
+    code_fingerprint,
+    file_sha256,
+    notebook_fingerprint,
+    notebook_modules,
+)
+from lib.study.store import verify
+
+if TYPE_CHECKING:
+    from lib.study.profiles import Profile
+
+
+CAUSES = {
+    "source": "its source changed",
+    "parameters": "its parameters changed",
+    "code": "lib or data that it uses changed",
+}
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook file; the order of the study is the order of the names."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """File name without ending, such as ``03_correction``."""
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        """The two digits that its name starts with."""
+        return self.name[:2]
+
+    def title(self) -> str:
+        """First heading, or the name."""
+        for cell in json.loads(self.path.read_text(encoding="utf-8")).get("cells", []):
+            if heading := re.search(r"^#\s+(.+)$", "".join(cell.get("source", "")), re.MULTILINE):
+                return heading[1].strip()
+        return self.name
+
+
+def discover(folder: Path) -> list[Notebook]:
+    """Notebooks ``NN_name.ipynb`` of a folder, in order."""
+    return [Notebook(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
+
+
+def select(
+    notebooks: Sequence[Notebook], only: Sequence[str] = (), start: str | None = None
+) -> list[Notebook]:
+    """The notebooks named in `only`, or those from `start` on; all without either.
+
+    Raises
+    ------
+    UnknownNameError
+        A number or name that no notebook has.
+    """
+    if only:
+        wanted = {find(notebooks, name) for name in only}
+        return [notebook for notebook in notebooks if notebook in wanted]
+    if start is not None:
+        return list(notebooks[list(notebooks).index(find(notebooks, start)):])
+    return list(notebooks)
+
+
+def find(notebooks: Sequence[Notebook], name: str) -> Notebook:
+    """The notebook with this number ("3", "03"), name or file name."""
+    wanted = Path(name).name.removesuffix(".ipynb")
+    for notebook in notebooks:
+        if wanted in (notebook.name, notebook.number, notebook.number.removeprefix("0")):
+            return notebook
+    names = [notebook.name for notebook in notebooks]
+    raise UnknownNameError(
+        f"a notebook, one of {', '.join(names) or '(there are none)'}", repr(name),
+        nearest(name, names),
+    )
+
+
+def fingerprint(notebook: Notebook, profile: "Profile") -> dict[str, str]:
+    """Hashes of what decides a notebook's result: source, parameters, code and data it uses."""
+    settings = profile.model_dump(mode="json", exclude={"description"})
+    modules = notebook_modules(notebook.path)
+    return {
+        "source": notebook_fingerprint(notebook.path),
+        "parameters": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+        "code": code_fingerprint(modules) if modules else "",
+    }
+
+
+def reason_to_run(
+    entry: dict[str, Any] | None, current: dict[str, str], run_dir: Path, output: str
+) -> str | None:
+    """Why a notebook has to run, in words; None if its last result still stands.
+
+    Parameters
+    ----------
+    entry : dict or None
+        The notebook's entry in the manifest of its last run.
+    current : dict
+        Its `fingerprint` now.
+    run_dir : Path
+        The profile's run folder.
+    output : str
+        File name of the executed notebook in `run_dir`.
+    """
+    if entry is None:
+        return "it has not run yet"
+    if entry["status"] != "done":
+        return "its last run failed"
+    for part, cause in CAUSES.items():
+        if entry["fingerprint"].get(part) != current[part]:
+            return cause
+    for name, sha256 in {output: entry["output"], **entry["exhibits"]}.items():
+        path = run_dir / name
+        if not path.is_file() or file_sha256(path) != sha256:
+            return f"{name} is missing or was changed"
+    for name, key in entry["artefacts"].items():
+        try:
+            verify(run_dir / name, key)
+        except CorruptArtefactError as error:
+            return f"{name} has {error.found}"
+    return None

@@ -1,0 +1,205 @@
+"""The run itself: skip what stands, run what does not, keep the books."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from filelock import FileLock, Timeout
+
+from lib.errors import EnvironmentProblem, NotebookFailedError
+from lib.study import paths
+from lib.study.disk import storage_errors, write_text
+from lib.study.progress import clock_text
+from tools.run.display import Display
+from tools.run.manifest import Manifest, hashes, now, read_trace
+from tools.run.plan import Notebook, fingerprint, reason_to_run
+
+if TYPE_CHECKING:
+    from lib.study.profiles import Profile
+    from tools.run.execute import Failure
+
+
+WORK = ".work"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be run: `overrides` are those of the command line, already in `profile`.
+
+    `source` is what the notebooks get as their parameter ``profile``: a name or a path.
+    """
+
+    profile: "Profile"
+    source: str
+    overrides: dict[str, Any]
+    notebooks: Sequence[Notebook]
+    fresh: bool = False
+
+
+def run(request: Request, stream: TextIO) -> None:
+    """Run the requested notebooks in order; stop at the first that fails.
+
+    Raises
+    ------
+    NotebookFailedError
+        A cell raised, or the kernel died.
+    StorageError, EnvironmentProblem, UnknownNameError, InvalidValueError
+        Before anything runs: the disk, another run of the same profile, or a notebook whose
+        parameters or imports do not fit.
+    """
+    started = time.monotonic()
+    folder = paths.run_dir(request.profile.name)
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = _locked(folder)
+    try:
+        with storage_errors(folder):
+            if request.fresh and folder.exists():
+                print(f"--fresh: deleting {shown(folder)}", file=stream, flush=True)
+                shutil.rmtree(folder)
+        _run(request, folder, stream, started)
+    finally:
+        lock.release()
+
+
+def shown(path: Path) -> str:
+    """A path as a person reads it: relative to the repository where it lies inside."""
+    inside = path.is_relative_to(paths.ROOT)
+    return path.relative_to(paths.ROOT).as_posix() if inside else path.as_posix()
+
+
+def _locked(folder: Path) -> FileLock:
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise EnvironmentProblem(
+            f"one run of the profile {folder.name} at a time", "another one that is running",
+            "wait until it ends, or stop it; it continues where it stopped",
+        ) from None
+    return lock
+
+
+def _run(request: Request, folder: Path, stream: TextIO, started: float) -> None:
+    manifest = Manifest(folder)
+    if manifest.damaged:
+        print("manifest.json is damaged: every notebook runs again", file=stream, flush=True)
+    prints = {n.name: fingerprint(n, request.profile) for n in request.notebooks}
+    reasons = {
+        n.name: reason_to_run(manifest.notebooks.get(n.name), prints[n.name], folder, n.path.name)
+        for n in request.notebooks
+    }
+    waiting = [n for n in request.notebooks if reasons[n.name] is not None]
+    skipped = len(request.notebooks) - len(waiting)
+    if waiting:
+        _check(waiting)
+        manifest.describe(request.profile, request.overrides)
+        last = {n.name: manifest.seconds(n.name) for n in waiting}
+        display = Display(stream, folder / "run.log", [n.name for n in waiting], last)
+        display.line(f"profile {request.profile.name}, seed {request.profile.seed}: "
+                     f"{len(waiting)} to run, {skipped} unchanged; log: {shown(display.path)}")
+        for notebook in waiting:
+            display.notebook(notebook.name, reasons[notebook.name])
+            _run_one(request, notebook, folder, manifest, prints[notebook.name], display)
+    seconds = clock_text(time.monotonic() - started)
+    print(f"{len(waiting)} run, {skipped} unchanged and skipped, in {seconds}: {shown(folder)}",
+          file=stream, flush=True)
+
+
+def _check(waiting: Sequence[Notebook]) -> None:
+    # Imported late, and only if something runs: papermill takes a second to load.
+    from tools.run.parameters import check_parameters
+
+    for notebook in waiting:
+        check_parameters(notebook.path)
+
+
+def _run_one(
+    request: Request, notebook: Notebook, folder: Path, manifest: Manifest,
+    prints: dict[str, str], display: Display,
+) -> None:
+    from tools.run.execute import execute
+
+    work = folder / WORK
+    with storage_errors(folder):
+        shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
+        (work / "ipython").mkdir(parents=True)
+    os.environ["JUPYTER_RUNTIME_DIR"] = str(work)
+    draft = work / notebook.path.name
+    seed, overrides = request.profile.seed, request.overrides
+    entry: dict[str, Any] = {
+        "started": now(), "seed": seed, "parameters": overrides, "fingerprint": prints
+    }
+    given = {"profile": request.source, "seed": seed,
+             "overrides": {k: v for k, v in overrides.items() if k != "seed"}}
+    clock = time.monotonic()
+    try:
+        failure, peak = execute(notebook.path, draft, given, work, display)
+        entry["seconds"] = round(time.monotonic() - clock, 3)
+        entry["peak_memory_mb"] = round(peak / 1e6)
+        before = manifest.notebooks.get(notebook.name, {}).get("exhibits", {})
+        entry["artefacts"], made = read_trace(work / "trace.jsonl")
+        if failure is not None:
+            entry["exhibits"] = hashes(folder, sorted({*before, *made}))
+            manifest.save(notebook.name, {"status": "failed", "error": failure.error, **entry})
+            display.log(failure.traceback or failure.error)
+            raise _failed(notebook, failure, _keep_partial(draft, folder))
+        entry["output"] = _finish(draft, folder / notebook.path.name)
+        entry["exhibits"] = hashes(folder, made)
+        _remove_orphans(folder, set(before) - set(made), notebook)
+        manifest.save(notebook.name, {"status": "done", **entry})
+        display.finished(notebook.name, entry["seconds"])
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _finish(draft: Path, output: Path) -> str:
+    """Move the executed notebook to its place without times and random ids; returns its hash."""
+    content = json.loads(draft.read_text(encoding="utf-8"))
+    content["metadata"].pop("papermill", None)
+    for cell in content["cells"]:
+        for timed in ("papermill", "execution"):
+            cell["metadata"].pop(timed, None)
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            cell["id"] = "injected-parameters"
+    write_text(output, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return hashes(output.parent, [output.name])[output.name]
+
+
+def _remove_orphans(folder: Path, names: set[str], notebook: Notebook) -> None:
+    """Remove exhibits that the notebook made once and makes no more, and its failed copy."""
+    for name in (*names, f"failed/{notebook.path.name}"):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # other notebooks' failed copies may still be there
+        (folder / "failed").rmdir()
+
+
+def _keep_partial(draft: Path, folder: Path) -> Path | None:
+    if not draft.is_file():
+        return None
+    kept = folder / "failed" / draft.name
+    with storage_errors(kept):
+        kept.parent.mkdir(exist_ok=True)
+        os.replace(draft, kept)
+    return kept
+
+
+def _failed(notebook: Notebook, failure: "Failure", kept: Path | None) -> NotebookFailedError:
+    where = f"cell {failure.cell} of {failure.cells} ({failure.line})"
+    if failure.dead:
+        found = f"a kernel that died in {where}, probably out of memory"
+        fix = "lower batch_size, for example -p finetune.batch_size=16, or close other programs"
+    else:
+        found = f"in {where} {failure.error.rstrip('.')}"
+        fix = "mend the cause"
+    copy = f"; the partial copy is {shown(kept)}" if kept else ""
+    return NotebookFailedError(
+        f"the notebook {notebook.name} to run to its end", found,
+        f"{fix} and run again, what is finished is kept{copy}",
+    )
