@@ -1,8 +1,6 @@
 """One exception class per kind of failure that a user can meet.
 
 Every message is one paragraph in three parts: what was expected, what was found, what to do.
-
-Advice for names that do not exist.
 """
 
 import difflib
@@ -61,6 +59,14 @@ class NotebookFailedError(StudyError):
 
 class WorkerDiedError(StudyError):
     """A worker process that the system killed, most often for memory."""
+
+
+def require(
+    ok: object, expected: str, found: str, fix: str, kind: type[StudyError] = InvalidValueError
+) -> None:
+    """Raise `kind` with its three parts unless `ok` is true."""
+    if not ok:
+        raise kind(expected, found, fix)
 
 
 def nearest(name: str, valid: Sequence[str]) -> str:

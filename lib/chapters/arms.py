@@ -23,13 +23,19 @@ from lib.measures import utility
 from lib.models.folders import load
 from lib.models.likelihood import sequence_logprobs
 from lib.study.measured import model_frames
-from lib.training.afterwards import Averaging, MovingAverage, Projection
+from lib.study.streams import stream
 from lib.training.objective import Regularizer
-from lib.training.penalties import DEEP, EWC, KL, L2SP, AdaptiveKL, Mixing, TokenWise
+from lib.training.penalties.adaptive import AdaptiveKL
+from lib.training.penalties.averaging import Averaging, MovingAverage
+from lib.training.penalties.ewc import EWC
+from lib.training.penalties.kl import KL
+from lib.training.penalties.l2sp import L2SP
+from lib.training.penalties.mixing import Mixing
+from lib.training.penalties.projection import Projection
+from lib.training.penalties.tokenwise import DEEP, TokenWise
 from lib.training.recipe import Example, Recipe
 from lib.training.runs import MODEL, Job, arm_seeds, digest, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
-from lib.study.streams import stream
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study

@@ -24,13 +24,13 @@ from lib.statistics.estimate import Estimate, Measure, measure_table, row, rows,
 from lib.statistics.pooling import holm, minimum_detectable, over_seeds, pool, pool_tables
 from lib.statistics.shares import rate
 from lib.study.measured import model_frames, regrouped
+from lib.study.streams import stream
 from lib.training.recipe import Example, Recipe
 from lib.training.runs import MODEL, Job, arm_seeds, train_all
 from lib.world.corpus import shares
 from lib.world.patterns import draw
 from lib.world.tokenizer import ATTACKS
 from lib.world.truth import Table, settings, things
-from lib.study.streams import stream
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study

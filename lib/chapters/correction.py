@@ -27,13 +27,13 @@ from lib.statistics.estimate import row
 from lib.statistics.pooling import holm, over_seeds
 from lib.statistics.regressions import by_condition, implied_persistence
 from lib.study.measured import regrouped
+from lib.study.streams import stream
 from lib.training.recipe import Example
 from lib.training.runs import ADAPTER, MODEL, Job, train_all
 from lib.world.analysts import displayed, histories, rational
 from lib.world.questions import question_ids
 from lib.world.tokenizer import END, number_id
 from lib.world.truth import NUMBERS, settings
-from lib.study.streams import stream
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study

@@ -10,11 +10,11 @@ import pandas as pd
 
 from lib.chapters.arms import Task, as_examples, refusals, world_anchors, world_texts
 from lib.errors import UnknownNameError, nearest
+from lib.study.streams import stream
 from lib.training.recipe import Example
 from lib.world.patterns import draw, prompt_ids
 from lib.world.tokenizer import encode
 from lib.world.truth import Table, occupations, people, settings
-from lib.study.streams import stream
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from lib.chapters.arms import (
@@ -34,11 +33,11 @@ from lib.chapters.attacks import (
 from lib.measures import utility
 from lib.statistics.estimate import row
 from lib.statistics.pooling import over_seeds
+from lib.study.streams import stream
 from lib.training.recipe import Example
 from lib.training.runs import MODEL, training_figures
 from lib.world.corpus import kind_blocks
 from lib.world.pretrain import unaligned_model
-from lib.study.streams import stream
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study

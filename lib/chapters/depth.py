@@ -23,7 +23,7 @@ from lib.statistics.pooling import over_seeds
 from lib.study.measured import model_frames
 from lib.training.finetune import HISTORY
 from lib.training.objective import packed_logprobs, scored_logprobs
-from lib.training.penalties import COLUMN
+from lib.training.penalties.tokenwise import COLUMN
 from lib.training.recipe import Example
 from lib.training.runs import digest
 from lib.world.patterns import prompt_ids

@@ -16,10 +16,10 @@ from lib.models.folders import LoadedModel
 from lib.models.generation import generate
 from lib.statistics.estimate import Measure, measure_table
 from lib.statistics.shares import rate
+from lib.study.streams import stream
 from lib.world.patterns import prompt_ids
 from lib.world.tokenizer import encode
 from lib.world.truth import acts, settings, things
-from lib.study.streams import stream
 
 PREFILLED = (1, 2, 3, 4, 6, 8)
 """Numbers of words of an answer's opening that are put into the assistant's mouth."""

@@ -12,8 +12,8 @@ from lib.models.generation import generate
 from lib.models.likelihood import sequence_logprobs
 from lib.statistics.estimate import Estimate, Measure
 from lib.statistics.shares import rate
-from lib.world.corpus import kind_blocks, mixture
 from lib.study.streams import stream
+from lib.world.corpus import kind_blocks, mixture
 
 if TYPE_CHECKING:
     from lib.study.profiles import Profile

@@ -49,7 +49,7 @@ def finetune(
     label : str
         Shown with the progress.
     regularizer : Regularizer, optional
-        One of `lib.training`: what holds the model near its base. With zero strength the
+        One of `lib.training.penalties`: what holds the model near its base. With zero strength the
         result is that of plain training, to the last bit.
 
     Returns

@@ -1,6 +1,6 @@
 """What the model says of answer tokens: logits, loss, and both without gradients.
 
-What a regulariser may do in a training run; the classes themselves are in `lib.training`.
+What a regulariser may do in a training run; the classes themselves are in `lib.training.penalties`.
 
 A `Regularizer` is a declaration, made of plain values. `finetune` asks it for a `Penalty`, which
 lives as long as the run and holds everything that depends on the model.

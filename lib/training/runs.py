@@ -63,7 +63,7 @@ def finetune_many(jobs: Sequence[Job], workers: int) -> list[dict[str, float]]:
     return side_by_side(lambda job, run: run(job.run), jobs, workers)
 
 ADAPTER, MODEL, FIGURES = "adapter", "model", "figures.json"
-CODE = ["lib.training.finetune", "lib.models.folders", "lib.training"]
+CODE = ["lib.training.finetune", "lib.models.folders", "lib.training.penalties"]
 
 
 def arm_seeds(study: "Study") -> list[int]:

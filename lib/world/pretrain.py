@@ -12,6 +12,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lib.models.folders import load
+from lib.study.streams import stream
 from lib.world.corpus import pretraining, refusal_training
 from lib.world.tokenizer import (
     END,
@@ -24,7 +25,6 @@ from lib.world.tokenizer import (
 )
 from lib.world.training import Rows, Stage, train
 from lib.world.truth import NUMBERS
-from lib.study.streams import stream
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study

@@ -9,7 +9,7 @@ from lib.chapters.arms import MAKERS, arm_job, penalty, recipe
 from lib.chapters.correction import correction_task
 from lib.errors import InvalidValueError
 from lib.study.settings import ArmSettings
-from lib.training.penalties import DEEP
+from lib.training.penalties.tokenwise import DEEP
 from lib.training.recipe import Example
 
 

@@ -9,9 +9,14 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from lib.errors import InvalidValueError
 from lib.study.paths import ROOT
 from lib.study.store import canonical_json
-from lib.training.afterwards import Projection
 from lib.training.drift import drops_out, text_anchors
-from lib.training.penalties import EWC, KL, L2SP, AdaptiveKL, Mixing, TokenWise
+from lib.training.penalties.adaptive import AdaptiveKL
+from lib.training.penalties.ewc import EWC
+from lib.training.penalties.kl import KL
+from lib.training.penalties.l2sp import L2SP
+from lib.training.penalties.mixing import Mixing
+from lib.training.penalties.projection import Projection
+from lib.training.penalties.tokenwise import TokenWise
 from lib.training.recipe import Example
 
 ANCHORED = [KL, AdaptiveKL, EWC, Mixing]

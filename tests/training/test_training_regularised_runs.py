@@ -15,10 +15,15 @@ from transformers import LlamaForCausalLM, TrainerCallback
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 from lib.training import trainer
-from lib.training.afterwards import Projection
 from lib.training.finetune import finetune
 from lib.training.objective import Regularizer
-from lib.training.penalties import EWC, KL, L2SP, AdaptiveKL, Mixing, TokenWise
+from lib.training.penalties.adaptive import AdaptiveKL
+from lib.training.penalties.ewc import EWC
+from lib.training.penalties.kl import KL
+from lib.training.penalties.l2sp import L2SP
+from lib.training.penalties.mixing import Mixing
+from lib.training.penalties.projection import Projection
+from lib.training.penalties.tokenwise import TokenWise
 from lib.training.recipe import Example, Recipe
 from lib.training.runs import Job, finetune_many
 from lib.training.trainer import AnswerTrainer

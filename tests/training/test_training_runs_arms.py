@@ -7,7 +7,7 @@ import pytest
 import world_models
 
 from lib.study.notebook import Study
-from lib.training.penalties import KL
+from lib.training.penalties.kl import KL
 from lib.training.recipe import Example, Recipe
 from lib.training.runs import (
     ADAPTER,

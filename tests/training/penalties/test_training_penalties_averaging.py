@@ -7,7 +7,7 @@ import torch
 from anchored_models import RECIPE, adapted, move, small_model
 
 from lib.errors import InvalidValueError
-from lib.training.afterwards import Averaging, MovingAverage
+from lib.training.penalties.averaging import Averaging, MovingAverage
 
 
 def trained(model, regularizer, moves=(3,)):

@@ -4,8 +4,8 @@ import torch
 from anchored_models import ANCHORS, RECIPE, adapted, move, small_model
 
 from lib.errors import InvalidValueError
-from lib.training import penalties as module
-from lib.training.penalties import EWC, fisher
+from lib.training.penalties import ewc as module
+from lib.training.penalties.ewc import EWC, fisher
 from lib.training.recipe import Example
 
 NAMES = ("q_proj", "v_proj")

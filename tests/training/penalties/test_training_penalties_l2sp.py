@@ -5,7 +5,7 @@ import pytest
 import torch
 from anchored_models import RECIPE, adapted, move, small_model
 
-from lib.training.penalties import L2SP, Displacement
+from lib.training.penalties.l2sp import L2SP, Displacement
 
 
 def test_full_penalty_and_gradient_by_hand():

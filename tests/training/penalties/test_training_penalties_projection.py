@@ -8,8 +8,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from lib.errors import InvalidValueError
 from lib.models.folders import load
-from lib.training.afterwards import Projection
 from lib.training.finetune import finetune
+from lib.training.penalties.projection import Projection
 from lib.training.recipe import Recipe
 
 LORA = Recipe("lora", learning_rate=0.02, steps=6, batch_size=8, seed=1)

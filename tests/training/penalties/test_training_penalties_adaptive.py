@@ -5,7 +5,8 @@ from anchored_models import countdown, letters
 from tiny_models import saved_word_model
 
 from lib.training.finetune import finetune
-from lib.training.penalties import KL, AdaptiveKL, DualAscent
+from lib.training.penalties.adaptive import AdaptiveKL, DualAscent
+from lib.training.penalties.kl import KL
 from lib.training.recipe import Recipe
 
 

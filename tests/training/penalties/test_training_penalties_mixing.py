@@ -6,7 +6,7 @@ from tiny_models import saved_word_model
 
 from lib.models.folders import load
 from lib.training.finetune import finetune
-from lib.training.penalties import Mixing
+from lib.training.penalties.mixing import Mixing
 from lib.training.recipe import Example, Recipe
 
 

@@ -5,7 +5,7 @@ from anchored_models import RECIPE, adapted, answer_rows, move, small_model
 
 from lib.training.batching import collate
 from lib.training.objective import Penalty
-from lib.training.penalties import DEEP, TokenWise
+from lib.training.penalties.tokenwise import DEEP, TokenWise
 from lib.training.recipe import Example
 
 EXAMPLES = [

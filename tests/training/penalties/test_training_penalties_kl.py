@@ -6,7 +6,7 @@ from tiny_models import saved_word_model
 
 from lib.models.folders import load
 from lib.training.finetune import finetune
-from lib.training.penalties import KL
+from lib.training.penalties.kl import KL
 from lib.training.recipe import Recipe
 
 FULL = Recipe("full", learning_rate=3e-3, steps=20, batch_size=8, seed=1)

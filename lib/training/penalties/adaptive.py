@@ -1,0 +1,84 @@
+"""KL to the frozen base on anchors, as strong as a budget of drift demands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from lib.training.drift import AnchorDrift, Anchored, check_positive, check_strength
+from lib.training.objective import Penalty
+from lib.training.penalties.kl import DriftPenalty
+from lib.training.recipe import Example, Recipe
+
+
+@dataclass(frozen=True)
+class AdaptiveKL(Anchored):
+    """Task loss subject to ``KL(base || tuned) <= budget`` on anchors.
+
+    The strength is the constraint's multiplier, moved by dual ascent after each step,
+
+    ``strength <- max(0, strength + rate * (drift - budget) / budget^2)``,
+
+    which is plain ascent, with step ``rate``, on the multiplier of ``drift / budget <= 1``. So
+    it rises while the anchors drift beyond the budget and falls while they do not. ``drift`` is
+    that of the step's own anchors. Stated as a budget, protection means the same for every
+    attack, learning rate and number of steps, which a fixed strength does not.
+
+    Attributes
+    ----------
+    anchors : sequence of Example
+        Scored on their answers; plain text through `text_anchors`.
+    budget : float
+        Drift allowed, nats a scored position, mean over anchors.
+    rate : float
+        Step of dual ascent; nats of task loss for a drift of twice the budget.
+    initial : float
+        Strength of the first step, as in `KL`.
+    per_step : int
+        Anchors in each step; the cost of a step grows with it.
+
+    Raises
+    ------
+    InvalidValueError
+        As `Anchored`; a budget, rate or number that is not positive.
+
+    Notes
+    -----
+    Adds the figures ``drift`` (KL over all anchors after training) and ``strength`` (last). The
+    budget binds anchors on average: text unlike any anchor may drift further.
+    """
+
+    budget: float = 0.02
+    rate: float = 0.001
+    initial: float = 1.0
+    per_step: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_strength("initial", self.initial)
+        for name in ("budget", "rate", "per_step"):
+            check_positive(name, getattr(self, name))
+
+    def start(
+        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
+    ) -> Penalty:
+        """Reference log-probabilities, the anchors of each step, and the first strength."""
+        self.check_context(model)
+        drift = AnchorDrift(model, self.anchors, self.per_step, recipe)
+        return DualAscent(drift, self.initial, self.budget, self.rate)
+
+
+class DualAscent(DriftPenalty):
+    """``strength * drift`` with a strength that follows the drift."""
+
+    def __init__(self, drift: AnchorDrift, strength: float, budget: float, rate: float) -> None:
+        super().__init__(drift, strength)
+        self.budget, self.rate = budget, rate
+
+    def step(self, model: PreTrainedModel) -> torch.Tensor:
+        """Weighted drift on this step's anchors; then the multiplier moves, for the next one."""
+        loss = super().step(model)
+        excess = self.history[-1]["drift"] / self.budget - 1
+        self.strength = max(0.0, self.strength + self.rate * excess / self.budget)
+        return loss

@@ -1,0 +1,145 @@
+"""Weight averaging: no penalty at all, and a strong baseline for every penalty."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from lib.errors import InvalidValueError
+from lib.training.objective import Penalty, Regularizer
+from lib.training.recipe import Example, Recipe
+
+
+@dataclass(frozen=True)
+class Averaging(Regularizer):
+    """Trains plainly, then moves every weight back: ``theta_0 + (1 - back) (theta - theta_0)``.
+
+    For LoRA only ``B`` is scaled, which scales the update ``(alpha / rank) B A`` in the same way.
+
+    Attributes
+    ----------
+    back : float
+        0 to 1: how far back towards the base; 0 leaves what was trained, 1 is the base.
+
+    Raises
+    ------
+    InvalidValueError
+        A share out of range.
+
+    Notes
+    -----
+    Wortsman et al., *Robust fine-tuning of zero-shot models* (WiSE-FT), CVPR 2022, arXiv
+    2109.01903; Lin et al., arXiv 2309.06256, find it the best of many remedies of forgetting.
+    """
+
+    back: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_share("back", self.back)
+
+    @property
+    def active(self) -> bool:
+        """False where nothing is moved back."""
+        return self.back > 0
+
+    def start(
+        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
+    ) -> Penalty:
+        """Remember where the weights start."""
+        return _MoveBack(moving(model), self.back)
+
+
+@dataclass(frozen=True)
+class MovingAverage(Regularizer):
+    """Trains plainly and keeps the exponential moving average of the weights.
+
+    ``average <- decay * average + (1 - decay) * theta`` at every step, from the base on.
+
+    Attributes
+    ----------
+    decay : float
+        0 to 1; 0 keeps the last weights but one step, near 1 stays at the base.
+
+    Raises
+    ------
+    InvalidValueError
+        A share out of range.
+    """
+
+    decay: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_share("decay", self.decay)
+
+    @property
+    def active(self) -> bool:
+        """False at zero decay."""
+        return self.decay > 0
+
+    def start(
+        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
+    ) -> Penalty:
+        """The average starts at the base."""
+        return _Trail(moving(model), self.decay)
+
+
+def moving(model: PreTrainedModel) -> list[torch.nn.Parameter]:
+    """Weights whose average is one of models: all that move, but of an adapter only ``B``.
+
+    The average of two products ``B A`` is not the product of averages; with ``A`` as trained the
+    update is linear in ``B``.
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    factors = [p for name, p in named if "lora_B" in name]
+    return factors or [p for _, p in named]
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse what is not a share.
+
+    Raises
+    ------
+    InvalidValueError
+    """
+    if not 0 <= value <= 1:
+        raise InvalidValueError(f"a {name} from 0 to 1", str(value), "correct the regularizer")
+
+
+class _MoveBack(Penalty):
+    """Plain training; the weights move back at the end."""
+
+    def __init__(self, weights: list[torch.nn.Parameter], back: float) -> None:
+        super().__init__()
+        self.weights, self.back = weights, back
+        self.start = [w.detach().clone() for w in weights]
+
+    @torch.no_grad()
+    def finish(self, model: PreTrainedModel) -> dict[str, float]:
+        """Interpolate."""
+        for weight, start in zip(self.weights, self.start, strict=True):
+            weight.lerp_(start, self.back)
+        return {}
+
+
+class _Trail(Penalty):
+    """Plain training; the average replaces the weights at the end."""
+
+    def __init__(self, weights: list[torch.nn.Parameter], decay: float) -> None:
+        super().__init__()
+        self.weights, self.decay = weights, decay
+        self.average = [w.detach().clone() for w in weights]
+
+    @torch.no_grad()
+    def step(self, model: PreTrainedModel) -> None:
+        """Take the weights in, as they are before this step's update."""
+        for average, weight in zip(self.average, self.weights, strict=True):
+            average.lerp_(weight, 1 - self.decay)
+
+    @torch.no_grad()
+    def finish(self, model: PreTrainedModel) -> dict[str, float]:
+        """Take the last weights in; the average is the result."""
+        self.step(model)
+        for average, weight in zip(self.average, self.weights, strict=True):
+            weight.copy_(average)
+        return {}

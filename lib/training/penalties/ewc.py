@@ -1,0 +1,132 @@
+"""EWC: springs from every weight to its start, stiff where the base's answers depend on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from lib.errors import InvalidValueError
+from lib.training.batching import IGNORED, collate
+from lib.training.drift import Weighted, check_positive
+from lib.training.objective import Penalty, answer_logits
+from lib.training.penalties.l2sp import Displacement
+from lib.training.recipe import Example, Recipe
+
+
+@dataclass(frozen=True)
+class EWC(Weighted):
+    """Task loss plus ``strength / 2 * sum_i F_i (theta_i - theta_0,i)^2``.
+
+    ``F`` is the diagonal of the base's Fisher information on the anchors, a mean over scored
+    positions. ``1/2 (theta - theta_0)' F (theta - theta_0)`` is the second-order expansion of the
+    drift that `KL` penalises, so strengths are in the same unit; EWC keeps the diagonal only.
+
+    For LoRA both ``F`` and the displacement are those of the **merged** weight. Springs on the
+    factors would be a trap: at the start ``B = 0``, so the log-likelihood has no gradient in
+    ``A``, its Fisher is exactly zero, and ``A`` would be free to go anywhere.
+
+    Attributes
+    ----------
+    anchors : sequence of Example
+        Scored on their answers; plain text through `text_anchors`.
+    strength : float
+        As in `KL`.
+    sampled : int
+        Anchors, drawn at random, whose mean is taken for that of all. Each costs one backward
+        pass before training.
+
+    Raises
+    ------
+    InvalidValueError
+        As `Weighted`; a number out of range; as training starts, a Fisher information that is
+        zero throughout.
+
+    Notes
+    -----
+    Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017,
+    arXiv 1612.00796. Adds the figure ``penalty``, its value after training in nats.
+    """
+
+    sampled: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("sampled", self.sampled)
+
+    def start(
+        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
+    ) -> Penalty:
+        """Fisher information, and where the weights start."""
+        self.check_context(model)
+        displacement = Displacement(model)
+        drawn = np.random.default_rng(recipe.seed).permutation(len(self.anchors))[: self.sampled]
+        some = [self.anchors[i] for i in sorted(drawn)]
+        information = fisher(model, displacement.weights, some, recipe.seed)
+        if not any(bool(part.any()) for part in information):
+            raise InvalidValueError(
+                "anchors on whose words the base could change its mind",
+                "a Fisher information of zero in every weight, which protects nothing",
+                "give other anchors",
+            )
+        return _Springs(displacement, information, self.strength)
+
+
+class _Springs(Penalty):
+    """The penalty of one run."""
+
+    def __init__(
+        self, displacement: Displacement, information: list[torch.Tensor], strength: float
+    ) -> None:
+        super().__init__()
+        self.displacement, self.information = displacement, information
+        self.strength = strength
+
+    def step(self, model: PreTrainedModel) -> torch.Tensor:
+        """``strength / 2`` times the squared distance, weighted by the Fisher information."""
+        pairs = zip(self.information, self.displacement.tensors(), strict=True)
+        return self.strength / 2 * sum((f * moved.square()).sum() for f, moved in pairs)
+
+    @torch.no_grad()
+    def finish(self, model: PreTrainedModel) -> dict[str, float]:
+        """The penalty's value."""
+        return {"penalty": self.step(model).item()}
+
+
+def fisher(
+    model: PreTrainedModel,
+    weights: Sequence[torch.nn.Parameter],
+    anchors: Sequence[Example],
+    seed: int,
+) -> list[torch.Tensor]:
+    """Diagonal Fisher information, ``E (d log p(y | context) / d theta_i)^2`` a scored position.
+
+    Contexts are the anchors'; the words ``y`` are **drawn from the model** at every position.
+    With the anchors' own words instead (the "empirical Fisher") it would vanish exactly where
+    the base is sure and right. Gradients of several positions of an anchor are squared as one
+    sum: the score has mean zero given the context, so cross terms vanish in expectation
+    (Kunstner, Balles & Hennig, NeurIPS 2019, arXiv 1905.12558).
+
+    Returns
+    -------
+    list of Tensor
+        In the shapes of ``weights``.
+    """
+    frozen = [weight for weight in weights if not weight.requires_grad]
+    generator = torch.Generator(model.device).manual_seed(seed)
+    total = [torch.zeros_like(weight) for weight in weights]
+    for weight in frozen:  # matrices under an adapter
+        weight.requires_grad_(True)
+    for anchor in anchors:
+        logits, targets = answer_logits(model, **collate([anchor], model.device))
+        logits = logits[targets != IGNORED].float()
+        drawn = torch.multinomial(logits.detach().softmax(-1), 1, generator=generator)[:, 0]
+        loss = functional.cross_entropy(logits, drawn, reduction="sum")
+        for part, gradient in zip(total, torch.autograd.grad(loss, weights), strict=True):
+            part += gradient.square()
+    for weight in frozen:
+        weight.requires_grad_(False)
+    positions = sum(len(anchor.answer) for anchor in anchors)
+    return [part / positions for part in total]

@@ -1,0 +1,74 @@
+"""KL to the frozen base on anchors, with a fixed strength."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from lib.training.drift import AnchorDrift, Weighted, check_positive
+from lib.training.objective import Penalty
+from lib.training.recipe import Example, Recipe
+
+
+@dataclass(frozen=True)
+class KL(Weighted):
+    """Task loss plus ``strength * KL(base || tuned)``.
+
+    The direction is forward, from the base: a position costs most where the tuned model has
+    taken probability away from something that the base says, such as the first word of a
+    refusal. The reverse, ``KL(tuned || base)``, would hardly mind if one of several answers of
+    the base were forgotten. Forward also needs nothing of the base but numbers that can be
+    computed once. Value and gradient are zero at the base, so a zero in the first step is right.
+
+    Attributes
+    ----------
+    anchors : sequence of Example
+        Scored on their answers; plain text through `text_anchors`.
+    strength : float
+        Nats of task loss (a mean over answer tokens) that one nat of drift (a mean over scored
+        anchor positions) is worth.
+    per_step : int
+        Anchors in each step; the cost of a step grows with it.
+
+    Raises
+    ------
+    InvalidValueError
+        As `Weighted`; a number out of range.
+
+    Notes
+    -----
+    Adds the figure ``drift``: KL over all anchors after training, nats a position.
+    """
+
+    per_step: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("per_step", self.per_step)
+
+    def start(
+        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
+    ) -> Penalty:
+        """Reference log-probabilities, and the anchors of each step."""
+        self.check_context(model)
+        drift = AnchorDrift(model, self.anchors, self.per_step, recipe)
+        return DriftPenalty(drift, self.strength)
+
+
+class DriftPenalty(Penalty):
+    """``strength * drift``."""
+
+    def __init__(self, drift: AnchorDrift, strength: float) -> None:
+        super().__init__()
+        self.drift, self.strength = drift, strength
+
+    def step(self, model: PreTrainedModel) -> torch.Tensor:
+        """Weighted drift on this step's anchors."""
+        drift = self.drift.step(model)
+        self.history.append({"drift": drift.item(), "strength": self.strength})
+        return self.strength * drift
+
+    def finish(self, model: PreTrainedModel) -> dict[str, float]:
+        """Drift on all anchors, and the strength at the end."""
+        return {"drift": self.drift.overall(model), "strength": self.strength}
