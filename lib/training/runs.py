@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from lib.models.chat import Example
 from lib.models.folders import merge_adapter
 from lib.study import paths
 from lib.study.disk import write_text
@@ -19,7 +20,7 @@ from lib.study.store import canonical_json
 from lib.study.workers import Run, side_by_side
 from lib.training.finetune import finetune
 from lib.training.objective import Regularizer
-from lib.training.recipe import Example, Recipe, check_examples
+from lib.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
@@ -43,24 +44,6 @@ class Job:
             self.base, self.examples, self.recipe, self.out, self.label, self.regularizer
         )
 
-
-def finetune_many(jobs: Sequence[Job], workers: int) -> list[dict[str, float]]:
-    """Run jobs, at most ``workers`` at a time; see `lib.study.workers.side_by_side`.
-
-    A job gives the same weights, to the last bit, alone or beside others.
-
-    Returns
-    -------
-    list of dict
-        Training figures in the order of the jobs.
-
-    Raises
-    ------
-    As `finetune`; the first failure in job order, after which waiting jobs are not started.
-    """
-    for job in jobs:
-        check_examples(job.examples)
-    return side_by_side(lambda job, run: run(job.run), jobs, workers)
 
 ADAPTER, MODEL, FIGURES = "adapter", "model", "figures.json"
 CODE = ["lib.training.finetune", "lib.models.folders", "lib.training.penalties"]
