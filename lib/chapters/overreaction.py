@@ -1,8 +1,7 @@
-"""The extrapolation chapter's panels: items, a model's cached forecasts, rows for exhibits.
+"""The extrapolation chapters: panels, a model's cached forecasts, rows for exhibits.
 
-Rows of the calibration exhibit: are the nominal 95 % intervals honest at this size?
-
-Prompt arms: asking for a better forecast, chosen on validation items, compared on test items.
+Besides: are the nominal 95 % intervals honest at this size, and does asking for a better forecast
+help? Prompts are chosen on validation items and compared on test items.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from lib.models.folders import load
 from lib.statistics.calibration import METRICS, Design, Market, calibrate_lags, calibration_table
 from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row, rows
-from lib.statistics.pooling import combine_seeds, holm
+from lib.statistics.pooling import combine_seeds, holm, seed_row
 from lib.statistics.regressions import by_condition, implied_persistence
 from lib.study.measured import regrouped
 from lib.study.workers import Run, side_by_side
@@ -108,16 +107,8 @@ def coefficient_rows(frame: pd.DataFrame, estimator, arm: str) -> pd.DataFrame:
 
 def pooled_rows(frames: list[pd.DataFrame], estimator, arm: str) -> pd.DataFrame:
     """One arm's coefficient by rho over training seeds (Rubin's rules; `combine_seeds`)."""
-    parts = []
-    for rho in sorted(frames[0]["rho"].unique()):
-        cells = [estimator(f[f["rho"] == rho]) for f in frames]
-        parts.append(row(combine(cells), arm, rho, len(frames)))
-    return pd.concat(parts, ignore_index=True)
-
-
-def combine(estimates: list[Estimate]) -> Estimate:
-    """Several seeds as one estimate; a single seed as it is."""
-    return combine_seeds(estimates) if len(estimates) > 1 else estimates[0]
+    return pd.concat([seed_row([estimator(f[f["rho"] == rho]) for f in frames], arm, rho)
+                      for rho in sorted(frames[0]["rho"].unique())], ignore_index=True)
 
 
 def change_rows(before: pd.DataFrame, after: list[pd.DataFrame], arm: str) -> pd.DataFrame:
@@ -125,7 +116,7 @@ def change_rows(before: pd.DataFrame, after: list[pd.DataFrame], arm: str) -> pd
     parts, estimates = [], []
     for rho in sorted(before["rho"].unique()):
         cell = before[before["rho"] == rho]
-        estimates.append(combine(
+        estimates.append(combine_seeds(
             [compare(cell, f[f["rho"] == rho], implied_persistence) for f in after]))
         parts.append(row(estimates[-1], arm, rho, len(after)))
     return pd.concat(parts, ignore_index=True).assign(p_holm=holm(estimates))
@@ -143,7 +134,8 @@ def removed_rows(
     except InvalidValueError:
         nothing = Estimate("share_removed", *[float("nan")] * 4, len(before), 0, "not defined")
         return row(nothing, arm, "all rho", len(after))
-    return row(combine(shares), arm, "all rho", len(after))
+    return seed_row(shares, arm, "all rho")
+
 
 PANELS = 1000
 RHOS = (0.0, 0.4, 0.8, 0.95)

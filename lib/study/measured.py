@@ -50,10 +50,12 @@ def model_frames(
     return side_by_side(measure, list(folders), study.profile.workers)
 
 
-def regrouped(
-    arms: Mapping[Any, Iterable[Path]], measure: Callable[[list[Path]], list[Any]]
-) -> dict[Any, list[Any]]:
-    """Apply `measure` to the folders of all arms at once, and hand each arm its own results."""
-    folders = {arm: list(several) for arm, several in arms.items()}
-    found = iter(measure([folder for several in folders.values() for folder in several]))
-    return {arm: [next(found) for _ in several] for arm, several in folders.items()}
+def everyone(arms: Mapping[Any, Iterable[Path]]) -> list[Path]:
+    """The models of all arms, to be asked at once."""
+    return [folder for several in arms.values() for folder in several]
+
+
+def by_arm(arms: Mapping[Any, Iterable[Path]], found: Iterable[Any]) -> dict[Any, list[Any]]:
+    """What was found of `everyone`, each arm with its own."""
+    left = iter(found)
+    return {arm: [next(left) for _ in several] for arm, several in arms.items()}

@@ -45,6 +45,7 @@ class Job:
         )
 
 
+
 ADAPTER, MODEL, FIGURES = "adapter", "model", "figures.json"
 CODE = ["lib.training.finetune", "lib.models.folders", "lib.training.penalties"]
 
@@ -69,8 +70,8 @@ def train_all(study: "Study", jobs: Mapping[str, Job]) -> dict[str, Path]:
     Returns
     -------
     dict of str to Path
-        In the order of `jobs`. A folder holds ``model`` in standard form, for LoRA also the
-        ``adapter`` that was merged into it, and ``figures.json``.
+        In the order of `jobs`. A folder holds ``figures.json``, and ``model`` in standard form or
+        the ``adapter``; both where the profile has merged copies measured. See `model_folder`.
     """
     # Many arms share their examples, and to write thousands of them as text takes a while.
     shared = {id(job.examples): job.examples for job in jobs.values()}
@@ -84,21 +85,29 @@ def train_all(study: "Study", jobs: Mapping[str, Job]) -> dict[str, Path]:
 
 
 def _stored(study: "Study", job: Job, examples: str, run: Run) -> Path:
+    name, merge = job.recipe.method, study.profile.finetune.merge
     inputs = {
         "base": job.base, "recipe": job.recipe, "examples": examples,
         "regularizer": [type(job.regularizer).__name__, digest(job.regularizer)],
+        "merged": merge or name == "full",
     }
-    name = job.recipe.method
-    return study.store.build("models", name, inputs, lambda out: run(_make, job, out), code=CODE)
+    return study.store.build("models", name, inputs, lambda out: run(_make, job, out, merge),
+                             code=CODE)
 
 
-def _make(job: Job, out: Path) -> None:
+def _make(job: Job, out: Path, merge: bool) -> None:
     if job.recipe.method == "full":
         figures = replace(job, out=out / MODEL).run()
     else:
         figures = replace(job, out=out / ADAPTER).run()
-        merge_adapter(job.base, out / ADAPTER, out / MODEL)
+        if merge:
+            merge_adapter(job.base, out / ADAPTER, out / MODEL)
     write_text(out / FIGURES, json.dumps(figures, indent=1, sort_keys=True) + "\n")
+
+
+def model_folder(folder: Path) -> Path:
+    """What is measured of a run: the model, or the adapter where no merged copy is kept."""
+    return folder / MODEL if (folder / MODEL).is_dir() else folder / ADAPTER
 
 
 def digest(value: Any) -> str:
