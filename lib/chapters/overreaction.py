@@ -22,7 +22,7 @@ from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row, rows
 from lib.statistics.pooling import combine_seeds, holm, seed_row
 from lib.statistics.regressions import by_condition, implied_persistence
-from lib.study.measured import regrouped
+from lib.study.measured import by_arm, everyone
 from lib.study.workers import Run, side_by_side
 from lib.world.truth import planted_rho_s, settings
 
@@ -65,8 +65,6 @@ def forecasts_of(
 
     Parameters
     ----------
-    arms : mapping
-        Arm to its model folders.
     prompt, number : str, int
         Instruction and style of the question; see `lib.measures.overreaction.forecast`.
     revisions : bool
@@ -76,7 +74,7 @@ def forecasts_of(
     def measure(folder: Path, run: Run) -> pd.DataFrame:
         return stored(study, folder, items, run, prompt, number, revisions)
 
-    return regrouped(arms, lambda folders: side_by_side(measure, folders, study.profile.workers))
+    return by_arm(arms, side_by_side(measure, everyone(arms), study.profile.workers))
 
 
 def stored(
