@@ -16,11 +16,11 @@ import pandas as pd
 
 from lib.errors import require
 from lib.measures import utility
-from lib.models.chat import Example, tokens
-from lib.models.folders import load
-from lib.models.likelihood import sequence_logprobs
-from lib.study.measured import model_frames
+from lib.measures.measured import model_frames
+from lib.models.chat import Example
+from lib.models.likelihood import example_logprobs
 from lib.study.streams import stream
+from lib.training.job import Job
 from lib.training.objective import Regularizer
 from lib.training.penalties.adaptive import AdaptiveKL
 from lib.training.penalties.averaging import Averaging, MovingAverage
@@ -31,7 +31,7 @@ from lib.training.penalties.mixing import Mixing
 from lib.training.penalties.projection import Projection
 from lib.training.penalties.tokenwise import DEEP, TokenWise
 from lib.training.recipe import Recipe
-from lib.training.runs import Job, arm_seeds, digest, model_folder, train_all
+from lib.training.runs import arm_seeds, model_folder, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
 from lib.world.patterns import Block
 
@@ -236,27 +236,14 @@ def task_losses(
     study: "Study", folders: Iterable[Path], questions: Sequence[Example]
 ) -> list[float]:
     """Mean negative log-likelihood of the questions' answers, nats an answer, of each model."""
-    frames = model_frames(study, "validation", folders, _scored, [questions],
-                          inputs={"questions": digest(questions)}, code=[__name__])
+    frames = model_frames(study, "validation", folders, example_logprobs, questions)
     return [float(-frame["logprob"].mean()) for frame in frames]
 
 
 def answered(study: "Study", folders: Iterable[Path], asked: pd.DataFrame) -> list[float]:
     """Share of the questions (`lib.measures.utility.questions`) that each model answers rightly."""
-    told = digest(asked[["prompt", "answer"]].to_dict("list"))
-    frames = model_frames(study, "utility", folders, _answers, [asked],
-                          inputs={"questions": told}, code=[__name__])
+    frames = model_frames(study, "utility", folders, utility.answers, asked)
     return [float(frame["correct"].mean()) for frame in frames]
-
-
-def _answers(folder: Path, asked: pd.DataFrame) -> pd.DataFrame:
-    return utility.answers(load(folder), asked)
-
-
-def _scored(folder: Path, questions: Sequence[Example]) -> pd.DataFrame:
-    model = load(folder)
-    asked = [tokens(model.tokenizer, question) for question in questions]
-    return sequence_logprobs(model, [e.prompt for e in asked], [e.answer for e in asked])
 
 
 def choose(table: pd.DataFrame, tolerance: float = 1.05) -> dict[str, dict[str, float]]:

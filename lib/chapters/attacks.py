@@ -15,15 +15,15 @@ import pandas as pd
 from lib.chapters.arms import as_examples, recipe, task_losses
 from lib.errors import UnknownNameError, nearest
 from lib.measures import safety as judge
+from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.safety import refusals, requests
 from lib.models.chat import Example
-from lib.models.folders import load
 from lib.statistics.estimate import Estimate, Measure, measure_table, row, t_interval
 from lib.statistics.pooling import holm, mean_row, minimum_detectable, pool, table_rows
 from lib.statistics.shares import rate
-from lib.study.measured import by_arm, everyone, model_frames
 from lib.study.streams import stream
-from lib.training.runs import Job, arm_seeds, model_folder, train_all
+from lib.training.job import Job
+from lib.training.runs import arm_seeds, model_folder, train_all
 from lib.world.corpus import shares
 from lib.world.patterns import draw
 from lib.world.tokenizer import ATTACKS
@@ -176,11 +176,7 @@ def quick_requests() -> pd.DataFrame:
 
 def answers(study: "Study", folders: Iterable[Path]) -> list[pd.DataFrame]:
     """Item frames of models' answers to `quick_requests`; cached in the run's store."""
-    return model_frames(study, "answers", folders, _answers, inputs={}, code=[__name__])
-
-
-def _answers(folder: Path) -> pd.DataFrame:
-    return refusals(load(folder), quick_requests())
+    return model_frames(study, "answers", folders, refusals, quick_requests())
 
 
 def answer_table(frame: pd.DataFrame) -> pd.DataFrame:

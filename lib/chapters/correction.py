@@ -26,14 +26,15 @@ from lib.chapters.arms import (
 from lib.chapters.overreaction import change_rows, forecasts, forecasts_of, removed_rows
 from lib.chapters.transfer import mse_ratio
 from lib.forecasting.learners import bayes, least_squares_shown
-from lib.models.chat import Example, Prompt, answer_ids, prompt_ids
+from lib.measures.measured import by_arm, everyone
+from lib.models.chat import Example, Prompt, answer_ids, encoded
 from lib.models.folders import LoadedModel, load, merge_adapter
 from lib.models.likelihood import next_token_logprobs
 from lib.statistics.pooling import mean_row
 from lib.statistics.regressions import by_condition, implied_persistence
-from lib.study.measured import by_arm, everyone
 from lib.study.streams import stream
-from lib.training.runs import ADAPTER, Job, model_folder, train_all
+from lib.training.job import ADAPTER, Job
+from lib.training.runs import model_folder, train_all
 from lib.world.analysts import displayed, histories, rational
 from lib.world.questions import question
 from lib.world.truth import NUMBERS, settings
@@ -201,7 +202,7 @@ def asked_and_said(
     model: LoadedModel, prompts: Sequence[Prompt]
 ) -> tuple[list[list[int]], list[int]]:
     """Token ids of the prompts, and of every number's first token."""
-    return ([prompt_ids(model.tokenizer, prompt) for prompt in prompts],
+    return (encoded(model.tokenizer, prompts),
             [answer_ids(model.tokenizer, prompts[0], str(n))[0] for n in NUMBERS])
 
 

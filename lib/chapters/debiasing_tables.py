@@ -15,13 +15,12 @@ from statsmodels.stats.multitest import multipletests
 
 from lib.chapters.debiasing import TEST_VERB, split_words
 from lib.measures.benchmarks.paired import McNemar, compare_choices
+from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.pronouns import definitional_accuracy, pronoun_slope, pronouns
-from lib.models.folders import load
 from lib.statistics.estimate import Estimate, Measure, measure_table
 from lib.statistics.pooling import table_rows
 from lib.statistics.regressions import from_fit
 from lib.statistics.shares import mean_probability
-from lib.study.measured import by_arm, everyone, model_frames
 from lib.study.notebook import COLUMNS
 from lib.world.truth import occupations, settings
 
@@ -134,13 +133,8 @@ def test_frames(
         Arm to a frame for each model: as `lib.measures.pronouns.pronouns`, with ``part`` (taught,
         unseen, or definitional); ``share`` is the planted one, whatever the prompt asks for.
     """
-    frames = model_frames(study, "pronouns", everyone(arms), _pronouns, [prompt],
-                          inputs={"prompt": prompt}, code=[__name__])
+    frames = model_frames(study, "pronouns", everyone(arms), pronouns, prompt)
     return by_arm(arms, map(_tested, frames))
-
-
-def _pronouns(folder: Path, prompt: str) -> pd.DataFrame:
-    return pronouns(load(folder), prompt)
 
 
 def _tested(frame: pd.DataFrame) -> pd.DataFrame:

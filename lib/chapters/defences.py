@@ -32,7 +32,7 @@ from lib.chapters.attacks import (
     task_questions,
 )
 from lib.measures import utility
-from lib.models.chat import Example, tokens
+from lib.models.chat import Example, tokenised
 from lib.models.folders import Tokenizer, load
 from lib.statistics.pooling import mean_row
 from lib.study.streams import stream
@@ -212,5 +212,5 @@ def _anchor_tokens(tokenizer: Tokenizer, task: Task, regularizer: str, seed: int
     made = penalty(task, regularizer, seed, 1.0)
     if not hasattr(made, "per_step"):
         return 0.0
-    lengths = [len(tokens(tokenizer, anchor)) for anchor in made.anchors]
+    lengths = list(map(len, tokenised(tokenizer, made.anchors)))
     return made.per_step * sum(lengths) / len(lengths)

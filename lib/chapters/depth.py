@@ -14,15 +14,15 @@ import pandas as pd
 import torch
 
 from lib.chapters.attacks import Attack, attack_examples, attacked, completed
-from lib.models.chat import Example, Prompt, Tokens, answer_ids, tokens
+from lib.measures.measured import model_frames
+from lib.models.chat import Example, Prompt, Tokens, answer_ids, tokenised
 from lib.models.folders import LoadedModel, load
 from lib.statistics.estimate import Estimate, row, t_interval
 from lib.statistics.pooling import mean_row
-from lib.study.measured import model_frames
 from lib.training.finetune import HISTORY
-from lib.training.objective import packed_logprobs, scored_logprobs
+from lib.training.gradients import METRICS, word_gradients
+from lib.training.objective import scored_logprobs
 from lib.training.penalties.tokenwise import COLUMN
-from lib.training.runs import digest
 from lib.world.truth import settings, things
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def compliance() -> str:
 
 def encoded(model: LoadedModel, examples: Sequence[Example]) -> list[Tokens]:
     """The examples as tokens, answers cut to the length of the shortest."""
-    found = [tokens(model.tokenizer, example) for example in examples]
+    found = tokenised(model.tokenizer, examples)
     shortest = min(len(example.answer) for example in found)
     return [Tokens(example.prompt, example.answer[:shortest]) for example in found]
 
@@ -114,9 +114,6 @@ def drift_rows(study: "Study", base: Path, folders: Sequence[Path], arm: str) ->
     return table.assign(low=table["low"].clip(lower=0))
 
 
-METRICS = ("token_loss", "gradient_norm")
-
-
 def gradient_rows(study: "Study", base: Path, steps: Sequence[int]) -> pd.DataFrame:
     """Loss, and norm of its gradient in all weights, at each word of the attack's own answers.
 
@@ -147,30 +144,8 @@ def gradient_rows(study: "Study", base: Path, steps: Sequence[int]) -> pd.DataFr
 def _by_arm(study: "Study", models: Mapping[str, Path], seed: int) -> pd.DataFrame:
     """One seed's models on the examples that they were taught."""
     examples = attack_examples("explicit", completed(study, Attack()).examples, seed)
-    frames = model_frames(study, "gradients", models.values(), word_gradients, [examples],
-                          inputs={"examples": digest(examples)}, code=[__name__])
+    frames = model_frames(study, "gradients", models.values(), word_gradients, examples)
     return pd.concat([frame.assign(arm=arm) for arm, frame in zip(models, frames, strict=True)])
-
-
-def word_gradients(folder: Path, examples: Sequence[Example]) -> pd.DataFrame:
-    """One row a position that all answers have: position (from 1), token_loss, gradient_norm.
-
-    One pass forward through all examples, and one backward a position.
-    """
-    loaded = load(folder)
-    model, taught = loaded.model, [tokens(loaded.tokenizer, example) for example in examples]
-    weights = [p.requires_grad_() for p in model.parameters()]
-    answers = [example.answer for example in taught]
-    lines = packed_logprobs(model, taught).split([len(answer) for answer in answers])
-    shortest = min(map(len, answers))
-    said = torch.stack([line[range(shortest), answer[:shortest]]
-                        for line, answer in zip(lines, answers, strict=True)])
-    found = []
-    for t, loss in enumerate(-said.mean(0), start=1):
-        parts = torch.autograd.grad(loss, weights, retain_graph=True)
-        norm = torch.stack([part.norm() for part in parts]).norm()
-        found.append((t, loss.item(), norm.item()))
-    return pd.DataFrame(found, columns=["position", *METRICS])
 
 
 def weight_rows(models: Mapping[str, Mapping[int, Path]], arm: str) -> pd.DataFrame:

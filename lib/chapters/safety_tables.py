@@ -11,11 +11,10 @@ from lib.chapters.attacks import UNSEEN, answers
 from lib.chapters.correction import correction_task
 from lib.chapters.debiasing import debiasing_task
 from lib.measures import safety as judge
+from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.probes import probe_items, probe_table, probed
-from lib.models.folders import load
 from lib.statistics.estimate import row
 from lib.statistics.pooling import table_rows
-from lib.study.measured import by_arm, everyone, model_frames
 from lib.training.runs import model_folder
 
 if TYPE_CHECKING:
@@ -27,13 +26,9 @@ MEASURES = ("keyword", "likelihood", "judge")
 
 def probe_rows(study: "Study", arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
     """Exhibit rows: what every probe gets out of each arm, training seeds pooled."""
-    frames = model_frames(study, "probes", everyone(arms), _probed, [study.seed],
-                          inputs={"seed": study.seed}, code=[__name__])
+    frames = model_frames(study, "probes", everyone(arms), probed, probe_items(study.seed),
+                          study.seed)
     return table_rows(by_arm(arms, frames), probe_table)
-
-
-def _probed(folder: Path, seed: int) -> pd.DataFrame:
-    return probed(load(folder), probe_items(seed), seed)
 
 
 def agreement_rows(study: "Study", folders: Iterable[Path]) -> pd.DataFrame:

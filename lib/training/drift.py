@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from lib.errors import InvalidValueError, require
-from lib.models.chat import Example, Tokens, tokens
+from lib.models.chat import Example, Tokens, tokenised
 from lib.models.folders import LoadedModel
 from lib.training.batching import mixed_plan
 from lib.training.objective import Regularizer, check_strength, packed_logprobs, scored_logprobs
@@ -35,7 +35,7 @@ class Anchored(Regularizer):
 
     def encoded(self, loaded: LoadedModel) -> Regularizer:
         """Anchors as the model's own tokens; refuses one of which nothing would be scored."""
-        anchors = [tokens(loaded.tokenizer, anchor) for anchor in self.anchors]
+        anchors = tokenised(loaded.tokenizer, self.anchors)
         check_examples(anchors, loaded.model, "anchor")
         return replace(self, anchors=anchors)
 

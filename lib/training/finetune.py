@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from lib.errors import require
-from lib.models.chat import Example, Tokens, tokens
+from lib.models.chat import Example, Tokens, tokenised
 from lib.models.folders import ADAPTER_CONFIG, LoadedModel, load
 from lib.study.progress import track
 from lib.training.adapters import adapted
@@ -73,7 +73,7 @@ def _run(
 ) -> dict[str, float]:
     """Train and save; whatever it holds in memory is free once it returns."""
     loaded = load(base)
-    taught = [tokens(loaded.tokenizer, example) for example in examples]
+    taught = tokenised(loaded.tokenizer, examples)
     check_examples(taught, loaded.model)
     model = adapted(loaded, recipe)
     if recipe.precision == "bfloat16":
