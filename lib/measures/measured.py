@@ -1,6 +1,6 @@
 """Many models measured side by side, each measurement an artefact of its own."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,12 +55,12 @@ def _model(folder: Path) -> LoadedModel:
     return load(folder)
 
 
-def everyone(arms: Mapping[Any, Iterable[Path]]) -> list[Path]:
+def everyone(arms: Mapping[Any, Collection[Path]]) -> list[Path]:
     """The models of all arms, to be asked at once."""
     return [folder for several in arms.values() for folder in several]
 
 
-def by_arm(arms: Mapping[Any, Iterable[Path]], found: Iterable[Any]) -> dict[Any, list[Any]]:
+def by_arm(arms: Mapping[Any, Collection[Path]], found: Iterable[Any]) -> dict[Any, list[Any]]:
     """What was found of `everyone`, each arm with its own."""
     left = iter(found)
     return {arm: [next(left) for _ in several] for arm, several in arms.items()}

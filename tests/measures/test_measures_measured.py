@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lib.measures.measured import model_frames, regrouped
+from lib.measures.measured import by_arm, everyone, model_frames
 from lib.study import workers
 from lib.study.notebook import Study
 
@@ -47,13 +47,8 @@ def test_other_inputs_are_another_frame(study):
     assert [f.loc[0, "value"] for f in ask(study, ["a"], factor=3)] == [3]
 
 
-def test_every_arm_gets_its_own_results_from_one_call():
-    calls = []
-
-    def measure(folders):
-        calls.append(folders)
-        return [folder.name for folder in folders]
-
-    arms = {"base": [Path("x")], ("full", 1): iter([Path("y"), Path("z")]), "none": []}
-    assert regrouped(arms, measure) == {"base": ["x"], ("full", 1): ["y", "z"], "none": []}
-    assert calls == [[Path("x"), Path("y"), Path("z")]]
+def test_every_arm_gets_what_was_found_of_its_own_models():
+    arms = {"base": [Path("x")], ("full", 1): [Path("y"), Path("z")], "none": []}
+    assert everyone(arms) == [Path("x"), Path("y"), Path("z")]
+    found = (folder.name for folder in everyone(arms))
+    assert by_arm(arms, found) == {"base": ["x"], ("full", 1): ["y", "z"], "none": []}

@@ -6,21 +6,14 @@ from pathlib import Path
 import pytest
 import world_models
 
+from lib.models.chat import Example, Prompt
 from lib.study.notebook import Study
+from lib.training.job import ADAPTER, FIGURES, MODEL, Job
 from lib.training.penalties.kl import KL
-from lib.training.recipe import Example, Recipe
-from lib.training.runs import (
-    ADAPTER,
-    FIGURES,
-    MODEL,
-    Job,
-    arm_seeds,
-    digest,
-    train_all,
-    training_figures,
-)
+from lib.training.recipe import Recipe
+from lib.training.runs import arm_seeds, model_folder, train_all, training_figures
 
-EXAMPLES = (Example((1, 9, 12), (14, 2)), Example((1, 11), (15, 2)))
+EXAMPLES = (Example(Prompt.chat("what is next ?"), "103"), Example(Prompt(), "the nurse said"))
 
 
 @pytest.fixture
@@ -56,7 +49,8 @@ def test_whatever_decides_the_weights_is_another_artefact(study, change):
     assert found["plain"] != found["changed"]
 
 
-def test_strength_and_anchors_are_part_of_the_key():
+def test_strength_and_anchors_are_part_of_the_key(study):
+    digest = study.store.digest
     same, stronger = KL(EXAMPLES, 1.0), KL(EXAMPLES, 2.0)
     fewer = KL(EXAMPLES[:1], 1.0)
     assert digest(same) == digest(KL(EXAMPLES, 1.0))
@@ -74,6 +68,21 @@ def test_full_training_has_no_adapter_and_figures_stand_beside_the_model(study):
     found = train_all(study, {"lora": job(), "full": job(recipe=recipe)})
     assert (found["lora"] / ADAPTER).is_dir() and not (found["full"] / ADAPTER).exists()
     assert all((f / MODEL).is_dir() and (f / FIGURES).is_file() for f in found.values())
+    assert model_folder(found["lora"]) == found["lora"] / MODEL
     table = training_figures(found)
     assert table.loc["full", "share_trained"] == 1.0
     assert 0 < table.loc["lora", "share_trained"] < 0.1
+
+
+def test_an_adapter_stays_one_where_the_profile_does_not_merge(tmp_path):
+    study = world_models.smoke_study(tmp_path, **{"finetune.merge": False})
+    found = train_all(study, {"lora": job(), "full": job(
+        recipe=replace(job().recipe, method="full"))})
+    assert not (found["lora"] / MODEL).exists()
+    assert model_folder(found["lora"]) == found["lora"] / ADAPTER
+    assert model_folder(found["full"]) == found["full"] / MODEL
+    merged = train_all(world_models.smoke_study(tmp_path), {"lora": job()})["lora"]
+    assert merged != found["lora"]
+    weights = [(f / ADAPTER / "adapter_model.safetensors").read_bytes()
+               for f in (merged, found["lora"])]
+    assert weights[0] == weights[1]
