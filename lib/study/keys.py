@@ -174,7 +174,7 @@ def _plain(item: Any, root: Path) -> Any:
         return {"frame": _frame_digest(item, root)}
     if pd and (item is pd.NA or item is pd.NaT):
         return {"missing": str(item)}
-    if inside(type(item).__module__) and not isinstance(item, types.FunctionType):
+    if inside(type(item).__module__) or _own(type(item).__module__):  # an axis, say
         return {type(item).__qualname__: sorted(vars(item).items())}
     raise TypeError(f"{type(item).__name__} {item!r:.60}")
 
