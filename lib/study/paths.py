@@ -17,8 +17,8 @@ FIGURES = ROOT / "figures"
 
 
 def runs_dir() -> Path:
-    """Folder of all run outputs: ``STUDY_RUNS`` if set, else ``runs/`` in the repository."""
-    return Path(os.environ.get("STUDY_RUNS", ROOT / "runs")).resolve()
+    """Folder of all run outputs: ``STUDY_RUNS`` if set and not empty, else the repository's runs/."""
+    return Path(os.environ.get("STUDY_RUNS") or ROOT / "runs").resolve()
 
 
 def run_dir(profile: str) -> Path:
