@@ -1,4 +1,4 @@
-"""``python -m lib.measures.benchmarks`` prints the tables of ``data/README.md``."""
+"""``side-effects data``: the tables of ``data/README.md``."""
 
 from lib.measures.benchmarks.registry import catalogue, checksums
 from lib.study.text import cell, table
@@ -19,7 +19,3 @@ def dataset_tables() -> str:
         )
     ]
     return "\n\n".join(tables)
-
-
-if __name__ == "__main__":
-    print(dataset_tables())

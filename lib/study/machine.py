@@ -14,6 +14,7 @@ from typing import Any
 from lib.study import paths
 
 NAME = re.compile(r"^[A-Za-z0-9._-]+")
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def required_packages() -> list[str]:
@@ -46,15 +47,13 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Cores that this process may use: those it is bound to, or fewer by a container's quota.
-
-    Libraries count the former, and on a large host start many more threads than a quota lets run.
-    """
-    return min([_bound(), *(max(1, round(quota)) for quota in _quotas(cgroup))])
+def cores(cgroup: Path = CGROUP) -> int:
+    """Cores that this process may use: those it is bound to, or fewer by a container's quota."""
+    return min([bound_cores(), *(max(1, round(quota)) for quota in _quotas(cgroup))])
 
 
-def _bound() -> int:
+def bound_cores() -> int:
+    """Cores that this process is bound to, which is what libraries count."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
