@@ -17,8 +17,8 @@ def publish(executed: Path, committed: Path) -> None:
     ``metadata.study.source_sha256`` records `notebook_fingerprint` of the source that gave the
     outputs: where the two differ, the outputs are stale (`is_current`).
     """
-    target = _read(committed)
     cells = [cell for cell in _read(executed).cells if not _injected(cell)]
+    target = _read(committed)
     _require_same(cells, target.cells, committed.name)
     pairs = zip(cells, target.cells, strict=True)
     code = [(run, cell) for run, cell in pairs if cell.cell_type == "code"]

@@ -30,8 +30,8 @@ def commit_table(id, text):
     (paths.FIGURES / "tables" / f"{id}.csv").write_text(text)
 
 
-def test_the_readme_is_up_to_date(capsys):
-    assert readme.main(["--check"]) == 0, capsys.readouterr().out
+def test_the_readme_is_up_to_date():
+    assert readme.refresh(write=False) == ""
 
 
 def test_files_that_the_readme_names_exist():
@@ -63,7 +63,7 @@ def test_every_caption_belongs_to_an_exhibit_that_a_notebook_saves():
 
 
 def test_without_anything_committed_every_block_says_so(tree):
-    assert readme.main([]) == 0
+    readme.refresh()
     text = (tree / "README.md").read_text()
     assert "No reference run is committed yet" in text and "No exhibit is committed yet" in text
     assert "No notebook yet" in text and "headline figure" in text and "![" not in text
@@ -115,8 +115,8 @@ def test_a_notebook_shows_its_title_and_question(tree):
         r"| [01](notebooks/01_good.ipynb) | Good \| fair | Why? |")
 
 
-def test_check_names_what_differs_and_writes_nothing(tree, capsys):
-    assert readme.main(["--check"]) == 1
+def test_check_names_what_differs_and_writes_nothing(tree, capsys, side_effects):
+    assert side_effects("readme", "--check") == 1
     assert "+*No notebook yet.*" in capsys.readouterr().out
     assert (tree / "README.md").read_text() == EMPTY
 
@@ -130,13 +130,13 @@ def test_missing_doubled_unknown_and_unclosed_blocks_are_refused(text):
         readme.render(text)
 
 
-def test_a_bad_manifest_leaves_everything_as_it_was(tree, capsys):
-    assert readme.main(["--manifest", str(tree / "absent.json")]) == 2
+def test_a_bad_manifest_leaves_everything_as_it_was(tree, capsys, side_effects):
+    assert side_effects("readme", "--manifest", str(tree / "absent.json")) == 2
     assert "Expected the manifest of a run" in capsys.readouterr().err
     assert not (paths.FIGURES / "run.json").exists()
     assert (tree / "README.md").read_text() == EMPTY
 
 
-def test_it_does_not_depend_on_the_working_directory(tmp_path, monkeypatch):
+def test_it_does_not_depend_on_the_working_directory(tmp_path, monkeypatch, side_effects):
     monkeypatch.chdir(tmp_path)
-    assert readme.main(["--check"]) == 0
+    assert side_effects("readme", "--check") == 0
