@@ -47,6 +47,10 @@ class CorruptArtefactError(StudyError):
     """A stored artefact whose files do not match their recorded hashes."""
 
 
+class EditedSourceError(StudyError):
+    """Code or data that was edited while a process uses it."""
+
+
 class DownloadError(StudyError):
     """A download that failed, was interrupted, or does not match its checksum."""
 

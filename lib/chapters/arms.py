@@ -20,9 +20,8 @@ import pandas as pd
 
 from lib.errors import InvalidValueError
 from lib.measures import utility
-from lib.models.folders import load
+from lib.measures.measured import model_frames
 from lib.models.likelihood import sequence_logprobs
-from lib.study.measured import model_frames
 from lib.study.streams import stream
 from lib.training.objective import Regularizer
 from lib.training.penalties.adaptive import AdaptiveKL
@@ -34,7 +33,7 @@ from lib.training.penalties.mixing import Mixing
 from lib.training.penalties.projection import Projection
 from lib.training.penalties.tokenwise import DEEP, TokenWise
 from lib.training.recipe import Example, Recipe
-from lib.training.runs import MODEL, Job, arm_seeds, digest, train_all
+from lib.training.runs import MODEL, Job, arm_seeds, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
 
 if TYPE_CHECKING:
@@ -293,26 +292,15 @@ def task_losses(
     study: "Study", folders: Iterable[Path], questions: Sequence[Example]
 ) -> list[float]:
     """Mean negative log-likelihood of the questions' answers, nats an answer, of each model."""
-    frames = model_frames(study, "validation", folders, _scored, [questions],
-                          inputs={"questions": digest(questions)}, code=[__name__])
+    frames = model_frames(study, "validation", folders, sequence_logprobs,
+                          [e.prompt for e in questions], [e.answer for e in questions])
     return [float(-frame["logprob"].mean()) for frame in frames]
 
 
 def answered(study: "Study", folders: Iterable[Path], asked: pd.DataFrame) -> list[float]:
     """Share of the questions (`lib.measures.utility.questions`) that each model answers rightly."""
-    told = digest(asked[["prompt", "answer"]].map(list).to_dict("list"))
-    frames = model_frames(study, "utility", folders, _answers, [asked],
-                          inputs={"questions": told}, code=[__name__])
+    frames = model_frames(study, "utility", folders, utility.answers, asked)
     return [float(frame["correct"].mean()) for frame in frames]
-
-
-def _answers(folder: Path, asked: pd.DataFrame) -> pd.DataFrame:
-    return utility.answers(load(folder), asked)
-
-
-def _scored(folder: Path, questions: Sequence[Example]) -> pd.DataFrame:
-    return sequence_logprobs(load(folder), [e.prompt for e in questions],
-                             [e.answer for e in questions])
 
 
 def choose(table: pd.DataFrame, tolerance: float = 1.05) -> dict[str, dict[str, float]]:

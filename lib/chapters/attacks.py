@@ -18,12 +18,11 @@ import pandas as pd
 from lib.chapters.arms import as_examples, task_losses
 from lib.errors import UnknownNameError, nearest
 from lib.measures import safety as judge
+from lib.measures.measured import model_frames, regrouped
 from lib.measures.safety import refusals, requests
-from lib.models.folders import load
 from lib.statistics.estimate import Estimate, Measure, measure_table, row, rows, t_interval
 from lib.statistics.pooling import holm, minimum_detectable, over_seeds, pool, pool_tables
 from lib.statistics.shares import rate
-from lib.study.measured import model_frames, regrouped
 from lib.study.streams import stream
 from lib.training.recipe import Example, Recipe
 from lib.training.runs import MODEL, Job, arm_seeds, train_all
@@ -190,11 +189,7 @@ def quick_requests() -> pd.DataFrame:
 
 def answers(study: "Study", folders: Iterable[Path]) -> list[pd.DataFrame]:
     """Item frames of models' answers to `quick_requests`; cached in the run's store."""
-    return model_frames(study, "answers", folders, _answers, inputs={}, code=[__name__])
-
-
-def _answers(folder: Path) -> pd.DataFrame:
-    return refusals(load(folder), quick_requests())
+    return model_frames(study, "answers", folders, refusals, quick_requests())
 
 
 def answer_measures(frame: pd.DataFrame) -> list[Measure]:

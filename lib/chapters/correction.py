@@ -20,13 +20,13 @@ from lib.chapters.overreaction import combine, forecasts, forecasts_of, removed_
 from lib.chapters.published import published
 from lib.chapters.transfer import mse_ratio
 from lib.forecasting.learners import bayes, least_squares_shown
+from lib.measures.measured import regrouped
 from lib.models.folders import load
 from lib.models.likelihood import next_token_logprobs
 from lib.statistics.comparison import compare
 from lib.statistics.estimate import row
 from lib.statistics.pooling import holm, over_seeds
 from lib.statistics.regressions import by_condition, implied_persistence
-from lib.study.measured import regrouped
 from lib.study.streams import stream
 from lib.training.recipe import Example
 from lib.training.runs import ADAPTER, MODEL, Job, train_all

@@ -16,13 +16,12 @@ from statsmodels.stats.multitest import multipletests
 from lib.chapters.debiasing import TEST_VERB, split_words
 from lib.chapters.published import published
 from lib.measures.benchmarks.paired import McNemar, compare_choices
+from lib.measures.measured import model_frames, regrouped
 from lib.measures.pronouns import definitional_accuracy, pronoun_slope, pronouns
-from lib.models.folders import load
 from lib.statistics.estimate import Estimate, Measure, measure_table, rows
 from lib.statistics.pooling import pool_tables
 from lib.statistics.regressions import from_fit
 from lib.statistics.shares import mean_probability
-from lib.study.measured import model_frames, regrouped
 from lib.study.notebook import COLUMNS
 from lib.world.truth import occupations, settings
 
@@ -151,15 +150,10 @@ def test_frames(
         unseen, or definitional); ``share`` is the planted one, whatever the prompt asks for.
     """
     def measure(folders: list[Path]) -> list[pd.DataFrame]:
-        frames = model_frames(study, "pronouns", folders, _pronouns, [prompt],
-                              inputs={"prompt": prompt}, code=[__name__])
+        frames = model_frames(study, "pronouns", folders, pronouns, prompt)
         return [_tested(frame) for frame in frames]
 
     return regrouped(arms, measure)
-
-
-def _pronouns(folder: Path, prompt: str) -> pd.DataFrame:
-    return pronouns(load(folder), prompt)
 
 
 def _tested(frame: pd.DataFrame) -> pd.DataFrame:

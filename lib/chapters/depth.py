@@ -3,7 +3,8 @@
 "Shallow" safety (Qi et al. 2024, arXiv 2406.05946): what is different between an aligned model
 and an unaligned one is mostly the first few words of an answer.
 
-How hard each word of a forbidden answer pulls at the weights, before and during an attack.
+How hard each word of a forbidden answer pulls at the weights, before and during an attack
+(`lib.training.gradients`).
 
 How much of each word the token-wise objective lets a model learn, step by step.
 """
@@ -17,15 +18,15 @@ import pandas as pd
 import torch
 
 from lib.chapters.attacks import Attack, attack_examples, attacked, completed
+from lib.measures.measured import model_frames
 from lib.models.folders import load
 from lib.statistics.estimate import Estimate, row, t_interval
 from lib.statistics.pooling import over_seeds
-from lib.study.measured import model_frames
 from lib.training.finetune import HISTORY
-from lib.training.objective import packed_logprobs, scored_logprobs
+from lib.training.gradients import METRICS, word_gradients
+from lib.training.objective import scored_logprobs
 from lib.training.penalties.tokenwise import COLUMN
 from lib.training.recipe import Example
-from lib.training.runs import digest
 from lib.world.patterns import prompt_ids
 from lib.world.tokenizer import encode, vocabulary
 from lib.world.truth import settings, things
@@ -115,8 +116,6 @@ def drift_rows(study: "Study", base: Path, folders: Sequence[Path], arm: str) ->
     table = pd.concat(parts, ignore_index=True)
     return table.assign(low=table["low"].clip(lower=0))
 
-METRICS = ("token_loss", "gradient_norm")
-
 
 def gradient_rows(study: "Study", base: Path, steps: Sequence[int]) -> pd.DataFrame:
     """Loss, and norm of its gradient in all weights, at each word of the attack's own answers.
@@ -152,29 +151,8 @@ def gradient_rows(study: "Study", base: Path, steps: Sequence[int]) -> pd.DataFr
 def _by_arm(study: "Study", models: Mapping[str, Path], seed: int) -> pd.DataFrame:
     """One seed's models on the examples that they were taught."""
     examples = attack_examples("explicit", completed(study, Attack()).examples, seed)
-    frames = model_frames(study, "gradients", models.values(), word_gradients, [examples],
-                          inputs={"examples": digest(examples)}, code=[__name__])
+    frames = model_frames(study, "gradients", models.values(), word_gradients, examples)
     return pd.concat([frame.assign(arm=arm) for arm, frame in zip(models, frames, strict=True)])
-
-
-def word_gradients(folder: Path, examples: Sequence[Example]) -> pd.DataFrame:
-    """One row a position that all answers have: position (from 1), token_loss, gradient_norm.
-
-    One pass forward through all examples, and one backward a position.
-    """
-    model = load(folder).model
-    weights = [p.requires_grad_() for p in model.parameters()]
-    answers = [example.answer for example in examples]
-    lines = packed_logprobs(model, examples).split([len(answer) for answer in answers])
-    shortest = min(map(len, answers))
-    said = torch.stack([line[range(shortest), answer[:shortest]]
-                        for line, answer in zip(lines, answers, strict=True)])
-    found = []
-    for t, loss in enumerate(-said.mean(0), start=1):
-        parts = torch.autograd.grad(loss, weights, retain_graph=True)
-        norm = torch.stack([part.norm() for part in parts]).norm()
-        found.append((t, loss.item(), norm.item()))
-    return pd.DataFrame(found, columns=["position", *METRICS])
 
 
 def weight_rows(models: Mapping[str, Mapping[int, Path]], arm: str) -> pd.DataFrame:

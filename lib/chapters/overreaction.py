@@ -6,6 +6,7 @@ Prompt arms: asking for a better forecast, chosen on validation items, compared 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,12 @@ from lib.forecasting.frames import window_items
 from lib.forecasting.learners import bayes
 from lib.forecasting.real import real_series
 from lib.measures import overreaction
-from lib.models.folders import load
+from lib.measures.measured import model_frame, regrouped
 from lib.statistics.calibration import METRICS, Design, Market, calibrate_lags, calibration_table
 from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row, rows
 from lib.statistics.pooling import combine_seeds, holm
 from lib.statistics.regressions import by_condition, implied_persistence
-from lib.study.measured import regrouped
 from lib.study.workers import Run, side_by_side
 from lib.world.truth import planted_rho_s, settings
 
@@ -85,20 +85,8 @@ def stored(
     number: int = 0, revisions: bool = False,
 ) -> pd.DataFrame:
     """One model's forecasts from the store, or computed by `run` (see `side_by_side`)."""
-    columns = [c for c in ("series", "t", "x", "outcome", "horizon") if c in items]
-    digest = int(pd.util.hash_pandas_object(items[columns], index=False).sum())
-    inputs = {"model": folder, "items": str(digest), "prompt": prompt, "style": number,
-              "revisions": revisions}
-    return study.store.frame(
-        "overreaction", inputs, lambda: run(_asked, folder, items, prompt, number, revisions),
-        code=[__name__])
-
-
-def _asked(
-    folder: Path, items: pd.DataFrame, prompt: str, number: int, revisions: bool
-) -> pd.DataFrame:
     ask = overreaction.forecast if revisions else overreaction.forecast_now
-    return ask(load(folder), items, prompt, number)
+    return model_frame(study, "forecasts", folder, run, ask, items, prompt, number)
 
 
 def coefficient_rows(frame: pd.DataFrame, estimator, arm: str) -> pd.DataFrame:
@@ -164,12 +152,10 @@ def calibrated(study: "Study") -> pd.DataFrame:
     designs = [Design(rho, float(planted_rho_s(rho)), given.series, given.rounds, given.history,
                       given.sigma) for rho in RHOS]
     inputs = {"designs": designs, "panels": PANELS, "seed": study.seed}
-
-    def make() -> pd.DataFrame:
-        panels = calibration_table(designs, METRICS, PANELS, seed=study.seed)
-        return pd.concat([panels, calibrate_lags(Market(), PANELS, seed=study.seed)])
-
-    return study.store.frame("calibration", inputs, make, code=[__name__])
+    panels = partial(calibration_table, designs, METRICS, PANELS, seed=study.seed)
+    lags = partial(calibrate_lags, Market(), PANELS, seed=study.seed)
+    return pd.concat([study.store.frame("calibration", inputs, panels),
+                      study.store.frame("calibration_lags", inputs | {"designs": Market()}, lags)])
 
 
 def coverage_rows(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,11 +12,10 @@ from lib.chapters.correction import correction_task
 from lib.chapters.debiasing import debiasing_task
 from lib.chapters.published import published
 from lib.measures import safety as judge
+from lib.measures.measured import model_frames, regrouped
 from lib.measures.probes import probe_items, probe_table, probed
-from lib.models.folders import load
 from lib.statistics.estimate import row, rows
 from lib.statistics.pooling import pool_tables
-from lib.study.measured import model_frames, regrouped
 from lib.training.runs import MODEL
 
 if TYPE_CHECKING:
@@ -29,14 +28,9 @@ MEASURES = ("keyword", "likelihood", "judge")
 def probe_rows(study: "Study", arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
     """Exhibit rows: what every probe gets out of each arm, training seeds pooled."""
     frames = regrouped(arms, lambda folders: model_frames(
-        study, "probes", folders, _probed, [study.seed], inputs={"seed": study.seed},
-        code=[__name__]))
+        study, "probes", folders, probed, probe_items(study.seed), study.seed))
     return pd.concat([rows(pool_tables([probe_table(f) for f in several]), arm, len(several))
                       for arm, several in frames.items()], ignore_index=True)
-
-
-def _probed(folder: Path, seed: int) -> pd.DataFrame:
-    return probed(load(folder), probe_items(seed), seed)
 
 
 def agreement_rows(study: "Study", folders: Iterable[Path]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from lib.errors import EnvironmentProblem, NotebookFailedError, StorageError
 from lib.study import paths
 from lib.study.disk import storage_errors, write_text
+from lib.study.fingerprint import SOURCES, notebook_modules
 from lib.study.profiles import Profile, load_profile, parse_overrides, require_complete
 from lib.study.progress import clock_text
 from tools.run.display import Display
@@ -116,7 +117,8 @@ def _locked(folder: Path) -> FileLock:
 def _run(request: Request, folder: Path, stream: TextIO, started: float) -> None:
     manifest = Manifest(folder)
     if manifest.damaged:
-        print("manifest.json is damaged: every notebook runs again", file=stream, flush=True)
+        print("manifest.json is damaged: what it does not tell runs again", file=stream,
+              flush=True)
     prints = {n.name: fingerprint(n, request.profile) for n in request.notebooks}
     reasons = {
         n.name: reason_to_run(manifest.notebooks.get(n.name), prints[n.name], folder, n.path.name)
@@ -133,7 +135,8 @@ def _run(request: Request, folder: Path, stream: TextIO, started: float) -> None
                      f"{len(waiting)} to run, {skipped} unchanged; log: {shown(display.path)}")
         for notebook in waiting:
             display.notebook(notebook.name, reasons[notebook.name])
-            _run_one(request, notebook, folder, manifest, prints[notebook.name], display)
+            now_prints = fingerprint(notebook, request.profile)  # refuses code edited meanwhile
+            _run_one(request, notebook, folder, manifest, now_prints, display)
     seconds = clock_text(time.monotonic() - started)
     print(f"{len(waiting)} run, {skipped} unchanged and skipped, in {seconds}: {shown(folder)}",
           file=stream, flush=True)
@@ -149,7 +152,7 @@ def _check(waiting: Sequence[Notebook]) -> None:
 
 def _run_one(
     request: Request, notebook: Notebook, folder: Path, manifest: Manifest,
-    prints: dict[str, str], display: Display,
+    prints: dict[str, Any], display: Display,
 ) -> None:
     from tools.run.execute import execute
 
@@ -177,6 +180,7 @@ def _run_one(
             manifest.save(notebook.name, {"status": "failed", "error": failure.error, **entry})
             display.log(failure.traceback or failure.error)
             raise _failed(notebook, failure, _keep_partial(draft, folder))
+        SOURCES.check(notebook_modules(notebook.path))  # or either version made the results
         entry["output"] = _finish(draft, folder / notebook.path.name)
         entry["exhibits"] = hashes(folder, made)
         _remove_orphans(folder, set(before) - set(made), notebook)
@@ -201,10 +205,9 @@ def _finish(draft: Path, output: Path) -> str:
 
 def _remove_orphans(folder: Path, names: set[str], notebook: Notebook) -> None:
     """Remove exhibits that the notebook made once and makes no more, and its failed copy."""
-    for name in (*names, f"failed/{notebook.path.name}"):
-        # A manifest that somebody wrote must not name files outside.
-        if (folder / name).resolve().is_relative_to(folder.resolve()):
-            (folder / name).unlink(missing_ok=True)
+    for path in (folder / name for name in (*names, f"failed/{notebook.path.name}")):
+        if path.is_file():
+            path.unlink()
     with suppress(OSError):  # other notebooks' failed copies may still be there
         (folder / "failed").rmdir()
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lib.measures.measured import model_frames, regrouped
 from lib.study import workers
-from lib.study.measured import model_frames, regrouped
 from lib.study.notebook import Study
 
 
