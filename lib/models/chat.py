@@ -9,12 +9,7 @@ from dataclasses import dataclass
 
 from lib.errors import InvalidValueError
 from lib.models.folders import Tokenizer
-
-TRANSCRIPT = (
-    "{% for m in messages %}{{ m['role'].capitalize() }}: {{ m['content'] }}\n{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:{% endif %}"
-)
-"""How a chat is written for a model without a chat template: a plain transcript."""
+from lib.models.template import chat_format, write_chat
 
 
 @dataclass(frozen=True)
@@ -99,14 +94,9 @@ def start_id(tokenizer: Tokenizer) -> int:
 def _head(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
     if not prompt.messages:
         return [start_id(tokenizer)]
-    messages = [{"role": role, "content": content} for role, content in prompt.messages]
-    text = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True,
-        chat_template=tokenizer.chat_template or TRANSCRIPT,
-    )
     # A template writes its special tokens itself; adding them again would double them.
-    start = [] if tokenizer.chat_template else [start_id(tokenizer)]
-    return start + _plain(tokenizer, text)
+    start = [] if chat_format(tokenizer).own else [start_id(tokenizer)]
+    return start + _plain(tokenizer, write_chat(tokenizer, prompt.messages))
 
 
 def _plain(tokenizer: Tokenizer, text: str) -> list[int]:
