@@ -33,8 +33,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 ADAPTER_PARTS = ("lora_", ".base_layer.", ".modules_to_save.")
 """In the name of a tensor: it belongs to an adapter, or to a model that still wears one."""
-TWICE = re.compile(r"\.(modules_to_save|original_module)\.")
-"""In the name of a tensor that peft writes beside the one it reads where a vocabulary grew."""
+SPARE = re.compile(r"\.(modules_to_save|original_module)\.|\blm_head\.token_adapter\.")
+"""In the name of a copy that peft writes, and does not read, where a vocabulary grew."""
 
 # One bar per loaded model drowns a notebook's own output.
 transformers_logging.disable_progress_bar()
@@ -201,25 +201,30 @@ def _attach(base: PreTrainedModel, adapter: Path, tokenizer: Tokenizer) -> PreTr
              if ".modules_to_save.default." in key]
     if missing := result.missing_keys + [key for key in whole if key not in shapes]:
         raise _unreadable(adapter, f"weights without {_some(missing)}")
-    once = {key: TWICE.sub(".", key) for key in result.unexpected_keys}
-    if stray := [key for key, read in once.items() if read == key or read not in shapes]:
+    if stray := [key for key in result.unexpected_keys if not SPARE.search(key)]:
         raise _unreadable(adapter, f"its base has no place for {_some(stray)}")
     return model
 
 
 def _grow(base: PreTrainedModel, adapter: Path, shapes: dict, tokenizer: Tokenizer) -> None:
     """Rows for the tokens that an adapter adds, which its file must hold."""
-    before = rows = base.get_input_embeddings().weight.shape[0]
-    for layer in (base.get_input_embeddings(), base.get_output_embeddings()):
-        name = next((name for name, part in base.named_modules() if part is layer), "none")
-        rows = max([rows, *(shape[0] for key, shape in shapes.items()
-                            if key.startswith(f"base_model.model.{name}.")
-                            and key.endswith((f"{name}.weight", "base_layer.weight")))])
+    inner, outer = (_rows_held(base, layer, shapes) for layer in
+                    (base.get_input_embeddings(), base.get_output_embeddings()))
+    before = base.get_input_embeddings().weight.shape[0]
+    rows = max(before, inner if base.config.tie_word_embeddings else min(inner, outer))
     if (top := max(tokenizer.get_vocab().values())) >= rows:
         raise _unreadable(adapter, f"no embedding of token {top} of its own tokenizer",
                           "save the adapter with save_embedding_layers=True")
     if rows != before:
         base.resize_token_embeddings(rows, mean_resizing=False)
+
+
+def _rows_held(base: PreTrainedModel, layer: torch.nn.Module, shapes: dict) -> int:
+    """Rows that an adapter's file holds for one of the base's layers; 0 if it leaves it alone."""
+    name = next((name for name, part in base.named_modules() if part is layer), None)
+    return max((shape[0] for key, shape in shapes.items()
+                if key.startswith(f"base_model.model.{name}.")
+                and key.endswith((f"{name}.weight", "base_layer.weight"))), default=0)
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
@@ -230,7 +235,10 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 
 def _place(model: PreTrainedModel) -> PreTrainedModel:
-    """To the GPU that CUDA has, else the CPU: Apple's MPS gives wrong logits without a word."""
+    """To a CUDA device, else to the CPU, and not to Apple's GPU, which computes wrong logits."""
+    if torch.backends.mps.is_available():
+        warnings.warn("runs on the CPU: on Apple's GPU (MPS) models can give wrong logits",
+                      UserWarning, stacklevel=3)
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
@@ -238,13 +246,14 @@ def _sha256(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         state = file.stat()
-        digest.update(_file_sha256(file.resolve(), state.st_size, state.st_mtime_ns, state.st_ino))
+        digest.update(_file_sha256(file.resolve(), state.st_size, state.st_ino,
+                                   state.st_mtime_ns, state.st_ctime_ns))
     return digest.hexdigest()
 
 
 @lru_cache(maxsize=1024)
 def _file_sha256(file: Path, *state: int) -> bytes:  # noqa: ARG001, a file of another state is new
-    """Hash of a file, read once a process for as long as its size, time and number stay."""
+    """Hash of a file, read once a process for as long as its size, number and times stay."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").digest()
 

@@ -12,13 +12,13 @@ from transformers import DynamicCache
 
 from lib.errors import InvalidValueError
 from lib.models.batches import check_prompts, plan
-from lib.models.folders import LoadedModel
+from lib.models.folders import LoadedModel, Tokenizer
+from lib.models.template import end_of_turn
 
 PADDING_ALLOWED = 64
 """Spread of lengths in a batch: one longer batch costs less than many short loops."""
 
 
-@torch.inference_mode()
 def generate(
     model: LoadedModel,
     prompts: Sequence[Sequence[int]],
@@ -46,6 +46,24 @@ def generate(
     InvalidValueError
         An empty prompt, text beyond the model's context, a negative temperature or length.
     """
+    new = generate_ids(model, prompts, max_new_tokens, temperature, seed)
+    return [said(model.tokenizer, ids) for ids in new]
+
+
+def said(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """New tokens as text."""
+    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+@torch.inference_mode()
+def generate_ids(
+    model: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[list[int]]:
+    """`generate`, as token ids without the end: there are ``max_new_tokens`` where none came."""
     if temperature < 0 or max_new_tokens < 1:
         raise InvalidValueError(
             "a temperature of at least 0 and at least one new token",
@@ -56,15 +74,13 @@ def generate(
     draws = _uniforms(prompts, max_new_tokens, seed) if temperature else None
     lengths = [len(prompt) + max_new_tokens for prompt in prompts]
     cost = [model.model.config.vocab_size] * len(prompts)
-    texts = [""] * len(prompts)
+    found: list[list[int]] = [[] for _ in prompts]
     for batch in plan(lengths, cost, spread=PADDING_ALLOWED):
         uniforms = draws[batch] if temperature else np.empty((len(batch), max_new_tokens))
         new = _continue(model, [prompts[i] for i in batch], uniforms, temperature)
         for i, ids in zip(batch, new, strict=True):
-            texts[i] = model.tokenizer.decode(
-                ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-    return texts
+            found[i] = ids
+    return found
 
 
 def _uniforms(prompts: Sequence[Sequence[int]], steps: int, seed: int) -> np.ndarray:
@@ -140,7 +156,8 @@ def _choose(logits: torch.Tensor, uniforms: np.ndarray, temperature: float) -> t
 
 
 def end_ids(model: LoadedModel) -> set[int]:
-    """Ids that end a generation: the tokenizer's and the model's own."""
+    """Ids that end a generation: the tokenizer's, the model's own, and its chat template's."""
     configured = getattr(model.model.generation_config, "eos_token_id", None)
     several = configured if isinstance(configured, list) else [configured]
-    return {i for i in [model.tokenizer.eos_token_id, *several] if i is not None}
+    ids = [model.tokenizer.eos_token_id, *several, end_of_turn(model.tokenizer)]
+    return {i for i in ids if i is not None}

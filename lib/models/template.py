@@ -69,6 +69,19 @@ def write_chat(tokenizer: Tokenizer, messages: Sequence[tuple[str, str]]) -> str
     return _closed(_rendered(tokenizer, template, messages))
 
 
+def end_of_turn(tokenizer: Tokenizer) -> int | None:
+    """Special token that the tokenizer's own template writes behind an answer, if it does."""
+    if not tokenizer.chat_template:
+        return None
+    try:
+        end = chat_format(tokenizer).end
+    except InvalidValueError:  # a broken template hinders no one who does not chat
+        return None
+    ids = tokenizer(end, add_special_tokens=False)["input_ids"] if end else []
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return ids[0] if ids and ids[0] in special else None
+
+
 def _template(tokenizer: Tokenizer) -> str:
     try:
         return tokenizer.get_chat_template() if tokenizer.chat_template else TRANSCRIPT
