@@ -6,12 +6,12 @@ print today's date; all of that is found out once, on a short chat, and recorded
 
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
-from lib.errors import InvalidValueError, require
+from lib.errors import InvalidValueError
 from lib.models.folders import Tokenizer
 
 TRANSCRIPT = (
@@ -23,6 +23,8 @@ DATE = date(2026, 1, 1)
 """What a template prints for today, or a prompt would be another one every day."""
 SECONDS = 10.0
 """Longest time that a template may take for a short chat."""
+Messages = tuple[tuple[str, str], ...]
+"""(role, content) in turn; roles are system, user and assistant."""
 INSTRUCTION, REQUEST, ANSWER = "INSTRUCTION", "REQUEST", "ANSWER"
 THINK, THOUGHT = "<think>", "</think>"
 
@@ -60,26 +62,27 @@ def chat_format(tokenizer: Tokenizer) -> ChatFormat:
     return _read(tokenizer, _template(tokenizer))
 
 
-def write_chat(tokenizer: Tokenizer, messages: Sequence[tuple[str, str]]) -> str:
+def write_chat(tokenizer: Tokenizer, messages: Messages) -> str:
     """A chat as text, up to where the assistant is about to speak."""
-    template = _template(tokenizer)
-    if messages[0][0] == "system" and not _read(tokenizer, template).system:
+    known, template = chat_format(tokenizer), _template(tokenizer)
+    if messages[0][0] == "system" and not known.system:
         _warn_of_fold(template)
         messages = _folded(messages)
     return _closed(_rendered(tokenizer, template, messages))
 
 
-def end_of_turn(tokenizer: Tokenizer) -> int | None:
-    """Special token that the tokenizer's own template writes behind an answer, if it does."""
-    if not tokenizer.chat_template:
-        return None
+def turn_end(tokenizer: Tokenizer) -> int | None:
+    """The added token that the chat template puts behind what the assistant says, if any.
+
+    It need not be the tokenizer's end token: base and tuned models of one family differ in it.
+    """
     try:
         end = chat_format(tokenizer).end
     except InvalidValueError:  # a broken template hinders no one who does not chat
         return None
-    ids = tokenizer(end, add_special_tokens=False)["input_ids"] if end else []
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    return ids[0] if ids and ids[0] in special else None
+    added = {str(token): i for i, token in tokenizer.added_tokens_decoder.items()}
+    found = [token for token in added if end.startswith(token)]
+    return added[max(found, key=len)] if found else None
 
 
 def _template(tokenizer: Tokenizer) -> str:
@@ -92,28 +95,30 @@ def _template(tokenizer: Tokenizer) -> str:
 @lru_cache(maxsize=64)
 def _read(tokenizer: Tokenizer, template: str) -> ChatFormat:
     def writes(*messages: tuple[str, str], ends: bool = False) -> str:
-        return _rendered(tokenizer, template, messages, ends)
+        text = _in_time(lambda: _rendered(tokenizer, template, messages, ends))
+        if not all(content in text for _, content in messages):
+            raise _refused("it leaves a message out")
+        return text
 
-    asked = ("user", REQUEST)
-    written = _in_time(lambda: writes(asked))
-    require(REQUEST in written, "a chat template that writes the user's message", "one that does "
-            "not", "use the template of the model's authors")
-    try:
-        text = writes(("system", INSTRUCTION), asked)
-        system = INSTRUCTION in text and REQUEST in text
-    except InvalidValueError:
-        system = False
-    answered = writes(asked, ("assistant", ANSWER), ends=True)
+    def may_write(*messages: tuple[str, str], ends: bool = False) -> str:
+        try:
+            return writes(*messages, ends=ends)
+        except InvalidValueError:
+            return ""
+
+    asked, own = ("user", REQUEST), template != TRANSCRIPT
+    written = writes(asked)
+    answered = may_write(asked, ("assistant", ANSWER), ends=True)
     return ChatFormat(
-        own=template != TRANSCRIPT, system=system,
+        own=own, system=bool(may_write(("system", INSTRUCTION), asked)),
         thinking=THINK in template or "enable_thinking" in template,
         dated="strftime_now" in template, written=_closed(written),
-        end=answered.rpartition(ANSWER)[2].strip() if template != TRANSCRIPT else "",
+        end=answered.rpartition(ANSWER)[2].strip() if own else "",
     )
 
 
 def _rendered(
-    tokenizer: Tokenizer, template: str, messages: Sequence[tuple[str, str]], ends: bool = False
+    tokenizer: Tokenizer, template: str, messages: Messages, ends: bool = False
 ) -> str:
     chat = [{"role": role, "content": content} for role, content in messages]
     try:
@@ -142,9 +147,9 @@ def _closed(text: str) -> str:
     return f"{bare}\n\n{THOUGHT}\n\n" if bare.endswith(THINK) else text
 
 
-def _folded(messages: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def _folded(messages: Messages) -> Messages:
     (_, system), (role, content), *others = messages
-    return [(role, f"{system}\n\n{content}"), *others]
+    return ((role, f"{system}\n\n{content}"), *others)
 
 
 @lru_cache(maxsize=64)

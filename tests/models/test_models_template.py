@@ -12,7 +12,7 @@ from lib.models import template
 from lib.models.chat import Prompt, prompt_ids
 from lib.models.template import chat_format, write_chat
 
-CHAT = [("system", "Be brief."), ("user", "Hi!")]
+CHAT = (("system", "Be brief."), ("user", "Hi!"))
 NO_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}"
     "{% endif %}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
@@ -62,7 +62,7 @@ def test_an_instruction_stands_before_the_request_where_no_system_message_is_tak
     ("{{ raise_exception('never') }}", "never"), ("{% include 'other' %}", "no loader"),
     ("{% for i in range(10**9) %}a{% endfor %}", "Range too big"), ("{% if %}", "expression"),
     ("{{ messages.__class__.__mro__ }}", "unsafe"), ("{{ 1 / 0 }}", "division"),
-    ("{{ nothing.at.all }}", "undefined"), ("always the same", "does not"),
+    ("{{ nothing.at.all }}", "undefined"), ("always the same", "leaves a message out"),
 ])
 def test_a_template_that_fails_is_one_paragraph(tokenizer, text, told):
     with pytest.raises(InvalidValueError, match=told) as error:
@@ -86,7 +86,7 @@ def test_thinking_is_seen_and_turned_off(tokenizer):
 
 def test_a_request_about_thinking_is_no_thinking(tokenizer):
     bare = "{% for m in messages %}{{ m['content'] }}!{% endfor %}"
-    assert write_chat(having(tokenizer, bare), [("user", "say <think>")]) == "say <think>!"
+    assert write_chat(having(tokenizer, bare), (("user", "say <think>"),)) == "say <think>!"
 
 
 def test_today_is_always_the_same_day(tokenizer):

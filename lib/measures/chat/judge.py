@@ -26,7 +26,7 @@ import pandas as pd
 from lib.errors import require
 from lib.measures.chat.requests import CHUNK
 from lib.models.batches import chunks
-from lib.models.chat import Prompt, prompt_ids
+from lib.models.chat import Prompt
 from lib.models.folders import LoadedModel
 from lib.models.likelihood import answer_states
 from lib.statistics.estimate import Estimate
@@ -198,7 +198,7 @@ def _states(
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     texts = [tokenizer(text.strip(), add_special_tokens=False)["input_ids"] + end
              for text in answers]
-    prompts = [prompt_ids(tokenizer, Prompt.chat(request)) for request in requests]
+    prompts = [Prompt.chat(request) for request in requests]
     layer, parts = round(DEPTH * model.model.config.num_hidden_layers), []
     with track("judge reads answers", len(texts)) as progress:
         for part in chunks(len(texts), CHUNK):

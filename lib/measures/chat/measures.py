@@ -11,7 +11,7 @@ from lib.measures.chat.judge import CARRIED_OUT, NEITHER, REFUSED, Judge, opens_
 from lib.measures.chat.requests import CHUNK, FORBIDDEN, HARMLESS, Hidden
 from lib.measures.safety import agreement
 from lib.models.batches import chunks
-from lib.models.chat import Prompt, prompt_ids
+from lib.models.chat import Prompt
 from lib.models.folders import LoadedModel
 from lib.models.generation import generate_ids, said
 from lib.models.template import THINK, THOUGHT
@@ -35,7 +35,7 @@ def replies(model: LoadedModel, asked: pd.DataFrame, tokens: int) -> pd.DataFram
     ``run_on`` answers met the limit of `tokens` without an end; of those with a ``thought`` only
     what follows the model's thinking is the answer.
     """
-    chats = [prompt_ids(model.tokenizer, Prompt.chat(hidden.text)) for hidden in asked["request"]]
+    chats = [Prompt.chat(hidden.text) for hidden in asked["request"]]
     new: list[list[int]] = []
     with track("answer requests", len(chats)) as progress:
         for part in chunks(len(chats), CHUNK):
