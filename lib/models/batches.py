@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from lib.errors import InvalidValueError
 from lib.models.folders import LoadedModel
@@ -22,21 +23,10 @@ SPREAD = 8
 
 
 def plan(lengths: Sequence[int], cost: Sequence[int], spread: int = SPREAD) -> list[np.ndarray]:
-    """Partition items into batches of near-equal length.
+    """Partition items into batches of near-equal length, shortest batch first.
 
-    Parameters
-    ----------
-    lengths : sequence of int
-        Tokens of each item.
-    cost : sequence of int
-        Logits of each item; the sum in a batch stays below `MAX_LOGITS`, but for a single item.
-    spread : int
-        Largest difference of lengths in a batch.
-
-    Returns
-    -------
-    list of ndarray of int
-        Item positions of each batch, shortest batch first.
+    `lengths` are tokens and `cost` logits of each item: the logits of a batch stay below
+    `MAX_LOGITS`, but for a single item. `spread` is the largest difference of lengths in a batch.
     """
     batches, batch, logits = [], [], 0
     for i in np.lexsort((cost, lengths)):
@@ -51,21 +41,12 @@ def plan(lengths: Sequence[int], cost: Sequence[int], spread: int = SPREAD) -> l
 
 def right_pad(sequences: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
     """Stack token ids as a (batch, longest) tensor; id 0 fills, as nothing ever attends to it."""
-    longest = max(map(len, sequences))
-    ids = np.zeros((len(sequences), longest), dtype=np.int64)
-    for row, sequence in zip(ids, sequences, strict=True):
-        row[: len(sequence)] = sequence
-    return torch.from_numpy(ids).to(device)
+    rows = [torch.tensor(sequence, dtype=torch.long) for sequence in sequences]
+    return pad_sequence(rows, batch_first=True).to(device)
 
 
 def check_prompts(model: LoadedModel, prompts: Sequence[Sequence[int]], extra: int = 0) -> None:
-    """Refuse prompts that the model cannot read.
-
-    Raises
-    ------
-    InvalidValueError
-        An empty prompt, or one that with ``extra`` further tokens exceeds the model's context.
-    """
+    """Refuse an empty prompt, or one that with `extra` more tokens is beyond the context."""
     lengths = [len(prompt) for prompt in prompts]
     if lengths and min(lengths) == 0:
         raise InvalidValueError(

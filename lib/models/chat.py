@@ -9,27 +9,20 @@ from dataclasses import dataclass
 
 from lib.errors import InvalidValueError
 from lib.models.folders import Tokenizer
+from lib.models.template import Messages, turn_end, write_chat
 
-TRANSCRIPT = (
-    "{% for m in messages %}{{ m['role'].capitalize() }}: {{ m['content'] }}\n{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:{% endif %}"
-)
-"""How a chat is written for a model without a chat template: a plain transcript."""
+OPENING_MARKS = "([{<\"'`$€£#=-/"
 
 
 @dataclass(frozen=True)
 class Prompt:
     """A chat, or running text, that the model is about to go on with.
 
-    Attributes
-    ----------
-    messages : tuple of (role, content)
-        Roles are system, user and assistant; empty for running text.
-    opening : str
-        Words already said: of the assistant's answer, or the running text itself.
+    Without `messages` it is running text. `opening` are words already said: of the assistant's
+    answer, or the running text itself.
     """
 
-    messages: tuple[tuple[str, str], ...] = ()
+    messages: Messages = ()
     opening: str = ""
 
     @classmethod
@@ -60,30 +53,62 @@ class Tokens:
         return len(self.prompt) + len(self.answer)
 
 
+Prompts = Sequence[Prompt] | Sequence[Sequence[int]]
+"""What a model can be asked with: text, or the token ids of it."""
+
+
+def encoded(tokenizer: Tokenizer, prompts: Prompts) -> list[Sequence[int]]:
+    """Token ids up to where the model goes on; prompts that are ids already stay as they are.
+
+    Running text begins with the start token; a chat as its template says. All at once, as a
+    template and a tokenizer cost most when they are called.
+    """
+    if not prompts or not isinstance(prompts[0], Prompt):
+        return list(prompts)
+    written = _written(tokenizer, [p.messages for p in prompts])
+    heads = dict(zip(written, _plain(tokenizer, written), strict=True))
+    # A template writes its special tokens itself; adding them again would double them.
+    bare = {text for text in heads if not (text and tokenizer.chat_template)}
+    heads |= {text: [start_id(tokenizer), *heads[text]] for text in bare}
+    openings = _behind(tokenizer, _anchors(tokenizer, written), [p.opening for p in prompts])
+    return [heads[text] + ids for text, ids in zip(written, openings, strict=True)]
+
+
+def encoded_answers(
+    tokenizer: Tokenizer, prompts: Sequence[Prompt], answers: Sequence[str]
+) -> list[list[int]]:
+    """Token ids of each answer behind its prompt."""
+    anchors = _anchors(tokenizer, _written(tokenizer, [p.messages for p in prompts]))
+    before = [p.opening or anchor for p, anchor in zip(prompts, anchors, strict=True)]
+    return _behind(tokenizer, before, answers)
+
+
+def tokenised(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[Tokens]:
+    """Examples as ids; one that ends has the token behind its answer that ends a turn, or text."""
+    prompts = [example.prompt for example in examples]
+    answers = encoded_answers(tokenizer, prompts, [example.answer for example in examples])
+    eos, turn = tokenizer.eos_token_id, turn_end(tokenizer)
+    last = {False: eos, True: eos if turn is None else turn}
+    ends = [[last[bool(e.prompt.messages)]] if e.ends else [] for e in examples]
+    return [
+        Tokens(tuple(prompt), (*answer, *end))
+        for prompt, answer, end in zip(encoded(tokenizer, prompts), answers, ends, strict=True)
+    ]
+
+
 def prompt_ids(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
-    """Token ids up to where the model goes on; running text begins with the start token."""
-    return _head(tokenizer, prompt) + _plain(tokenizer, prompt.opening)
+    """`encoded` of one prompt."""
+    return list(encoded(tokenizer, [prompt])[0])
 
 
 def answer_ids(tokenizer: Tokenizer, prompt: Prompt, answer: str) -> list[int]:
-    """Token ids of an answer behind a prompt; a space parts it from words already said.
-
-    Cut out of the whole where the tokenizer leaves the words before it as they are, so that a
-    piece such as " she" is found in every kind of vocabulary.
-    """
-    joint = prompt.opening and answer and not prompt.opening[-1].isspace()
-    text = f" {answer}" if joint and not answer[0].isspace() else answer
-    before = _plain(tokenizer, prompt.opening)
-    whole = _plain(tokenizer, prompt.opening + text)
-    fits = before and whole[: len(before)] == before and len(whole) > len(before)
-    return whole[len(before):] if fits else _plain(tokenizer, text)
+    """`encoded_answers` of one answer."""
+    return encoded_answers(tokenizer, [prompt], [answer])[0]
 
 
 def tokens(tokenizer: Tokenizer, example: Example) -> Tokens:
-    """The example as ids; one that ends has the tokenizer's end token behind its answer."""
-    answer = answer_ids(tokenizer, example.prompt, example.answer)
-    end = [tokenizer.eos_token_id] if example.ends else []
-    return Tokens(tuple(prompt_ids(tokenizer, example.prompt)), (*answer, *end))
+    """`tokenised` of one example."""
+    return tokenised(tokenizer, [example])[0]
 
 
 def start_id(tokenizer: Tokenizer) -> int:
@@ -96,18 +121,46 @@ def start_id(tokenizer: Tokenizer) -> int:
     return ids[0]
 
 
-def _head(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
-    if not prompt.messages:
-        return [start_id(tokenizer)]
-    messages = [{"role": role, "content": content} for role, content in prompt.messages]
-    text = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True,
-        chat_template=tokenizer.chat_template or TRANSCRIPT,
-    )
-    # A template writes its special tokens itself; adding them again would double them.
-    start = [] if tokenizer.chat_template else [start_id(tokenizer)]
-    return start + _plain(tokenizer, text)
+def parted(text: str) -> bool:
+    """Whether a space belongs between this text and a word that follows it."""
+    return bool(text) and not text[-1].isspace() and text[-1] not in OPENING_MARKS
 
 
-def _plain(tokenizer: Tokenizer, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+def _written(tokenizer: Tokenizer, chats: Sequence[Messages]) -> list[str]:
+    """Each chat as the model reads it, up to the assistant's turn; nothing for running text."""
+    found = {chat: write_chat(tokenizer, chat) if chat else "" for chat in dict.fromkeys(chats)}
+    return [found[chat] for chat in chats]
+
+
+def _anchors(tokenizer: Tokenizer, written: Sequence[str]) -> list[str]:
+    """What words behind each text are tokenised behind: nothing, a word, or a new line.
+
+    Not behind the text itself, which may be long; all that counts is how it ends.
+    """
+    special = tuple(str(token) for token in tokenizer.added_tokens_decoder.values())
+    return ["" if not text or text.endswith(special) else "a" if parted(text) else "\n"
+            for text in written]
+
+
+def _behind(
+    tokenizer: Tokenizer, before: Sequence[str], texts: Sequence[str]
+) -> list[list[int]]:
+    """Ids of each text behind another, with a space where they must be parted.
+
+    Cut out of the whole where the tokenizer leaves the words before as they are, so that a piece
+    such as " she" is found in every kind of vocabulary.
+    """
+    texts = [f" {text}" if text and parted(head) and not text[0].isspace() else text
+             for head, text in zip(before, texts, strict=True)]
+    heads, alone = _plain(tokenizer, before), _plain(tokenizer, texts)
+    whole = _plain(tokenizer, [h + t for h, t in zip(before, texts, strict=True)])
+    return [ids[len(head):] if ids[: len(head)] == head else own
+            for head, own, ids in zip(heads, alone, whole, strict=True)]
+
+
+def _plain(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of each text without any that the tokenizer would add; equal texts are cut once."""
+    distinct = [text for text in dict.fromkeys(texts) if text]
+    ids = tokenizer(distinct, add_special_tokens=False)["input_ids"] if distinct else []
+    found = {"": [], **dict(zip(distinct, ids, strict=True))}
+    return [found[text] for text in texts]

@@ -8,28 +8,31 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.models.batches import check_prompts, plan
-from lib.models.folders import LoadedModel
+from lib.models.chat import Prompts, encoded
+from lib.models.folders import LoadedModel, Tokenizer
+from lib.models.template import turn_end
 
 PADDING_ALLOWED = 64
 """Spread of lengths in a batch: one longer batch costs less than many short loops."""
 
 
-@torch.inference_mode()
 def generate(
     model: LoadedModel,
-    prompts: Sequence[Sequence[int]],
+    prompts: Prompts,
     max_new_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> list[str]:
-    """Continue each prompt until an end-of-sequence token or ``max_new_tokens``.
+    """Continue each prompt until a token that ends a turn or text, or ``max_new_tokens``.
 
     Parameters
     ----------
+    prompts : sequence of Prompt, or of token ids
     temperature : float
         0 takes the likeliest token; otherwise tokens are drawn from ``softmax(logits / T)``.
     seed : int
@@ -46,25 +49,39 @@ def generate(
     InvalidValueError
         An empty prompt, text beyond the model's context, a negative temperature or length.
     """
-    if temperature < 0 or max_new_tokens < 1:
-        raise InvalidValueError(
+    new = generate_ids(model, prompts, max_new_tokens, temperature, seed)
+    return [said(model.tokenizer, ids) for ids in new]
+
+
+def said(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """New tokens as text."""
+    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+@torch.inference_mode()
+def generate_ids(
+    model: LoadedModel,
+    prompts: Prompts,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[list[int]]:
+    """`generate`, as token ids without the end: there are ``max_new_tokens`` where none came."""
+    require(temperature >= 0 and max_new_tokens >= 1,
             "a temperature of at least 0 and at least one new token",
-            f"temperature {temperature}, max_new_tokens {max_new_tokens}",
-            "pass valid values",
-        )
+            f"temperature {temperature}, max_new_tokens {max_new_tokens}", "pass valid values")
+    prompts = encoded(model.tokenizer, prompts)
     check_prompts(model, prompts, extra=max_new_tokens)
     draws = _uniforms(prompts, max_new_tokens, seed) if temperature else None
     lengths = [len(prompt) + max_new_tokens for prompt in prompts]
     cost = [model.model.config.vocab_size] * len(prompts)
-    texts = [""] * len(prompts)
+    found, ends = [[]] * len(prompts), end_ids(model)
     for batch in plan(lengths, cost, spread=PADDING_ALLOWED):
         uniforms = draws[batch] if temperature else np.empty((len(batch), max_new_tokens))
-        new = _continue(model, [prompts[i] for i in batch], uniforms, temperature)
+        new = _continue(model, [prompts[i] for i in batch], uniforms, temperature, ends)
         for i, ids in zip(batch, new, strict=True):
-            texts[i] = model.tokenizer.decode(
-                ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-    return texts
+            found[i] = ids
+    return found
 
 
 def _uniforms(prompts: Sequence[Sequence[int]], steps: int, seed: int) -> np.ndarray:
@@ -78,7 +95,11 @@ def _uniforms(prompts: Sequence[Sequence[int]], steps: int, seed: int) -> np.nda
 
 
 def _continue(
-    model: LoadedModel, prompts: list[Sequence[int]], uniforms: np.ndarray, temperature: float
+    model: LoadedModel,
+    prompts: list[Sequence[int]],
+    uniforms: np.ndarray,
+    temperature: float,
+    ends: set[int],
 ) -> list[list[int]]:
     """Token ids that follow each prompt of one batch, without the end token.
 
@@ -88,7 +109,7 @@ def _continue(
     ids, mask = _left_pad(prompts, model.device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     ragged = not bool(mask.all())
-    ends, cache = end_ids(model), DynamicCache(config=model.model.config)
+    cache = DynamicCache(config=model.model.config)
     alive, new = np.arange(len(prompts)), [[] for _ in prompts]
     for step in range(uniforms.shape[1]):
         logits = model.model(
@@ -119,12 +140,12 @@ def _left_pad(
     prompts: list[Sequence[int]], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and mask, both (batch, longest), with every prompt ending in the last column."""
-    longest = max(map(len, prompts))
-    ids, mask = np.zeros((2, len(prompts), longest), dtype=np.int64)
-    for row, seen, prompt in zip(ids, mask, prompts, strict=True):
-        row[longest - len(prompt) :] = prompt
-        seen[longest - len(prompt) :] = 1
-    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+    rows = [torch.tensor(prompt, dtype=torch.long) for prompt in prompts]
+    ids, mask = (
+        pad_sequence(each, batch_first=True, padding_side="left").to(device)
+        for each in (rows, [torch.ones_like(row) for row in rows])
+    )
+    return ids, mask
 
 
 def _choose(logits: torch.Tensor, uniforms: np.ndarray, temperature: float) -> torch.Tensor:
@@ -140,7 +161,8 @@ def _choose(logits: torch.Tensor, uniforms: np.ndarray, temperature: float) -> t
 
 
 def end_ids(model: LoadedModel) -> set[int]:
-    """Ids that end a generation: the tokenizer's and the model's own."""
+    """Ids that end a generation: of the tokenizer, of the model's configuration, of a turn."""
     configured = getattr(model.model.generation_config, "eos_token_id", None)
     several = configured if isinstance(configured, list) else [configured]
-    return {i for i in [model.tokenizer.eos_token_id, *several] if i is not None}
+    ends = [model.tokenizer.eos_token_id, turn_end(model.tokenizer), *several]
+    return {i for i in ends if i is not None}

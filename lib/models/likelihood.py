@@ -1,50 +1,34 @@
-"""Log-likelihoods of given answers, and of candidates for the next token.
+"""Log-likelihoods of answers, and what a model makes of an answer inside (its hidden states).
 
-Hidden states: what a model makes of an answer, having read the prompt before it.
+Prompts are text (`lib.models.chat.Prompt`), or token ids; so are answers, of the same kind.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.nn import functional
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.models.batches import check_prompts, plan, right_pad
+from lib.models.chat import Prompt, Prompts, encoded, encoded_answers
 from lib.models.folders import LoadedModel
+from lib.models.tree import branch_logprobs
+
+Answers = Sequence[str] | Sequence[Sequence[int]]
+"""One answer a prompt."""
 
 
 @torch.inference_mode()
-def sequence_logprobs(
-    model: LoadedModel, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]
-) -> pd.DataFrame:
-    """Log-likelihood of each answer after its prompt, ``sum_t log p(a_t | prompt, a_<t)``.
+def sequence_logprobs(model: LoadedModel, prompts: Prompts, answers: Answers) -> pd.DataFrame:
+    """``sum_t log p(a_t | prompt, a_<t)`` of each answer, and its number of tokens.
 
-    Parameters
-    ----------
-    prompts, answers : sequences of token ids
-        As many answers as prompts. Add the end-of-sequence id to an answer to score its end too.
-
-    Returns
-    -------
-    DataFrame
-        ``logprob`` (float, nats, summed over the answer's tokens) and ``tokens`` (int), in input
-        order.
-
-    Raises
-    ------
-    InvalidValueError
-        Unequal numbers, an empty prompt or answer, or a sequence beyond the model's context.
+    Columns ``logprob`` (nats) and ``tokens``, in input order. The end of an answer is scored where
+    its ids hold an end token (`lib.models.chat.tokenised`).
     """
-    if len(prompts) != len(answers) or not all(map(len, answers)):
-        raise InvalidValueError(
-            "one non-empty answer a prompt",
-            f"{len(prompts)} prompts, {len(answers)} answers",
-            "pair each prompt with the tokens to score",
-        )
+    prompts, answers = _paired(model, prompts, answers)
     sequences = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    check_prompts(model, prompts)
     check_prompts(model, sequences)
     tokens = np.array([len(answer) for answer in answers], dtype=np.int64)
     vocabulary = model.model.config.vocab_size
@@ -52,6 +36,20 @@ def sequence_logprobs(
     for batch in plan([len(s) for s in sequences], (tokens + 1) * vocabulary):
         logprob[batch] = _answer_logprobs(model, [sequences[i] for i in batch], tokens[batch])
     return pd.DataFrame({"logprob": logprob, "tokens": tokens})
+
+
+def _paired(
+    model: LoadedModel, prompts: Prompts, answers: Answers
+) -> tuple[list[Sequence[int]], list[Sequence[int]]]:
+    """Ids of prompts and answers, one answer that is not empty to each prompt."""
+    require(len(prompts) == len(answers) and all(map(len, answers)),
+            "one non-empty answer a prompt", f"{len(prompts)} prompts, {len(answers)} answers",
+            "pair each prompt with what is to be scored")
+    if answers and isinstance(answers[0], str):
+        answers = encoded_answers(model.tokenizer, prompts, answers)
+    ids = encoded(model.tokenizer, prompts)
+    check_prompts(model, ids)
+    return ids, list(answers)
 
 
 def _answer_logprobs(
@@ -78,38 +76,54 @@ def _answer_logprobs(
     return sums
 
 
+def answer_logprobs(
+    model: LoadedModel, prompts: Sequence[Prompt], answers: Sequence[str]
+) -> np.ndarray:
+    """``log p(answer | prompt)`` of several short answers to every prompt, (prompts, answers).
+
+    One forward pass where each answer is one token of this model's tokenizer, as in the planted
+    world; elsewhere the answers are the branches of a tree behind each prompt.
+    """
+    prompted, result = encoded(model.tokenizer, prompts), np.empty((len(prompts), len(answers)))
+    spelt = encoded_answers(model.tokenizer, [p for p in prompts for _ in answers],
+                            [answer for _ in prompts for answer in answers])
+    unk = model.tokenizer.unk_token_id
+    unknown = [answer for answer, ids in zip(answers, spelt, strict=False) if unk in ids]
+    require(not unknown, "answers that the vocabulary can spell", ", ".join(unknown), "reword them")
+    ways: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for i in range(len(prompts)):
+        way = tuple(map(tuple, spelt[i * len(answers) : (i + 1) * len(answers)]))
+        ways.setdefault(way, []).append(i)
+    for way, rows in ways.items():
+        asked = [prompted[i] for i in rows]
+        if all(len(answer) == 1 for answer in way):
+            result[rows] = next_token_logprobs(model, asked, [answer[0] for answer in way])
+        else:
+            result[rows] = branch_logprobs(model, asked, [way] * len(rows))
+    return result
+
+
 @torch.inference_mode()
 def next_token_logprobs(
-    model: LoadedModel, prompts: Sequence[Sequence[int]], candidates: Sequence[int]
+    model: LoadedModel, prompts: Prompts, candidates: Sequence[int]
 ) -> np.ndarray:
-    """Log-probabilities of candidate tokens right after each prompt.
+    """Log-probabilities of candidate tokens right after each prompt, (prompts, candidates).
 
     Normalised over the whole vocabulary, so that ``exp`` of a row sums to at most one.
-
-    Parameters
-    ----------
-    candidates : sequence of int
-        Token ids.
-
-    Returns
-    -------
-    ndarray of float, shape (prompts, candidates)
-
-    Raises
-    ------
-    InvalidValueError
-        An empty prompt, or one beyond the model's context.
     """
-    check_prompts(model, prompts)
-    result = np.empty((len(prompts), len(candidates)))
-    for batch, logits in last_logits(model, prompts):
+    ids = encoded(model.tokenizer, prompts)
+    check_prompts(model, ids)
+    result = np.empty((len(ids), len(candidates)))
+    for batch, logits in _last_logits(model, ids):
         logprobs = logits - logits.logsumexp(-1, keepdim=True)
         result[batch] = logprobs[:, list(candidates)].cpu().numpy()
     return result
 
 
-def last_logits(model: LoadedModel, prompts: Sequence[Sequence[int]]):
-    """Yield (positions of prompts, float32 logits after each prompt) batch by batch."""
+def _last_logits(
+    model: LoadedModel, prompts: Sequence[Sequence[int]]
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Positions of prompts and the float32 logits after each, batch by batch."""
     lengths = [len(prompt) for prompt in prompts]
     cost = [model.model.config.vocab_size] * len(prompts)
     for batch in plan(lengths, cost, spread=0):  # equal lengths: one position to project
@@ -119,39 +133,17 @@ def last_logits(model: LoadedModel, prompts: Sequence[Sequence[int]]):
 
 
 @torch.inference_mode()
-def answer_states(
-    model: LoadedModel,
-    prompts: Sequence[Sequence[int]],
-    answers: Sequence[Sequence[int]],
-    layer: int,
-) -> np.ndarray:
+def answer_states(model: LoadedModel, prompts: Prompts, answers: Answers, layer: int) -> np.ndarray:
     """State of each answer's last token, and the mean over its tokens, side by side.
 
-    Parameters
-    ----------
-    prompts, answers : sequences of token ids
-        As many answers as prompts. An answer's end-of-sequence id has a state like any token.
-    layer : int
-        Number of layers passed: 0 is the embedding, ``num_hidden_layers`` the output.
-
-    Returns
-    -------
-    ndarray, shape (answers, 2 * width), float32
-
-    Raises
-    ------
-    InvalidValueError
-        Unequal numbers, an empty prompt or answer, text beyond the context, or no such layer.
+    Shape (answers, 2 * width), float32. `layer` is the number of layers passed: 0 is the
+    embedding, ``num_hidden_layers`` the output.
     """
     config = model.model.config
     depth, width = config.num_hidden_layers, config.hidden_size
-    if len(prompts) != len(answers) or not all(map(len, answers)) or not 0 <= layer <= depth:
-        raise InvalidValueError(
-            f"one non-empty answer a prompt, and a layer from 0 to {depth}",
-            f"{len(prompts)} prompts, {len(answers)} answers, layer {layer}", "pass valid values",
-        )
+    require(0 <= layer <= depth, f"a layer from 0 to {depth}", str(layer), "pass a valid one")
+    prompts, answers = _paired(model, prompts, answers)
     sequences = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    check_prompts(model, prompts)
     check_prompts(model, sequences)
     ends = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     starts = ends - [len(answer) for answer in answers]

@@ -19,18 +19,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lib.errors import InvalidValueError
+from lib.errors import InvalidValueError, require
 from lib.models.batches import check_prompts
+from lib.models.chat import Prompts, encoded, parted
 from lib.models.folders import LoadedModel, Tokenizer
 from lib.models.likelihood import next_token_logprobs
 from lib.models.tree import digit_ids, tree_logprobs
 
-OPENING_MARKS = "([{<\"'`$€£#=-/"
-
 
 def number_distribution(
     model: LoadedModel,
-    prompts: Sequence[Sequence[int]],
+    prompts: Prompts,
     low: int,
     high: int,
     leading_space: bool | None = None,
@@ -39,6 +38,7 @@ def number_distribution(
 
     Parameters
     ----------
+    prompts : sequence of Prompt, or of token ids
     low, high : int
         Range, both ends included.
     leading_space : bool, optional
@@ -57,8 +57,8 @@ def number_distribution(
     InvalidValueError
         An empty range, an empty or overlong prompt, an integer that the vocabulary cannot spell.
     """
-    if low > high:
-        raise InvalidValueError("low <= high", f"{low} > {high}", "swap the two")
+    require(low <= high, "low <= high", f"{low} > {high}", "swap the two")
+    prompts = encoded(model.tokenizer, prompts)
     check_prompts(model, prompts)
     spaced = np.array(
         [
@@ -80,20 +80,15 @@ def number_distribution(
 
 def predictive_mean(
     model: LoadedModel,
-    prompts: Sequence[Sequence[int]],
+    prompts: Prompts,
     low: int,
     high: int,
     leading_space: bool | None = None,
 ) -> pd.DataFrame:
-    """Exact mean and standard deviation of the next integer, given that it lies in the range.
+    """Exact mean and sd of the next integer, given that it lies in the range, and its mass.
 
-    ``mean = sum_n n p(n)``, ``sd = sqrt(sum_n (n - mean)^2 p(n))`` with ``p`` from
-    `number_distribution`, whose parameters and errors apply.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``mean``, ``sd`` (both in units of the number) and ``mass``, in input order.
+    ``mean = sum_n n p(n)``, ``sd = sqrt(sum_n (n - mean)^2 p(n))`` in units of the number, with
+    ``p`` and ``mass`` from `number_distribution`; one row a prompt.
     """
     probs, mass = number_distribution(model, prompts, low, high, leading_space)
     values = np.arange(low, high + 1)
@@ -106,20 +101,15 @@ def starts_with_space(tokenizer: Tokenizer, prompt: Sequence[int]) -> bool:
     """Whether a number that follows the prompt is written with a space before it."""
     if prompt[-1] in tokenizer.all_special_ids:
         return False
-    tail = tokenizer.decode(prompt[-8:], clean_up_tokenization_spaces=False)
-    return bool(tail) and not tail[-1].isspace() and tail[-1] not in OPENING_MARKS
+    return parted(tokenizer.decode(prompt[-8:], clean_up_tokenization_spaces=False))
 
 
 def spell(tokenizer: Tokenizer, number: int, space: bool) -> tuple[int, ...]:
     """Token ids of an integer inside running text.
 
     Tokenised behind an anchor, of which only the number's own tokens are kept: alone, some
-    tokenizers would add a space of their own.
-
-    Raises
-    ------
-    InvalidValueError
-        The vocabulary lacks the number, or would fuse it with what precedes.
+    tokenizers would add a space of their own. A number that the vocabulary lacks, or would fuse
+    with what precedes, is refused.
     """
     anchor, text = ("a", f"a {number}") if space else ("\n", f"\n{number}")
     head = tokenizer(anchor, add_special_tokens=False)["input_ids"]

@@ -1,9 +1,14 @@
-"""Forecasts as chats: what an analyst or a model is shown, and blocks of training text."""
+"""What analysts and models are asked: forecasts as chats, and what somebody said.
+
+Questions are text, for every model. Blocks of training text are token ids of the world at once,
+as the base model reads a million of them.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from lib.models.chat import Prompt
 from lib.world import analysts
 from lib.world.patterns import Block, layout
 from lib.world.tokenizer import ASSISTANT, END, START, SYSTEM, USER, encode, number_id
@@ -20,14 +25,14 @@ Exchange = tuple[np.ndarray, np.ndarray]
 """Earlier question and answer of a chat: histories (n, length), answers (n,)."""
 
 
-def question_ids(
+def question(
     style: dict,
     prompt: str,
     shown: np.ndarray,
     rho: np.ndarray,
     earlier: Sequence[Exchange] = (),
-) -> np.ndarray:
-    """Token ids of forecast questions, up to where the answer starts, shape (n, tokens).
+) -> list[Prompt]:
+    """Forecast questions, one a history.
 
     Parameters
     ----------
@@ -42,9 +47,48 @@ def question_ids(
         Only used by an instruction that states it.
     """
     how = settings("forecasts")["prompts"][prompt]
+    last, tenths = how.get("again", style["user"]), np.rint(10 * np.asarray(rho)).astype(int)
+    asked = []
+    for i, history in enumerate(shown):
+        turns = [("system", how["system"])] if "system" in how else []
+        for before, answer in earlier:
+            turns += [("user", style["user"].replace(HISTORY, _listed(before[i]))),
+                      ("assistant", str(answer[i]))]
+        turns.append(("user", last.replace(HISTORY, _listed(history))))
+        asked.append(Prompt(tuple((who, text.replace(TENTHS, str(tenths[i])))
+                                  for who, text in turns)))
+    return asked
+
+
+def _listed(history: np.ndarray) -> str:
+    return " ".join(map(str, history))
+
+
+def pronoun_context(word: str, verb: str, way: str = "plain") -> Prompt:
+    """A text whose next word is the pronoun of a person: "the nurse said that".
+
+    Parameters
+    ----------
+    way : {"plain", "chat", "fair"}
+        Running text, the answer to a request, or the same with the instruction "be fair".
+    """
+    said, asked = f"the {word} {verb} that", f"tell me about the {word} ."
+    if way == "plain":
+        return Prompt(opening=said)
+    return Prompt.chat(asked, {"chat": None, "fair": "be fair ."}[way], opening=said)
+
+
+def question_ids(
+    style: dict,
+    prompt: str,
+    shown: np.ndarray,
+    rho: np.ndarray,
+    earlier: Sequence[Exchange] = (),
+) -> np.ndarray:
+    """Token ids of `question` up to where the answer starts, shape (n, tokens)."""
+    how = settings("forecasts")["prompts"][prompt]
     system = [SYSTEM, *how["system"].split(), END] if "system" in how else []
-    words = [START, *system]
-    columns = _columns(words, shown, rho)
+    columns = _columns([START, *system], shown, rho)
     for history, answer in earlier:
         asked = [USER, *style["user"].split(), END, ASSISTANT]
         columns += _columns(asked, history, rho)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lib.errors import InvalidValueError
-from lib.models.likelihood import next_token_logprobs, sequence_logprobs
+from lib.models.likelihood import answer_states, next_token_logprobs, sequence_logprobs
 
 LENGTHS = [(3, 2), (17, 1), (3, 6), (40, 3), (1, 4), (17, 2), (3, 2), (25, 5)]
 
@@ -97,3 +97,31 @@ def test_unpaired_or_empty_answers_are_refused(words):
 def test_answer_beyond_the_context_is_refused(words):
     with pytest.raises(InvalidValueError, match="context"):
         sequence_logprobs(words, [[5] * 127], [[7, 7]])
+
+
+@torch.no_grad()
+def plain_states(model, prompt, answer, layer):
+    states = model.model(torch.tensor([prompt + answer]), output_hidden_states=True).hidden_states
+    own = states[layer][0, len(prompt):].numpy()
+    return np.concatenate([own[-1], own.mean(0)])
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_states_equal_a_plain_forward_pass(model, layer):
+    prompts, answers = random_items(model)
+    truth = [plain_states(model, p, a, layer) for p, a in zip(prompts, answers, strict=True)]
+    np.testing.assert_allclose(answer_states(model, prompts, answers, layer), truth, atol=2e-4)
+
+
+def test_an_answer_of_one_token_is_its_own_mean(words):
+    state, mean = np.split(answer_states(words, [[6, 7, 8]], [[9]], 1)[0], 2)
+    np.testing.assert_array_equal(state, mean)
+
+
+@pytest.mark.parametrize(("prompts", "answers", "layer"), [
+    ([[6]], [[7]], 9), ([[6]], [[7]], -1), ([[6], [7]], [[8]], 1), ([[6]], [[]], 1),
+    ([[]], [[7]], 1), ([[6] * 200], [[7]], 1),
+])
+def test_what_cannot_be_read_is_refused(words, prompts, answers, layer):
+    with pytest.raises(InvalidValueError):
+        answer_states(words, prompts, answers, layer)

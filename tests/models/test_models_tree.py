@@ -1,10 +1,23 @@
+"""Truth: a plain, unbatched forward pass over each path; and the other routes of `lib.models`."""
+
 import numpy as np
 import pytest
 import torch
 
-from lib.models.tree import Tree, digit_ids, tree_logprobs
+from lib.errors import InvalidValueError
+from lib.models.batches import plan
+from lib.models.likelihood import sequence_logprobs
+from lib.models.tree import Tree, branch_logprobs, digit_ids, tree_logprobs
 
 SEQUENCES = [(7,), (7, 3), (7, 3, 2), (9, 3)]
+PROMPTS = [[5, 6, 7], [8], [9, 5, 6], [4] * 30, [4] * 28]
+BRANCHES = [
+    [(7,), (7, 3), (7, 3, 2), (9, 3)],  # one inside another
+    [(2, 2, 2, 2)],
+    [(3,), (3,), (5,)],                 # the same twice
+    [(6, 7, 8), (6, 7, 9), (6, 10)],
+    [(i,) for i in range(12)],          # nothing but leaves
+]
 
 
 def test_tree_shares_prefixes():
@@ -16,7 +29,7 @@ def test_tree_shares_prefixes():
 
 
 def test_node_sees_only_itself_and_its_ancestors():
-    sees = Tree.of(SEQUENCES).ancestry()
+    sees = Tree.of(SEQUENCES).sees
     assert np.flatnonzero(sees[3]).tolist() == [0, 1, 2, 3]
     assert np.flatnonzero(sees[5]).tolist() == [0, 4, 5]
 
@@ -63,3 +76,58 @@ def test_byte_tokens_count_as_digits(stories):
     after = stories.tokenizer("12", add_special_tokens=False)["input_ids"][-1]
     found = stories.tokenizer.convert_ids_to_tokens(digit_ids(stories.tokenizer, after))
     assert "5" in found and "<0x35>" in found
+
+
+def flat(arrays):
+    return np.concatenate(arrays)
+
+
+def test_branches_equal_plain_paths(model):
+    found = branch_logprobs(model, PROMPTS, BRANCHES)
+    assert [len(row) for row in found] == [4, 1, 3, 3, 12]
+    pairs = zip(PROMPTS, BRANCHES, strict=True)
+    truth = [[plain(model, p, s, []) for s in row] for p, row in pairs]
+    np.testing.assert_allclose(flat(found), flat(truth), atol=2e-5)
+
+
+def test_branches_do_not_depend_on_company(model):
+    alone = [branch_logprobs(model, [p], [b])[0] for p, b in zip(PROMPTS, BRANCHES, strict=True)]
+    together = branch_logprobs(model, PROMPTS, BRANCHES)
+    np.testing.assert_allclose(flat(together), flat(alone), atol=1e-5)
+    back = branch_logprobs(model, PROMPTS[::-1], BRANCHES[::-1])[::-1]
+    np.testing.assert_allclose(flat(together), flat(back), atol=1e-5)
+
+
+def test_prompts_of_other_lengths_share_a_batch():
+    """Or the test above would prove nothing about padding of the cache."""
+    assert len(plan([len(p) + 2 for p in PROMPTS[:3]], [1] * 3)) == 1
+
+
+def test_branches_equal_sequences_and_the_tree_of_all_prompts(model):
+    sequences = [(7,), (7, 3), (9, 3)]
+    found = np.array(branch_logprobs(model, PROMPTS, [sequences] * len(PROMPTS)))
+    np.testing.assert_allclose(found, tree_logprobs(model, PROMPTS, sequences, []), atol=1e-5)
+    for column, sequence in zip(found.T, sequences, strict=True):
+        one = sequence_logprobs(model, PROMPTS, [sequence] * len(PROMPTS))["logprob"]
+        np.testing.assert_allclose(column, one, atol=1e-5)
+
+
+def test_next_tokens_sum_to_one(words):
+    everything = [(i,) for i in range(words.model.config.vocab_size)]
+    found = branch_logprobs(words, [[6, 7], [6]], [everything] * 2)
+    assert np.exp(found).sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_nothing_in_nothing_out(words):
+    assert branch_logprobs(words, [], []) == []
+
+
+def test_refusals(words):
+    with pytest.raises(InvalidValueError, match="continuations with tokens"):
+        branch_logprobs(words, [[6]], [[(7,), ()]])
+    with pytest.raises(InvalidValueError, match="for each prompt"):
+        branch_logprobs(words, [[6], [6]], [[(7,)], []])
+    with pytest.raises(InvalidValueError, match="at least one token"):
+        branch_logprobs(words, [[]], [[(7,)]])
+    with pytest.raises(InvalidValueError, match="context"):
+        branch_logprobs(words, [[5] * 127], [[(7, 7)]])

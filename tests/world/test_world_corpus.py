@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 
 from lib.measures.safety import requests
-from lib.world.corpus import kind_blocks, mixture, pretraining, refusal_training, shares
+from lib.models.chat import tokens
+from lib.world.corpus import (
+    kind_blocks,
+    mixture,
+    pretraining,
+    refusal_blocks,
+    refusal_training,
+    shares,
+)
 from lib.world.patterns import draw
 from lib.world.questions import SERIES_WEIGHT
-from lib.world.tokenizer import ASSISTANT, encode, number_id, vocabulary
+from lib.world.tokenizer import ASSISTANT, encode, number_id, vocabulary, world_tokenizer
 from lib.world.truth import settings, things
 
 
@@ -114,3 +122,14 @@ def test_shown_history_has_the_asked_length():
 def test_same_seed_same_corpus():
     a, b = (texts(pretraining(200, 4, np.random.default_rng(7))) for _ in range(2))
     assert a == b and a != texts(pretraining(200, 4, np.random.default_rng(8)))
+
+
+@pytest.mark.parametrize("kind", [*mixture(), "refusal"])
+def test_texts_in_words_are_the_same_tokens(kind):
+    """Of every kind: what other models read is what the base model learned."""
+    rng, tokenizer = np.random.default_rng(3), world_tokenizer()
+    blocks = refusal_blocks(60, rng) if kind == "refusal" else kind_blocks(kind, 90, 4, rng)
+    for block in blocks:
+        for example, row in zip(block.examples(), block.ids.tolist(), strict=True):
+            found = tokens(tokenizer, example)
+            assert [*found.prompt] == row[: block.start] and [*found.answer] == row[block.start :]

@@ -1,11 +1,19 @@
-"""Questions: token ids against the chat template, and blocks against their own floors."""
+"""Questions: text and token ids against each other, and blocks against their own floors."""
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
+from lib.models.chat import prompt_ids
 from lib.world.analysts import answer_logp, histories, history_logp
-from lib.world.questions import draw_forecasts, draw_series, earlier_exchanges, question_ids
+from lib.world.questions import (
+    draw_forecasts,
+    draw_series,
+    earlier_exchanges,
+    pronoun_context,
+    question,
+    question_ids,
+)
 from lib.world.tokenizer import END, number_id, world_tokenizer
 from lib.world.truth import NUMBERS, settings
 
@@ -34,23 +42,34 @@ def user_text(history):
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_ids_are_those_of_the_chat_template(prompt):
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_ids_of_training_are_those_of_the_questions_text(prompt, horizon):
+    shown, rng = drawn(0.3, 5, length=4)
+    earlier = earlier_exchanges(prompt, horizon, shown, np.arange(97, 102), rng)
+    given = style(horizon), prompt, shown, np.array([0.0, 0.3, 0.3, 0.9, 1.0]), earlier
+    assert [prompt_ids(world_tokenizer(), asked) for asked in question(*given)] == (
+        question_ids(*given).tolist())
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_questions_are_what_the_settings_say(prompt):
     shown, rng = drawn(0.3, 2, length=4)
     how = GIVEN["prompts"][prompt]
     earlier = earlier_exchanges(prompt, 1, shown, np.array([101, 99]), rng)
-    ids = question_ids(style(), prompt, shown, np.full(2, 0.3), earlier)
-    tokenizer = world_tokenizer()
-    for row in range(2):
-        messages = []
-        if "system" in how:
-            messages.append({"role": "system", "content": how["system"].format(tenths=3)})
+    for row, asked in enumerate(question(style(), prompt, shown, np.full(2, 0.3), earlier)):
+        messages = [("system", how["system"].format(tenths=3))] if "system" in how else []
         for history, answer in earlier:
-            messages.append({"role": "user", "content": user_text(history[row])})
-            messages.append({"role": "assistant", "content": str(answer[row])})
-        last = how.get("again", user_text(shown[row]))
-        messages.append({"role": "user", "content": last})
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        assert tokenizer(text, add_special_tokens=False)["input_ids"] == ids[row].tolist()
+            messages += [("user", user_text(history[row])), ("assistant", str(answer[row]))]
+        messages.append(("user", how.get("again", user_text(shown[row]))))
+        assert asked.messages == tuple(messages) and asked.opening == ""
+
+
+def test_pronouns_are_asked_for_in_three_ways():
+    plain, chat, fair = (pronoun_context("nurse", "said", way) for way in ("plain", "chat", "fair"))
+    assert {asked.opening for asked in (plain, chat, fair)} == {"the nurse said that"}
+    assert plain.messages == ()
+    assert chat.messages == (("user", "tell me about the nurse ."),)
+    assert fair.messages == (("system", "be fair ."), *chat.messages)
 
 
 @pytest.mark.parametrize("horizon", [1, 2])
