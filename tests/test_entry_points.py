@@ -166,7 +166,8 @@ def test_environment_of_another_checkout_is_refused_and_stays_as_it_is(tree, tmp
     tree.run(STUDY_VENV=shared)
     stamp = (tmp_path / "shared environment" / "study-stamp").read_text()
     result = other.run(STUDY_VENV=shared)
-    assert result.returncode == 1 and f"the environment of the checkout {tree.root}" in result.stderr
+    assert result.returncode == 1
+    assert f"the environment of the checkout {tree.root}" in result.stderr
     assert installs(other.calls()) == []
     assert (tmp_path / "shared environment" / "study-stamp").read_text() == stamp
     assert tree.run("--list", STUDY_VENV=shared).returncode == 0

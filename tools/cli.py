@@ -137,20 +137,24 @@ def compare(
     raise typer.Exit(int(not same))
 
 
+Base = Annotated[Path, typer.Argument(metavar="BASE", help="folder of the model of comparison")]
+Tuned = Annotated[list[Path] | None, typer.Argument(
+    metavar="[TUNED]...", help="folders of tuned models, or of adapters on BASE")]
+Most = Annotated[int | None, typer.Option(
+    metavar="N", min=1, help="a quick look: the first N only (default: all)")]
+
+
 @app.command(epilog=ASKED)
 def ask(
-    models: Annotated[list[Path], typer.Argument(
-        metavar="FOLDER...", help="models to measure; the first is the base of comparisons")],
+    base: Base,
+    tuned: Tuned = None,
     benchmark: Annotated[str, typer.Option(
         "--set", metavar="NAME", help="xstest, or a gated set in the folder DEBIAS_GATED names",
     )] = "xstest",
     judge: Annotated[Path | None, typer.Option(
-        metavar="FOLDER", help="chat model that reads the answers (default: the first model)",
-    )] = None,
-    tokens: Annotated[int, typer.Option(metavar="N", help="longest answer")] = 64,
-    most: Annotated[int | None, typer.Option(
-        metavar="N", help="the first N requests a category, for a quick look (default: all)",
-    )] = None,
+        metavar="FOLDER", help="chat model that reads the answers (default: BASE)")] = None,
+    tokens: Annotated[int, typer.Option(metavar="N", min=1, help="longest answer")] = 64,
+    most: Most = None,
     dtype: Annotated[str, typer.Option(
         metavar="TYPE", help="float32, bfloat16 or float16")] = "float32",
     out: Annotated[Path | None, typer.Option(
@@ -160,10 +164,28 @@ def ask(
     """Ask chat models of your own, and compare their refusals.
 
     Refusals, needless refusals and compliance on XSTest or a gated set, by a keyword list and by an
-    audited judge; changes are paired with the first model."""
+    audited judge; changes are paired with BASE."""
     from tools.ask import ask
 
-    ask(models, benchmark, judge, tokens, most, dtype, out)
+    raise typer.Exit(ask(base, tuned or [], set=benchmark, out=out, most=most, tokens=tokens,
+                         judge=judge, dtype=dtype))
+
+
+@app.command()
+def bench(
+    base: Base,
+    tuned: Tuned = None,
+    names: Annotated[list[str] | None, typer.Option(
+        "--benchmark", metavar="NAME", help="one of them; may be repeated (default: all)")] = None,
+    most: Most = None,
+    out: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="where to write (default: bench among the runs)")] = None,
+) -> None:
+    """Measure public benchmarks of a model, and what tuning changed."""
+    from lib.study.paths import runs_dir
+    from tools.bench import bench
+
+    raise typer.Exit(bench(base, tuned or [], names or [], out or runs_dir() / "bench", most))
 
 
 @app.command(epilog=EXPORTED)

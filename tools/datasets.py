@@ -1,4 +1,4 @@
-"""``side-effects data``: the tables of ``data/README.md``."""
+"""``python -m lib.measures.benchmarks`` prints the tables of ``data/README.md``."""
 
 from lib.measures.benchmarks.registry import catalogue, checksums
 from lib.study.text import cell, table
@@ -19,3 +19,7 @@ def dataset_tables() -> str:
         )
     ]
     return "\n\n".join(tables)
+
+
+if __name__ == "__main__":
+    print(dataset_tables())

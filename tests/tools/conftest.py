@@ -20,7 +20,7 @@ def command(*arguments: str) -> int:
 
 
 class Place:
-    """Notebooks in `notebooks`, results in `runs`; call it with arguments of ``side-effects run``."""
+    """Notebooks in `notebooks`, results in `runs`; calling it is ``side-effects run ARGUMENTS``."""
 
     def __init__(self, root: Path) -> None:
         self.notebooks, self.runs = root / "notebooks", root / "runs"

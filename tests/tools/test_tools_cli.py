@@ -1,5 +1,6 @@
 """The command line: help at once, mistakes explained in one paragraph before anything runs."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ from lib.errors import StorageError
 from lib.study import paths
 from tools.run import run as run_module
 
-COMMANDS = ["run", "list", "compare", "ask", "instructions", "data", "readme", "publish"]
+COMMANDS = ["run", "list", "compare", "ask", "bench", "instructions", "data", "readme", "publish"]
 HEAVY = {"torch", "pandas", "papermill", "matplotlib", "transformers", "numpy", "nbformat"}
 PROFILE = "name: {name}\nextends: smoke\ndescription: x\n"
 
@@ -93,15 +94,15 @@ def test_help_of_run_has_examples(capsys, side_effects):
 
 def test_help_names_what_the_code_knows(capsys, side_effects):
     from lib.forecasting.instructions.rows import LABELS
-    from lib.measures.chat.measures import ANSWER_TOKENS
     from lib.measures.chat.requests import FOLDER, XSTEST
+    from tools.ask import TOKENS
 
     side_effects("instructions", "--help")
     text = " ".join(capsys.readouterr().out.split())
     assert ", ".join(LABELS) in text
     side_effects("ask", "--help")
     text = " ".join(capsys.readouterr().out.split())
-    assert all(word in text for word in (FOLDER, f"default: {XSTEST}", f"default: {ANSWER_TOKENS}"))
+    assert all(word in text for word in (FOLDER, f"default: {XSTEST}", f"default: {TOKENS}"))
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], *([c, "--help"] for c in COMMANDS)])
@@ -243,10 +244,40 @@ def test_verify_is_told_to_all_processes(toys, monkeypatch):
     (["instructions", "--out", "x", "--seed", "1", "-p", "seed=2"], "-p seed=2 and -p seed=1"),
     (["instructions", "--out", "x", "--label", "best"], "a label type"),
     (["list", "--profile", "sandbx"], "did you mean sandbox"),
+    (["ask", "absent"], "absent"),
 ])
 def test_mistakes_of_the_other_commands(capsys, side_effects, arguments, words):
     assert side_effects(*arguments) == 2
     assert words in paragraph(capsys)
+
+
+SMALL = ["--profile", "smoke", "-p", "forecasting.series=5", "-p", "forecasting.rounds=2"]
+
+
+def test_instructions_are_written_into_an_empty_folder_which_is_printed(
+    tmp_path, capsys, side_effects
+):
+    out = tmp_path / "empty"
+    out.mkdir()
+    assert side_effects("instructions", *SMALL, "--out", str(out), "--seed", "4") == 0
+    seen = capsys.readouterr()
+    assert seen.out.strip() == str(out) and "instruction sets  step" in seen.err
+    first = json.loads((out / "jsonl" / "train.jsonl").read_text().splitlines()[0])
+    assert re.search(r"-s4-000[0-4]$", first["series"])
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--profile", "sandbux"], "did you mean sandbox"),
+    (["--label", "bayesian"], "did you mean bayes"),
+    (["--profile", "smoke", "-p", "forecasting.history=3"], "at least 4 values"),
+    (["--profile", "smoke", "--seed", "-1"], "seed"),
+])
+def test_wrong_instructions_are_explained_and_nothing_is_written(
+    tmp_path, capsys, side_effects, arguments, said
+):
+    assert side_effects("instructions", *arguments, "--out", str(tmp_path / "sets")) == 2
+    assert said in paragraph(capsys)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_data_prints_the_tables_of_its_readme(capsys, side_effects):

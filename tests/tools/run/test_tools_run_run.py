@@ -220,9 +220,9 @@ def environment():
 
 def start(root, *arguments, **variables):
     # A suite started in the background ignores Ctrl-C, and its children would inherit that.
-    return subprocess.Popen([sys.executable, "-m", "tools", "run", "--profile", "smoke", *arguments],
-                            cwd=root, env=environment() | variables, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE,
+    command = [sys.executable, "-m", "tools", "run", "--profile", "smoke", *arguments]
+    return subprocess.Popen(command, cwd=root, env=environment() | variables, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
