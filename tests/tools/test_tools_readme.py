@@ -9,6 +9,7 @@ import pytest
 from lib.errors import InvalidValueError
 from lib.study import paths
 from tools import readme
+from tools.cli import app
 
 TEXT = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 EMPTY = "".join(f"<!-- generated:{name} -->\n<!-- /generated -->\n" for name in readme.BLOCKS)
@@ -34,13 +35,28 @@ def test_the_readme_is_up_to_date():
     assert readme.refresh(write=False) == ""
 
 
-def test_files_that_the_readme_names_exist():
-    linked = re.findall(r"\]\(([^)#]+)\)", TEXT)
-    folders = "lib|data|figures|notebooks|profiles|tests|scripts|benchmarks"
-    named = re.findall(rf"`((?:{folders})/[^`<]*)`", TEXT)
-    named += re.findall(r"`([\w./]+\.(?:lock|yml|toml|sh))`", TEXT)
-    missing = [name for name in (*linked, *named) if not (paths.ROOT / name).exists()]
-    assert len(linked) > 4 and len(named) > 8 and not missing
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+def test_files_that_a_text_names_exist(name):
+    text, place = (paths.ROOT / name).read_text(encoding="utf-8"), (paths.ROOT / name).parent
+    linked = [place / link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    folders = "lib|tools|data|figures|notebooks|profiles|tests|scripts|benchmarks"
+    named = re.findall(rf"`((?:{folders})/[^`<*]*)`", text)
+    named += re.findall(r"`([\w./]+\.(?:lock|toml|sh))`", text)
+    given = [*linked, *(paths.ROOT / path for path in named)]
+    assert len(given) > 5 and [path for path in given if not path.exists()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+def test_modules_and_commands_that_a_text_names_exist(name):
+    text = (paths.ROOT / name).read_text(encoding="utf-8")
+    modules = set(re.findall(r"\b(lib(?:\.[a-z_]+)+)\b", text))
+    assert [m for m in modules if not any(
+        (paths.ROOT / part.replace(".", "/")).with_suffix(".py").is_file()
+        or (paths.ROOT / part.replace(".", "/")).is_dir() and part.count(".") == m.count(".")
+        for part in (m, m.rpartition(".")[0]))] == []
+    assert not re.search(r"python -m (?!benchmarks)", text)
+    commands = {c.name or c.callback.__name__ for c in app.registered_commands}
+    assert set(re.findall(r"side-effects (\w+)", text)) <= commands
 
 
 @pytest.mark.parametrize("command", ["run_all.sh", "tests/run.sh"])
