@@ -1,6 +1,6 @@
 """Many models measured side by side, each measurement an artefact of its own."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,15 @@ another process. Not of `lib.chapters`: editing a table would ask all models aga
 def model_frames(
     study: "Study", name: str, folders: Iterable[Path], score: Score, *arguments: Any
 ) -> list[pd.DataFrame]:
-    """Each model's `model_frame`, in order; those that are missing are measured side by side."""
+    """``score(model, *arguments)`` of each model, from the run's store, in the order of folders.
+
+    What is missing is measured side by side. A frame is found again by the model, by the content
+    of the arguments, and by the module of `score` with all that it imports.
+    """
+    given = _digests(study, score, arguments)
 
     def measure(folder: Path, run: Run) -> pd.DataFrame:
-        return model_frame(study, name, folder, run, score, *arguments)
+        return _stored(study, name, folder, run, given, score, arguments)
 
     return side_by_side(measure, list(folders), study.profile.workers)
 
@@ -33,13 +38,19 @@ def model_frames(
 def model_frame(
     study: "Study", name: str, folder: Path, run: Run, score: Score, *arguments: Any
 ) -> pd.DataFrame:
-    """``score(model, *arguments)`` from the run's store, where `run` has put it if it was missing.
+    """The same of one model, measured by `run`: for work that is side by side in another way."""
+    given = _digests(study, score, arguments)
+    return _stored(study, name, folder, run, given, score, arguments)
 
-    It is found again by the model, by the arguments' content, and by the module of `score` with
-    all that it imports.
-    """
-    parts = (*getattr(score, "args", ()), *arguments)
-    given = [study.store.digest(part) for part in parts]
+
+def _digests(study: "Study", score: Score, arguments: Sequence[Any]) -> list[str]:
+    return [study.store.digest(part) for part in (*getattr(score, "args", ()), *arguments)]
+
+
+def _stored(
+    study: "Study", name: str, folder: Path, run: Run, given: list[str], score: Score,
+    arguments: Sequence[Any],
+) -> pd.DataFrame:
     inputs = {"model": folder, "arguments": given}
     return study.store.frame(name, inputs, partial(asked, score, folder, *arguments), run)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
-"""Folders of code that versions cover."""
+INSTALLED = {"site-packages", "dist-packages"}
+"""Names of folders of code that versions cover, as they do the standard library."""
 
 
 def canonical_json(value: Any, root: Path) -> str:
@@ -53,7 +53,9 @@ class Code:
         self._seen: set[int] = set()
         self._follow(make)
         if not self.texts:
-            raise _unread(make)
+            raise InvalidValueError(
+                "a make function written in Python", repr(make), "wrap it in a function of yours"
+            )
 
     def fingerprint(self) -> list[Any]:
         """What enters a key: names and sources, the modules' hash, versions of packages."""
@@ -91,7 +93,7 @@ class Code:
         if inside(function.__module__):
             self._named(function)
         elif _own(function.__module__):
-            self._written(function)
+            self._foreign(function)
 
     def _class(self, kind: type) -> None:
         if inside(kind.__module__):
@@ -103,11 +105,8 @@ class Code:
         self.modules.add(item.__module__)
         self.texts.append(f"{item.__module__}.{item.__qualname__}")
 
-    def _written(self, function: types.FunctionType) -> None:
-        try:
-            self.texts.append(inspect.getsource(function.__code__))
-        except (OSError, TypeError):
-            raise _unread(function) from None
+    def _foreign(self, function: types.FunctionType) -> None:
+        self.texts.append(_written(function.__code__))
         names = _names(function.__code__)
         self.modules |= fingerprint.SOURCES.modules.keys() & {
             *names, *(f"{package}.{name}" for package in names if inside(package)
@@ -130,14 +129,20 @@ def _own(module: str) -> bool:
     file = getattr(sys.modules.get(module), "__file__", None)
     if module == "__main__" or file is None or inside(module):
         return module == "__main__"
-    return not any(Path(file).is_relative_to(place) for place in INSTALLED)
+    standard = Path(file).is_relative_to(sysconfig.get_path("stdlib"))
+    return not standard and not INSTALLED & set(Path(file).parts)
 
 
-def _unread(make: Any) -> InvalidValueError:
-    return InvalidValueError(
-        "a make function of lib, or one whose source can be read", repr(make),
-        "write it in a notebook or in a file",
-    )
+def _written(code: types.CodeType) -> str:
+    """Source of a function, or what it was compiled to where none was kept."""
+    try:
+        return inspect.getsource(code)
+    except (OSError, TypeError):
+        return " ".join([code.co_code.hex(), *map(_constant, code.co_consts)])
+
+
+def _constant(value: Any) -> str:
+    return _written(value) if isinstance(value, types.CodeType) else repr(value)
 
 
 def _text(value: Any, root: Path, allow_nan: bool) -> str:
@@ -169,7 +174,7 @@ def _plain(item: Any, root: Path) -> Any:
         return {"frame": _frame_digest(item, root)}
     if pd and (item is pd.NA or item is pd.NaT):
         return {"missing": str(item)}
-    if inside(type(item).__module__) and not isinstance(item, types.FunctionType):
+    if inside(type(item).__module__) or _own(type(item).__module__):  # an axis, say
         return {type(item).__qualname__: sorted(vars(item).items())}
     raise TypeError(f"{type(item).__name__} {item!r:.60}")
 
