@@ -146,18 +146,6 @@ def test_fresh_empties_a_folder_that_is_a_link_and_keeps_the_link(place, tmp_pat
     assert not (disk / "stray.txt").exists() and not (disk / "models").exists()
 
 
-def test_a_manifest_deletes_nothing_outside_its_folder(place, tmp_path):
-    write_notebook(place.notebooks, "00_a", "x = 1")
-    assert place() == 0
-    victim = tmp_path / "victim.txt"
-    victim.write_text("precious")
-    manifest = place.manifest()
-    manifest["notebooks"]["00_a"]["exhibits"] = {"../../victim.txt": "0", str(victim): "0"}
-    (place.folder / "manifest.json").write_text(json.dumps(manifest))
-    assert place() == 0
-    assert victim.read_text() == "precious"
-
-
 def test_list_says_what_would_run_again(place, capsys):
     for name in ("00_a", "01_b", "02_c"):
         write_notebook(place.notebooks, name, "x = 1" if name < "02" else "1 / 0")
