@@ -3,8 +3,9 @@
 import json
 import os
 import shutil
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from filelock import FileLock, Timeout
 
-from lib.errors import EnvironmentProblem, NotebookFailedError
+from lib.errors import EnvironmentProblem, NotebookFailedError, StorageError
 from lib.study import paths
 from lib.study.disk import storage_errors, write_text
 from lib.study.fingerprint import SOURCES, notebook_modules
+from lib.study.profiles import Profile, load_profile, parse_overrides, require_complete
 from lib.study.progress import clock_text
 from tools.run.display import Display
 from tools.run.manifest import Manifest, hashes, now, read_trace
-from tools.run.plan import Notebook, fingerprint, reason_to_run
+from tools.run.plan import Notebook, discover, fingerprint, reason_to_run, select
 
 if TYPE_CHECKING:
-    from lib.study.profiles import Profile
     from tools.run.execute import Failure
 
 
@@ -36,39 +37,62 @@ class Request:
     `source` is what the notebooks get as their parameter ``profile``: a name or a path.
     """
 
-    profile: "Profile"
+    profile: Profile
     source: str
     overrides: dict[str, Any]
     notebooks: Sequence[Notebook]
     fresh: bool = False
 
 
-def run(request: Request, stream: TextIO) -> None:
-    """Run the requested notebooks in order; stop at the first that fails.
+def request(
+    source: str, parameters: Iterable[str], only: Sequence[str] | None, start: str | None,
+    fresh: bool,
+) -> Request:
+    """What the arguments of the command line ask for, checked before anything runs."""
+    overrides = parse_overrides(parameters)
+    profile = load_profile(source, overrides)
+    require_complete(profile)
+    if source.endswith(".yaml"):  # the kernel's working directory is not the user's
+        source = str(Path(source).resolve())
+    names = [name.strip() for group in only or [] for name in group.split(",")]
+    wanted = select(discover(paths.NOTEBOOKS), names, start)
+    return Request(profile, source, overrides, wanted, fresh)
 
-    Raises
-    ------
-    NotebookFailedError
-        A cell raised, or the kernel died.
-    StorageError, EnvironmentProblem, UnknownNameError, InvalidValueError
-        Before anything runs: the disk, another run of the same profile, or a notebook whose
-        parameters or imports do not fit.
-    EditedSourceError
-        `lib` or data was edited since the run began.
-    """
-    started = time.monotonic()
+
+def run(request: Request, stream: TextIO | None = None) -> None:
+    """Run the requested notebooks in order; stop at the first that fails."""
+    started, stream = time.monotonic(), stream or sys.stdout
     folder = paths.run_dir(request.profile.name)
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = _locked(folder)
+    _make_parent(folder)
+    lock = _locked(folder)
     try:
-        with storage_errors(folder):
-            if request.fresh and folder.exists():
-                print(f"--fresh: deleting {shown(folder)}", file=stream, flush=True)
-                shutil.rmtree(folder)
+        if request.fresh and folder.exists():
+            print(f"--fresh: deleting {shown(folder)}", file=stream, flush=True)
+            _delete(folder)
         _run(request, folder, stream, started)
     finally:
         lock.release()
+
+
+def _make_parent(folder: Path) -> None:
+    try:
+        with storage_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        raise StorageError(
+            f"a folder for results at {folder.parent}", f"none, and none can be made "
+            f"({error.strerror})", "name another one in STUDY_RUNS, or leave it unset",
+        ) from None
+
+
+def _delete(folder: Path) -> None:
+    """Remove a run folder; one that is a link stays one, to an empty folder."""
+    with storage_errors(folder):
+        if not folder.is_symlink():
+            shutil.rmtree(folder)
+            return
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def shown(path: Path) -> str:
@@ -80,7 +104,8 @@ def shown(path: Path) -> str:
 def _locked(folder: Path) -> FileLock:
     lock = FileLock(folder.parent / f".{folder.name}.lock")
     try:
-        lock.acquire(timeout=0)
+        with storage_errors(folder):
+            lock.acquire(timeout=0)
     except Timeout:
         raise EnvironmentProblem(
             f"one run of the profile {folder.name} at a time", "another one that is running",

@@ -84,11 +84,26 @@ def test_hashes_of_what_exists(tmp_path):
 
 def test_hardware():
     found = machine.hardware()
-    assert found["cores"] == len(os.sched_getaffinity(0))
+    assert found["cores"] <= len(os.sched_getaffinity(0))
     with open("/proc/meminfo") as file:
         kib = int(file.readline().split()[1])
     assert found["memory_gib"] == pytest.approx(kib / 2**20, abs=0.06)
     assert found["cpu"]
+
+
+@pytest.mark.parametrize(("files", "cores"), [
+    ({}, 8), ({"cpu.max": "max 100000"}, 8), ({"cpu.max": "250000 100000"}, 2),
+    ({"cpu.max": "50000 100000"}, 1), ({"cpu.max": "1600000 100000"}, 8),
+    ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+    ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+    ({"cpu.max": "what"}, 8),
+])
+def test_cores_are_those_of_the_containers_quota(tmp_path, monkeypatch, files, cores):
+    monkeypatch.setattr(machine, "bound_cores", lambda: 8)
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text + "\n")
+    assert machine.cores(tmp_path) == cores
 
 
 def test_commit_is_that_of_the_repository():
