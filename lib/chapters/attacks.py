@@ -26,8 +26,7 @@ from lib.training.job import Job
 from lib.training.runs import arm_seeds, model_folder, train_all
 from lib.world.corpus import shares
 from lib.world.patterns import draw
-from lib.world.tokenizer import ATTACKS
-from lib.world.truth import Table, settings, things
+from lib.world.truth import ATTACKS, Table, settings, things
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
