@@ -1,3 +1,5 @@
+"""The base model's quality: loss above the entropy floor, and what it must show to be used."""
+
 import pandas as pd
 
 from lib.measures.toxicity import planted

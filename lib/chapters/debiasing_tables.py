@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from lib.study.notebook import Study
 
 
-
 def pair_rows(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Every pair of arms on identical items: change in the share of stereotypical choices.
 
@@ -76,7 +75,7 @@ def method_rows(
     found, prompts : DataFrame
         `arm_rows` of all arms, the base among them; of the prompts, ``prompt_chat`` among them.
     side : DataFrame
-        `lib.chapters.overreaction.effect_rows` of some arms and the base.
+        `lib.measures.effects.effect_rows` of some arms and the base.
     figures : DataFrame
         `lib.training.runs.training_figures`, indexed by arm and seed.
     """

@@ -17,18 +17,17 @@ from lib.forecasting.frames import window_items
 from lib.forecasting.learners import bayes
 from lib.forecasting.real import real_series
 from lib.measures import overreaction
-from lib.measures.measured import by_arm, everyone, model_frame
+from lib.measures.measured import by_arm, everyone, model_frame, model_frames
 from lib.statistics.calibration import METRICS, Design, Market, calibrate_lags, calibration_table
 from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row, rows
 from lib.statistics.pooling import combine_seeds, holm, seed_row
 from lib.statistics.regressions import by_condition, implied_persistence
-from lib.study.workers import Run, side_by_side
+from lib.study.workers import side_by_side
 from lib.world.truth import planted_rho_s, settings
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
-
 
 
 def panel(study: "Study", split: str = "train") -> pd.DataFrame:
@@ -71,19 +70,9 @@ def forecasts_of(
         Ask for the previous forecast too, which takes twice as long; only error on revision
         needs it, and only one-step items have it.
     """
-    def measure(folder: Path, run: Run) -> pd.DataFrame:
-        return stored(study, folder, items, run, prompt, number, revisions)
-
-    return by_arm(arms, side_by_side(measure, everyone(arms), study.profile.workers))
-
-
-def stored(
-    study: "Study", folder: Path, items: pd.DataFrame, run: Run, prompt: str = "neutral",
-    number: int = 0, revisions: bool = False,
-) -> pd.DataFrame:
-    """One model's forecasts from the store, or computed by `run` (see `side_by_side`)."""
     ask = overreaction.forecast if revisions else overreaction.forecast_now
-    return model_frame(study, "forecasts", folder, run, ask, items, prompt, number)
+    return by_arm(arms, model_frames(study, "forecasts", everyone(arms), ask, items, prompt,
+                                     number))
 
 
 def coefficient_rows(frame: pd.DataFrame, estimator, arm: str) -> pd.DataFrame:
@@ -203,8 +192,10 @@ def validate_prompts(study: "Study", base: Path) -> pd.DataFrame:
 def prompted(study: "Study", base: Path, items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Forecasts of the items by prompt arm; arms are asked side by side."""
     arms = prompt_arms()
-    frames = side_by_side(lambda name, run: stored(study, base, items, run, name),
-                          list(arms.values()), study.profile.workers)
+    frames = side_by_side(
+        lambda prompt, run: model_frame(study, "forecasts", base, run, overreaction.forecast_now,
+                                        items, prompt, 0),
+        list(arms.values()), study.profile.workers)
     return dict(zip(arms, frames, strict=True))
 
 

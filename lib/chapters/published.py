@@ -6,12 +6,11 @@ about the source), ``inference`` (concluded here, stated nowhere), ``misread`` (
 that misreads its source; kept in order to be discussed).
 """
 
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
 
-from lib.errors import CorruptArtefactError, UnknownNameError, require
+from lib.errors import CorruptArtefactError, UnknownNameError, nearest, require
 from lib.study.paths import DATA
 
 PUBLISHED = DATA / "published"
@@ -45,9 +44,8 @@ def names(folder: Path = PUBLISHED) -> list[str]:
 def published(name: str, folder: Path = PUBLISHED) -> pd.DataFrame:
     """Published figures on one topic (the file's name), one row a figure; typed as `COLUMNS`."""
     path, known = folder / f"{name}.csv", names(folder)
-    near = get_close_matches(name, known, n=1) or known
-    require(path.is_file(), f"a table of published figures ({', '.join(known)})", repr(name),
-            f"use {near[0]!r}" if near else f"add {path.name} to data/published", UnknownNameError)
+    require(path.is_file(), "a table of published figures in data/published", repr(name),
+            nearest(name, known), UnknownNameError)
     frame = _read(path)
     _check(frame, path)
     return frame
@@ -105,14 +103,11 @@ def _typed(column: pd.Series, kind: str) -> pd.Series:
 
 def _check(frame: pd.DataFrame, path: Path) -> None:
     """Every row needs a source, a value and a known status."""
-    unknown = sorted(set(frame["status"]) - set(STATUSES))
-    if unknown:
+    if unknown := sorted(set(frame["status"]) - set(STATUSES)):
         raise _corrupt(path, f"a status among {', '.join(STATUSES)}", ", ".join(unknown))
-    for column in ("source", "doi_or_url", "quantity"):
-        if (frame[column] == "").any():
+    for column in ("source", "doi_or_url", "quantity", "value"):
+        if (frame[column].isna() | (frame[column] == "")).any():
             raise _corrupt(path, f"a {column} in every row", "an empty one")
-    if frame["value"].isna().any():
-        raise _corrupt(path, "a value in every row", "an empty one")
 
 
 def _corrupt(path: Path, expected: str, found: str) -> CorruptArtefactError:

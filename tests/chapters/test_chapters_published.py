@@ -76,11 +76,11 @@ def test_safety_rows_tell_verified_figures_from_those_read_off_a_plot():
 def test_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(UnknownNameError) as caught:
         published("extrapolaton")
-    assert caught.value.fix == "use 'extrapolation'"
+    assert caught.value.fix == "did you mean extrapolation"
 
 
 def test_folder_without_tables_still_gives_an_answer(tmp_path):
-    with pytest.raises(UnknownNameError, match="add anything.csv to data/published"):
+    with pytest.raises(UnknownNameError, match="there is none to choose"):
         published("anything", tmp_path)
 
 
