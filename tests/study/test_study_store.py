@@ -18,6 +18,7 @@ from lib.study import keys, paths
 from lib.study import store as store_module
 from lib.study.store import RECORD, VERIFY, Store, trace, verify
 
+
 class Make:
     """Counts its calls; writes two files, one in a folder."""
 

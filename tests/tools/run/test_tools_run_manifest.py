@@ -13,7 +13,6 @@ from lib.study import machine, paths
 from lib.study.profiles import load_profile
 from tools.run.manifest import Manifest, hashes, read_trace
 
-
 ENTRY = {"status": "done", "seconds": 2.5, "fingerprint": {"source": "s"}, "output": "0",
          "exhibits": {"figures/tables/00_x.csv": "0"}, "artefacts": {"models/base-0123": "k"}}
 

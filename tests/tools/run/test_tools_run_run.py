@@ -232,7 +232,11 @@ if not Path("edited").exists():
 {build}
 print(clock_text(61))
 """
-BUILD = """study.store.build("models", "one", {}, lambda d: (d / "a.txt").write_text(clock_text(61)))"""
+BUILD = """
+def make(folder):
+    (folder / "a.txt").write_text(clock_text(61))
+study.store.build("models", "one", {}, make)
+"""
 
 
 @pytest.mark.parametrize("build", [BUILD, ""])
