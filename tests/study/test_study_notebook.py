@@ -155,9 +155,8 @@ def test_a_users_settings_do_not_reach_a_saved_figure(format):
 
 
 def test_saved_figures_have_two_hundred_dots_an_inch():
-    figure = Figure(figsize=(3, 2))
-    width, height = figure_bytes(figure, "png", "03_x")[16:20], figure_bytes(figure, "png", "")[20:24]
-    assert (int.from_bytes(width), int.from_bytes(height)) == (600, 400)
+    png = figure_bytes(Figure(figsize=(3, 2)), "png", "03_x")
+    assert (int.from_bytes(png[16:20]), int.from_bytes(png[20:24])) == (600, 400)
 
 
 def test_full_disk(study, monkeypatch):
