@@ -18,8 +18,10 @@ from lib.errors import CorruptArtefactError, InvalidValueError, StudyError
 from lib.models.folders import load, merge_adapter
 from lib.models.generation import generate
 from lib.models.likelihood import sequence_logprobs
+from lib.study.workers import side_by_side
 from lib.training.batching import batch_plan, collate, pack, split
 from lib.training.finetune import finetune, trainable_share
+from lib.training.job import Job
 from lib.training.objective import (
     Penalty,
     Regularizer,
@@ -29,7 +31,6 @@ from lib.training.objective import (
     scored_logprobs,
 )
 from lib.training.recipe import Example, Recipe
-from lib.training.runs import Job, finetune_many
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 TOKENIZER = word_tokenizer()
@@ -347,7 +348,7 @@ def test_pool_gives_the_same_bytes_in_job_order(base, lora, tmp_path):
         Job(base, countdown(), LORA, tmp_path / "same"),
         Job(base, countdown(), other, tmp_path / "again"),
     ]
-    figures = finetune_many(jobs, workers=2)
+    figures = side_by_side(lambda job, run: run(job.run), jobs, 2)
     assert figures[1] == lora[1] and figures[0] == figures[2] and figures[0]["steps"] == 4
     name = "adapter_model.safetensors"
     assert (tmp_path / "same" / name).read_bytes() == (lora[0] / name).read_bytes()
@@ -355,7 +356,8 @@ def test_pool_gives_the_same_bytes_in_job_order(base, lora, tmp_path):
 
 
 def test_one_worker_runs_here(base, lora, tmp_path):
-    assert finetune_many([Job(base, countdown(), LORA, tmp_path)], workers=1) == [lora[1]]
+    jobs = [Job(base, countdown(), LORA, tmp_path)]
+    assert side_by_side(lambda job, run: run(job.run), jobs, 1) == [lora[1]]
 
 
 def test_a_workers_error_reaches_the_caller(base, tmp_path):
@@ -363,7 +365,7 @@ def test_a_workers_error_reaches_the_caller(base, tmp_path):
     (broken / "config.json").write_text("{")
     jobs = [Job(folder, countdown(8), LORA, tmp_path / folder.name) for folder in (base, broken)]
     with pytest.raises(CorruptArtefactError, match="does not load") as caught:
-        finetune_many(jobs, workers=2)
+        side_by_side(lambda job, run: run(job.run), jobs, 2)
     assert caught.value.fix.startswith("delete the folder")
 
 

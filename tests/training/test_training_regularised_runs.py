@@ -14,8 +14,10 @@ from tiny_models import saved_word_model
 from transformers import LlamaForCausalLM, TrainerCallback
 from transformers.models.llama.modeling_llama import LlamaMLP
 
+from lib.study.workers import side_by_side
 from lib.training import trainer
 from lib.training.finetune import finetune
+from lib.training.job import Job
 from lib.training.objective import Regularizer
 from lib.training.penalties.adaptive import AdaptiveKL
 from lib.training.penalties.ewc import EWC
@@ -25,7 +27,6 @@ from lib.training.penalties.mixing import Mixing
 from lib.training.penalties.projection import Projection
 from lib.training.penalties.tokenwise import TokenWise
 from lib.training.recipe import Example, Recipe
-from lib.training.runs import Job, finetune_many
 from lib.training.trainer import AnswerTrainer
 
 RECIPES = {
@@ -186,7 +187,7 @@ def test_every_regulariser_travels_to_a_worker(base, tmp_path):
     recipe = RECIPES["lora"]
     jobs = [Job(base, countdown(), recipe, tmp_path / name, name, STRONG[name])
             for name in ("kl", "adaptive", "ewc")]
-    figures = finetune_many(jobs, workers=2)
+    figures = side_by_side(lambda job, run: run(job.run), jobs, 2)
     for job, there in zip(jobs, figures, strict=True):
         here = finetune(base, countdown(), recipe, tmp_path / "here", "", job.regularizer)
         assert here == there
@@ -252,4 +253,4 @@ def test_projection_runs_beside_others_in_a_key_and_a_job(base, tmp_path):
     save_file(tensors, tmp_path / "unaligned" / WEIGHTS["full"])
     job = Job(base, countdown(), RECIPES["lora"], tmp_path / "out", "p",
               Projection(tmp_path / "unaligned", 1.0))
-    assert finetune_many([job], 1)[0]["projected"] == 4
+    assert side_by_side(lambda job, run: run(job.run), [job], 1)[0]["projected"] == 4

@@ -54,8 +54,7 @@ DAMAGED = [
     ENTRY | {"exhibits": ["figures/a.csv"]}, ENTRY | {"artefacts": {"models/a": 3}},
     *(ENTRY | {"exhibits": {name: "0"}} for name in (
         "../../victim.txt", "figures/../../victim.txt", "/etc/passwd", "figures", "figures/", "",
-        "models/base/a.txt", "figures/./a.csv", "figures//a.csv", "figures/..\\a",
-        "manifest.json")),
+        "models/base/a.txt", "figures/./a.csv", "figures//a.csv", "figures/..\\a", "x.json")),
     *(ENTRY | {"artefacts": {name: "0"}} for name in ("../x", "/x/y", "models/../../x", "x")),
 ]
 
