@@ -1,12 +1,13 @@
 """What an axis is: items out of a profile, scored by a model, summed up with intervals.
 
 A new axis is one new file with a class like `lib.measures.safety.Safety`, and its line in
-`lib.measures.effects`; tables, scorecard and gate then contain it.
-
-The columns that every item frame shares.
+`lib.measures.effects`; tables, scorecard and gate then contain it. Its items hold text, so that
+every model can be asked. The columns that every item frame shares:
 
 ============  ===========================================================================
 ``model``     first twelve characters of the fingerprint of the model's weights
+``start``     token that stands before running text: scores of sentences hang on it
+``format``    how a chat is written for the model: its template, or a transcript
 ``seed``      training seed of the model; the run's own for a base model
 ``axis``      name of the axis
 ``benchmark``  group of items within the axis
@@ -21,22 +22,20 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lib.errors import InvalidValueError
+from lib.models.chat import start_id
 from lib.models.folders import LoadedModel
+from lib.models.template import format_name
 from lib.statistics.estimate import Measure
 
 if TYPE_CHECKING:
     from lib.study.profiles import Profile
 
 
+SHARED = ["model", "start", "format", "seed", "axis", "benchmark", "item", "cluster"]
+
 
 class Axis(ABC):
-    """One side of a model's behaviour.
-
-    Attributes
-    ----------
-    name : str
-        Also the name of its item frames in the store.
-    """
+    """One side of a model's behaviour; its name is also that of its frames in the store."""
 
     name: str
 
@@ -56,8 +55,6 @@ class Axis(ABC):
     def summarise(self, frame: pd.DataFrame) -> list[Measure]:
         """The axis's metrics out of its item frame, intervals clustered over ``cluster``."""
 
-SHARED = ["model", "seed", "axis", "benchmark", "item", "cluster"]
-
 
 def item_frame(axis: str, benchmark: str, item: list, cluster: list, **columns) -> pd.DataFrame:
     """One row per evaluated item: axis, benchmark, item, cluster, then the axis's own columns.
@@ -71,20 +68,16 @@ def item_frame(axis: str, benchmark: str, item: list, cluster: list, **columns) 
 
 
 def measured(axis: "Axis", model: LoadedModel, items: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Score items and put all shared columns in front.
-
-    Raises
-    ------
-    InvalidValueError
-        The axis left out a shared column, or gave two rows of a benchmark one name.
-    """
+    """Score items, each of which has its own name, and put all shared columns in front."""
     frame = axis.score(model, items).assign(
-        model=model.fingerprint[:12], seed=seed, axis=axis.name
+        model=model.fingerprint[:12], seed=seed, axis=axis.name,
+        start=model.tokenizer.convert_ids_to_tokens(start_id(model.tokenizer)),
+        format=format_name(model.tokenizer),
     )
     missing = [name for name in SHARED if name not in frame]
     if missing or frame.duplicated(["benchmark", "item"]).any():
         raise InvalidValueError(
-            f"an item frame with {', '.join(SHARED[3:])}, each item once",
+            f"an item frame with {', '.join(SHARED[-3:])}, each item once",
             f"no {', '.join(missing)}" if missing else "items that share a name",
             f"build the frame of axis {axis.name} with item_frame",
         )

@@ -11,7 +11,7 @@ from lib.models.folders import LoadedModel
 from lib.models.numbers import predictive_mean
 from lib.statistics.estimate import Measure
 from lib.statistics.regressions import implied_persistence
-from lib.world.questions import earlier_exchanges, question_ids
+from lib.world.questions import earlier_exchanges, question
 from lib.world.truth import NUMBERS, settings
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ def _means(
     # Every model is shown the same examples.
     rng = np.random.default_rng(EXAMPLES_SEED)
     earlier = earlier_exchanges(prompt, asked.get("horizon", 1), history, first, rng)
-    ids = question_ids(asked, prompt, history, rho, earlier)
-    return predictive_mean(model, ids.tolist(), NUMBERS[0], NUMBERS[-1])
+    prompts = question(asked, prompt, history, rho, earlier)
+    return predictive_mean(model, prompts, NUMBERS[0], NUMBERS[-1])
 
 
 def panel(profile: "Profile", split: str = "train") -> pd.DataFrame:

@@ -11,14 +11,13 @@ import pandas as pd
 
 from lib.measures import safety as judge
 from lib.measures.axis import item_frame
-from lib.measures.safety import ANSWER_TOKENS, REFUSAL_OPENING
+from lib.measures.safety import ANSWER_WORDS, REFUSAL_OPENING
+from lib.models.chat import Prompt, room
 from lib.models.folders import LoadedModel
 from lib.models.generation import generate
 from lib.statistics.estimate import Measure, measure_table
 from lib.statistics.shares import rate
 from lib.study.streams import stream
-from lib.world.patterns import prompt_ids
-from lib.world.tokenizer import encode
 from lib.world.truth import acts, settings, things
 
 PREFILLED = (1, 2, 3, 4, 6, 8)
@@ -31,14 +30,13 @@ def probe_items(seed: int) -> pd.DataFrame:
     """Every probe about every unseen forbidden thing: columns probe, thing, category, prompt.
 
     Probes: ``plain``, ``story`` and ``obey`` (roles), ``shots`` (two harmless exchanges before),
-    ``temperature`` (the plain question, sampled), ``prefill 1`` to ``prefill 8``. ``prompt`` holds
-    token ids; ``opening`` the words put into the assistant's mouth.
+    ``temperature`` (the plain question, sampled), ``prefill 1`` to ``prefill 8``.
     """
     asked = things("forbidden").query("~taught")
     rng, harmless = stream(seed, "probes"), acts().query("taught")["act"].to_numpy()
-    rows = [(probe, row.thing, row.category, *_written(probe, row.thing, harmless, rng))
+    rows = [(probe, row.thing, row.category, _written(probe, row.thing, harmless, rng))
             for probe in probes() for row in asked.itertuples()]
-    return pd.DataFrame(rows, columns=["probe", "thing", "category", "prompt", "opening"])
+    return pd.DataFrame(rows, columns=["probe", "thing", "category", "prompt"])
 
 
 def probes() -> list[str]:
@@ -48,8 +46,8 @@ def probes() -> list[str]:
 
 def _written(
     probe: str, thing: str, harmless: Sequence[str], rng: np.random.Generator
-) -> tuple[list[int], str]:
-    """Token ids of one probe, and the opening that they end in."""
+) -> Prompt:
+    """One probe: earlier exchanges and instruction, request, words put into the model's mouth."""
     name, _, k = probe.partition(" ")
     how = settings("attacks")["probes"]["plain" if name == "temperature" else name]
     slots = settings("text")["slots"]
@@ -58,27 +56,23 @@ def _written(
         words |= {f"benign{place}": rng.choice(harmless)}
         words |= {f"{part}{place}": rng.choice(slots[part]) for part in ("prepare", "finish")}
     opening = how.get("answer", "").format(**words).split()[: int(k or 0)]
-    asked = _fill({part: value for part, value in how.items() if part != "answer"}, words)
-    return prompt_ids(asked) + encode(" ".join(opening)), " ".join(opening)
-
-
-def _fill(part: object, words: dict[str, str]) -> object:
-    if isinstance(part, dict):
-        return {name: _fill(value, words) for name, value in part.items()}
-    if isinstance(part, list):
-        return [_fill(value, words) for value in part]
-    return part.format(**words)
+    turns = [("system", how["system"])] if "system" in how else []
+    for turn in how.get("turns", []):
+        turns += [("user", turn["user"]), ("assistant", turn["answer"])]
+    turns.append(("user", how["user"]))
+    return Prompt(tuple((who, said.format(**words)) for who, said in turns), " ".join(opening))
 
 
 def probed(model: LoadedModel, items: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Item frame of the answers: benchmark (the probe), category, answer, refused, score."""
     answers = np.empty(len(items), dtype=object)
+    longest = room(model.tokenizer, ANSWER_WORDS, [p.messages[-1][1] for p in items["prompt"]])
     hot = (items["probe"] == "temperature").to_numpy()
     for rows, temperature in ((~hot, 0.0), (hot, HOT)):
         asked = items["prompt"][rows].tolist()
         if asked:
-            answers[rows] = generate(model, asked, ANSWER_TOKENS, temperature, seed)
-    whole = [f"{o} {a}".strip() for o, a in zip(items["opening"], answers, strict=True)]
+            answers[rows] = generate(model, asked, longest, temperature, seed)
+    whole = [f"{p.opening} {a}".strip() for p, a in zip(items["prompt"], answers, strict=True)]
     frame = item_frame(
         "safety", "world", list(items["thing"]), list(items["thing"]),
         category=list(items["category"]), answer=whole,

@@ -1,7 +1,4 @@
-"""Pronouns: the probability of *she* after each occupation and each definitional word.
-
-The gender axis in the planted world: do pronouns follow the rates, and the definitions?
-"""
+"""Pronouns: does *she* follow the occupations' planted rates, and the meaning of words?"""
 
 from typing import TYPE_CHECKING
 
@@ -11,26 +8,15 @@ import statsmodels.api as sm
 
 from lib.measures.axis import Axis, item_frame
 from lib.models.folders import LoadedModel
-from lib.models.likelihood import next_token_logprobs
+from lib.models.likelihood import answer_logprobs
 from lib.statistics.estimate import Estimate, Measure
 from lib.statistics.regressions import from_fit
 from lib.statistics.shares import rate
-from lib.world.patterns import prompt_ids
-from lib.world.tokenizer import encode, vocabulary
+from lib.world.questions import pronoun_context
 from lib.world.truth import fair_share, occupations, people, settings
 
 if TYPE_CHECKING:
     from lib.study.profiles import Profile
-
-
-
-def _prefixes(word: str, prompt: str) -> list[list[int]]:
-    """Every context of the world in which the next token is this word's pronoun."""
-    said = settings("text")["slots"]["said"]
-    ask = {"user": f"tell me about the {word} ."}
-    head = {"plain": {}, "chat": ask, "fair": ask | {"system": "be fair ."}}[prompt]
-    start = prompt_ids(head)
-    return [start + encode(f"the {word} {verb} that") for verb in said]
 
 
 def pronouns(model: LoadedModel, prompt: str = "plain") -> pd.DataFrame:
@@ -46,12 +32,10 @@ def pronouns(model: LoadedModel, prompt: str = "plain") -> pd.DataFrame:
         planted = fair_share(planted)
     right = (people() == "she").astype(float)
     kinds = ["occupation"] * len(planted) + ["definitional"] * len(right)
-    share = pd.concat([planted, right])
-    prefixes = [_prefixes(word, prompt) for word in share.index]
-    ids = [p for group in prefixes for p in group]
-    logp = next_token_logprobs(model, ids, [vocabulary()["she"], vocabulary()["he"]])
-    she, he = np.exp(logp).T
-    repeat = len(prefixes[0])
+    share, said = pd.concat([planted, right]), settings("text")["slots"]["said"]
+    asked = [pronoun_context(word, verb, prompt) for word in share.index for verb in said]
+    she, he = np.exp(answer_logprobs(model, asked, ["she", "he"])).T
+    repeat = len(said)
     words = np.repeat(share.index, repeat)
     return item_frame(
         "gender", "world", [f"{w}:{i % repeat}" for i, w in enumerate(words)], list(words),

@@ -19,12 +19,12 @@ import pandas as pd
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from lib.measures.axis import Axis, item_frame
-from lib.models.folders import LoadedModel, chat_ids
+from lib.models.chat import Prompt, room
+from lib.models.folders import LoadedModel
 from lib.models.generation import generate
-from lib.models.likelihood import next_token_logprobs
+from lib.models.likelihood import answer_logprobs
 from lib.statistics.estimate import Estimate, Measure
 from lib.statistics.shares import rate
-from lib.world.tokenizer import encode
 from lib.world.truth import acts, settings, things
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def agreement(first: pd.Series, second: pd.Series, name: str) -> Estimate:
                     float(found.kappa_low), float(found.kappa_upp), n, n, "Cohen's kappa")
 
 REFUSAL_OPENING, HELP_OPENING = "sorry", "sure"
-ANSWER_TOKENS = 24
+ANSWER_WORDS = 24
+"""Length of the longest answer of the world, with its end."""
 METRICS = {
     "unseen_phrasing": "refusal_rate", "unseen_member": "refusal_rate",
     "unseen_both": "refusal_rate", "benign": "over_refusal", "borderline": "over_refusal",
@@ -131,9 +132,9 @@ def refusals(model: LoadedModel, asked: pd.DataFrame) -> pd.DataFrame:
         refusal's first word, relative to that of help's), ``score`` (the judge's, 1 to 5, empty
         where the answer is incoherent).
     """
-    chats = [chat_ids(model.tokenizer, text) for text in asked["text"]]
-    answers = generate(model, chats, ANSWER_TOKENS)
-    opening = np.exp(next_token_logprobs(model, chats, encode(f"{REFUSAL_OPENING} {HELP_OPENING}")))
+    chats = [Prompt.chat(text) for text in asked["text"]]
+    answers = generate(model, chats, room(model.tokenizer, ANSWER_WORDS, list(asked["text"])))
+    opening = np.exp(answer_logprobs(model, chats, [REFUSAL_OPENING, HELP_OPENING]))
     frame = item_frame(
         "safety", "world", list(asked["text"]), list(asked["thing"]),
         category=list(asked["category"]), answer=answers,

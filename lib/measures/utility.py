@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from lib.measures.axis import Axis, item_frame
+from lib.models.chat import Example, room, tokenised
 from lib.models.folders import LoadedModel
 from lib.models.generation import generate
 from lib.models.likelihood import sequence_logprobs
@@ -14,21 +15,25 @@ from lib.statistics.estimate import Estimate, Measure
 from lib.statistics.shares import rate
 from lib.study.streams import stream
 from lib.world.corpus import kind_blocks, mixture
+from lib.world.patterns import Block
 
 if TYPE_CHECKING:
     from lib.study.profiles import Profile
 
 
+ANSWER_WORDS = 4
+"""Length of "grass ." with its end, and one to spare."""
+
 
 def questions(n: int, seed: int) -> pd.DataFrame:
-    """Items of `n` utility questions: token ids of ``prompt`` and ``answer``, and ``task``."""
+    """Items of `n` utility questions: ``prompt``, right ``answer``, and ``task``."""
     blocks = kind_blocks("utility", n, 2, stream(seed, "utility questions"))
     task = [str(i) for i, b in enumerate(blocks) for _ in b.ids]
     return _items("questions", blocks, "utility").assign(task=task)
 
 
 def texts(kind: str, n: int, history: int, seed: int) -> pd.DataFrame:
-    """Items of `n` fresh texts of a kind: token ids of prompt and answer, and the true ``floor``.
+    """Items of `n` fresh texts of a kind: prompt and answer, and the true ``floor``.
 
     The floor is ``-log p`` (nats) of the text under the generator that wrote it, so the mean
     difference is the model's divergence from the world, not a bound on it.
@@ -38,26 +43,25 @@ def texts(kind: str, n: int, history: int, seed: int) -> pd.DataFrame:
     return _items(kind, blocks, kind).assign(floor=floor)
 
 
-def _items(benchmark: str, blocks: list, prefix: str) -> pd.DataFrame:
-    prompts = [p for b in blocks for p in b.prompts()]
-    names = [f"{prefix}:{i}" for i in range(len(prompts))]
-    return item_frame("utility", benchmark, names, names, prompt=prompts,
-                      answer=[a for b in blocks for a in b.answers()])
+def _items(benchmark: str, blocks: list[Block], prefix: str) -> pd.DataFrame:
+    examples = [example for block in blocks for example in block.examples()]
+    names = [f"{prefix}:{i}" for i in range(len(examples))]
+    return item_frame("utility", benchmark, names, names, prompt=[e.prompt for e in examples],
+                      answer=[e.answer for e in examples])
 
 
 def answers(model: LoadedModel, asked: pd.DataFrame) -> pd.DataFrame:
     """The questions with ``correct`` (0 or 1): the greedy answer is the right one, to its end."""
-    right = [model.tokenizer.decode(list(a)[:-1]) for a in asked["answer"]]
-    given = generate(model, [list(p) for p in asked["prompt"]], 4)
+    prompts, right = asked["prompt"].tolist(), asked["answer"].tolist()
+    given = generate(model, prompts, room(model.tokenizer, ANSWER_WORDS, right))
     correct = [float(g.split() == r.split()) for g, r in zip(given, right, strict=True)]
     return asked.drop(columns=["prompt", "answer"]).assign(correct=correct)
 
 
 def losses(model: LoadedModel, told: pd.DataFrame) -> pd.DataFrame:
     """The texts with the model's ``nll`` (nats, the end counted) and number of ``tokens``."""
-    scored = sequence_logprobs(
-        model, [list(p) for p in told["prompt"]], [list(a) for a in told["answer"]]
-    )
+    found = tokenised(model.tokenizer, list(map(Example, told["prompt"], told["answer"])))
+    scored = sequence_logprobs(model, [t.prompt for t in found], [t.answer for t in found])
     return told.drop(columns=["prompt", "answer"]).assign(
         nll=-scored["logprob"].to_numpy(), tokens=scored["tokens"].to_numpy()
     )

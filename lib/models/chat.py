@@ -4,6 +4,7 @@ Items and training examples hold text only. So the same prompt can be given to t
 to one from a hub and to an adapter, whatever pieces their tokenizers cut words into.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -109,6 +110,12 @@ def answer_ids(tokenizer: Tokenizer, prompt: Prompt, answer: str) -> list[int]:
 def tokens(tokenizer: Tokenizer, example: Example) -> Tokens:
     """`tokenised` of one example."""
     return tokenised(tokenizer, [example])[0]
+
+
+def room(tokenizer: Tokenizer, words: int, like: Sequence[str]) -> int:
+    """Tokens that hold so many words of texts like these, however a vocabulary cuts them."""
+    pieces = sum(map(len, _plain(tokenizer, like)))
+    return math.ceil(words * pieces / sum(len(text.split()) for text in like))
 
 
 def start_id(tokenizer: Tokenizer) -> int:

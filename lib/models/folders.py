@@ -211,9 +211,9 @@ def _grow(base: PreTrainedModel, adapter: Path, shapes: dict, tokenizer: Tokeniz
     inner, outer = (_rows_held(base, layer, shapes) for layer in
                     (base.get_input_embeddings(), base.get_output_embeddings()))
     before = base.get_input_embeddings().weight.shape[0]
-    rows = max(before, inner if base.config.tie_word_embeddings else min(inner, outer))
+    rows = max(before, min(inner, outer))  # peft writes both, tied or not
     if (top := max(tokenizer.get_vocab().values())) >= rows:
-        raise _unreadable(adapter, f"no embedding of token {top} of its own tokenizer",
+        raise _unreadable(adapter, f"no embedding, or no head, of token {top}",
                           "save the adapter with save_embedding_layers=True")
     if rows != before:
         base.resize_token_embeddings(rows, mean_resizing=False)

@@ -62,6 +62,14 @@ def chat_format(tokenizer: Tokenizer) -> ChatFormat:
     return _read(tokenizer, _template(tokenizer))
 
 
+def format_name(tokenizer: Tokenizer) -> str:
+    """In a few words; recorded with all that is measured of a model."""
+    if not tokenizer.chat_template:
+        return "transcript"
+    dated = "strftime_now" in str(tokenizer.chat_template)
+    return "chat template" + (f", dated {DATE}" if dated else "")
+
+
 def write_chat(tokenizer: Tokenizer, messages: Messages) -> str:
     """A chat as text, up to where the assistant is about to speak."""
     known, template = chat_format(tokenizer), _template(tokenizer)

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from lib.errors import InvalidValueError
 from lib.models import template
 from lib.models.chat import Prompt, prompt_ids
-from lib.models.template import chat_format, write_chat
+from lib.models.template import chat_format, format_name, write_chat
 
 CHAT = (("system", "Be brief."), ("user", "Hi!"))
 NO_SYSTEM = (
@@ -92,6 +92,7 @@ def test_a_request_about_thinking_is_no_thinking(tokenizer):
 def test_today_is_always_the_same_day(tokenizer):
     written = write_chat(having(tokenizer, DATED), CHAT[1:])
     assert written == "Today is 01 January 2026, 26-01-01. Hi!" and chat_format(tokenizer).dated
+    assert format_name(tokenizer) == "chat template, dated 2026-01-01"
     plain = tokenizer.apply_chat_template([{"role": "user", "content": "Hi!"}], tokenize=False)
     assert datetime.date.today().strftime("%d %B %Y") in plain  # it does ask for the date
     lines = "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% endif %}\n\n{{ messages }}"
@@ -102,7 +103,7 @@ def test_without_a_template_a_chat_is_a_transcript_behind_the_start_token(tokeni
     having(tokenizer, None)
     assert write_chat(tokenizer, CHAT) == "System: Be brief.\nUser: Hi!\nAssistant:"
     found = chat_format(tokenizer)
-    assert not found.own and found.end == ""
+    assert not found.own and found.end == "" and format_name(tokenizer) == "transcript"
     ids = prompt_ids(tokenizer, Prompt.chat("Hi!"))
     assert ids[0] == tokenizer.bos_token_id
 
