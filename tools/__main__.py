@@ -17,7 +17,10 @@ def main() -> int:
     except EnvironmentProblem as error:
         print(error, file=sys.stderr)
         return 2
-    from tools.cli import app
+    try:
+        from tools.cli import app
+    except KeyboardInterrupt:
+        return 130
 
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without the signs of a title

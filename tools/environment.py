@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.errors import EnvironmentProblem
+from lib.errors import EnvironmentProblem, require
 from lib.study.paths import ROOT
 
 LOCK = ROOT / "requirements.lock"
@@ -52,21 +52,15 @@ def public(version: str) -> str:
 
 def read_lock(path: Path = LOCK) -> dict[str, str]:
     """Locked versions by canonical package name; every line is an exact pin ``name==version``."""
-    if not path.is_file():
-        raise EnvironmentProblem(
-            f"a lock file at {path}", "none", "restore it with `git checkout requirements.lock`"
-        )
+    require(path.is_file(), f"a lock file at {path}", "none",
+            "restore it with `git checkout requirements.lock`", EnvironmentProblem)
     pins = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!]+)", line.strip())
-        if match is None:
-            raise EnvironmentProblem(
-                "only lines of the form name==version in the lock",
-                f"{line.strip()!r}",
-                "write the lock again with scripts/lock.sh",
-            )
+        require(match, "only lines of the form name==version in the lock", repr(line.strip()),
+                "write the lock again with scripts/lock.sh", EnvironmentProblem)
         pins[canonical(match[1])] = match[2]
     return pins
 
@@ -96,26 +90,24 @@ def differences(pins: Mapping[str, str], versions: Mapping[str, str]) -> list[Di
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> None:
     """Raise `EnvironmentProblem` if this Python is older than `MINIMUM_PYTHON`."""
-    if version[:2] < MINIMUM_PYTHON:
-        raise EnvironmentProblem(
-            f"Python {MINIMUM_PYTHON[0]}.{MINIMUM_PYTHON[1]} or newer",
-            f"Python {'.'.join(map(str, version))} at {sys.executable}",
-            "install a newer Python, or run ./run_all.sh --conda where conda is available",
-        )
+    require(
+        version[:2] >= MINIMUM_PYTHON, f"Python {MINIMUM_PYTHON[0]}.{MINIMUM_PYTHON[1]} or newer",
+        f"Python {'.'.join(map(str, version))} at {sys.executable}",
+        "install a newer Python, or run ./run_all.sh --conda where conda is available",
+        EnvironmentProblem,
+    )
 
 
 def check_packages(wrong: Iterable[Difference]) -> None:
     """Raise `EnvironmentProblem` naming the first few packages that differ from the lock."""
     wrong = list(wrong)
-    if wrong:
-        names = ", ".join(map(str, wrong[:SHOWN]))
-        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise EnvironmentProblem(
-            f"the exact packages of requirements.lock in {sys.prefix}",
-            f"{names}{more}",
-            "start the study with ./run_all.sh, which installs what is missing, "
-            "or run `pip install -r requirements.lock` in this environment",
-        )
+    names = ", ".join(map(str, wrong[:SHOWN]))
+    more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+    require(
+        not wrong, f"the exact packages of requirements.lock in {sys.prefix}", f"{names}{more}",
+        "start the study with ./run_all.sh, which installs what is missing, "
+        "or run `pip install -r requirements.lock` in this environment", EnvironmentProblem,
+    )
 
 
 def check(lock: Path = LOCK) -> None:

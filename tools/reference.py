@@ -4,11 +4,13 @@ The tolerances are in ``figures/tolerances.yml``, which explains its own keys.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from lib.errors import InvalidValueError
 from lib.study.paths import FIGURES, run_dir
@@ -24,7 +26,7 @@ SHOWN = 3
 """Differences listed for each exhibit; the count is given in full."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class Tolerance:
     """Allowed distance, ``|found - committed| <= absolute + relative * |committed| + slack``.
 
@@ -46,19 +48,19 @@ class Tolerance:
         return agree | (missing[0] | missing[1]) if self.undefined else agree
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class Tolerances:
     """One `Tolerance` a metric, an exhibit's own before the general ones.
 
-    Columns in `exact` (counts) must agree exactly, those in `ignored` (durations) are not compared;
+    Exact columns (counts) must agree exactly, ignored ones (durations) are not compared;
     `intervals` is the slack of a row's numbers in widths of its 95 % interval, the wider side's.
     """
 
     default: Tolerance
     metrics: Mapping[str, Tolerance] = field(default_factory=dict)
     exhibits: Mapping[str, Mapping[str, Tolerance]] = field(default_factory=dict)
-    exact: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
+    exact_columns: tuple[str, ...] = ()
+    ignored_columns: tuple[str, ...] = ()
     intervals: float = 0.0
 
     def of(self, exhibit: str, metric: str) -> Tolerance:
@@ -70,23 +72,14 @@ class Tolerances:
 def load_tolerances(path: Path | None = None) -> Tolerances:
     """Read the tolerances from YAML."""
     path = path or FIGURES / "tolerances.yml"
-    raw = read_yaml(path)
     try:
-        return Tolerances(
-            default=Tolerance(**raw["default"]),
-            metrics=_by_metric(raw.get("metrics")),
-            exhibits={name: _by_metric(own) for name, own in (raw.get("exhibits") or {}).items()},
-            exact=tuple(raw.get("exact_columns") or ()),
-            ignored=tuple(raw.get("ignored_columns") or ()),
-            intervals=float(raw.get("intervals") or 0.0),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidValueError(f"tolerances in {path.name}", f"{type(error).__name__}: {error}",
-                                "see figures/tolerances.yml") from None
-
-
-def _by_metric(raw: Mapping[str, Mapping[str, float]] | None) -> dict[str, Tolerance]:
-    return {metric: Tolerance(**bounds) for metric, bounds in (raw or {}).items()}
+        return TypeAdapter(Tolerances).validate_python(read_yaml(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InvalidValueError(
+            f"tolerances in {path.name}", f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            "see figures/tolerances.yml",
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -145,7 +138,7 @@ def compare_tables(
     rows, other = _row_names(found), _row_names(committed)
     if rows != other:
         return Comparison(exhibit, 0, _row_differences(rows, other))
-    columns = [c for c in found if c not in (*KEYS, *limits.ignored)]
+    columns = [c for c in found if c not in (*KEYS, *limits.ignored_columns)]
     lines = [line for c in columns for line in _column(exhibit, c, found, committed, rows, limits)]
     return Comparison(exhibit, len(rows) * len(columns), tuple(lines))
 
@@ -169,7 +162,7 @@ def _column(
     left, right = found[column], committed[column]
     if not all(pd.api.types.is_numeric_dtype(side) for side in (left, right)):
         agree = (left.astype("string").fillna("") == right.astype("string").fillna("")).to_numpy()
-    elif column in limits.exact:
+    elif column in limits.exact_columns:
         agree = Tolerance().allows(left.to_numpy(float), right.to_numpy(float))
     else:
         metrics = found["metric"] if "metric" in found else [""] * len(found)

@@ -83,7 +83,7 @@ def test_change_is_seen_by_dependents_only(toy):
     SNIPPET.replace("# why\n", "# because\n# of that\n\n\n"),
     SNIPPET.replace('"""What N is."""', ""),
     SNIPPET.replace('"""Class."""', '"""A\n\n    class."""\n'),
-    SNIPPET.replace("if x: return [x, \"text\"]", "if x:\n        return [\n  x,\n 'text',\n]  # y"),
+    SNIPPET.replace("if x: return [x, \"text\"]", "if x:\n        return [\n x,\n 'text',\n]"),
 ])
 def test_other_words_and_lines_are_the_same_code(toy, edited):
     path = toy / "lib" / "b.py"

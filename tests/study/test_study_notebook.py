@@ -61,11 +61,29 @@ def test_opening_writes_nothing(study, runs):
         (("smoke", -1, {}, "03"), InvalidValueError),
         (("smoke", 1, {}, "3"), InvalidValueError),
         (("gpt2", 1, {}, "03"), InvalidValueError),
+        (("smoke", 1, "[1]", "03"), InvalidValueError),
+        (("smoke", 1, "rank", "03"), InvalidValueError),
+        (("smoke", 1, "{a: 1", "03"), InvalidValueError),
+        (("smoke", 1, 3, "03"), InvalidValueError),
+        (("smoke", 1, "{finetune.rnk: 2}", "03"), UnknownNameError),
     ],
 )
 def test_bad_arguments(arguments, error):
     with pytest.raises(error):
         Study(*arguments)
+
+
+@pytest.mark.parametrize("text", ['{"finetune.rank": 3, "seed": 9}', "finetune.rank: 3\nseed: 9",
+                                  "{finetune.rank: 3, seed: 9}"])
+def test_overrides_may_be_text_as_papermill_gives_them(text):
+    study = Study("smoke", None, text, "03")
+    assert (study.profile.finetune.rank, study.seed) == (3, 9)
+    assert Study("smoke", 5, text, "03").seed == 5
+
+
+@pytest.mark.parametrize("nothing", ["", "{}", "null", None, {}])
+def test_no_overrides(nothing):
+    assert Study("smoke", 5, nothing, "03").profile == Study("smoke", 5).profile
 
 
 def test_exhibit_files(study, tmp_path, monkeypatch):
@@ -122,6 +140,23 @@ def test_figure_bytes_do_not_depend_on_the_moment(format, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
     assert figure_bytes(draw(), format, "03_x") == one
     assert matplotlib.__version__.encode() not in one
+
+
+@pytest.mark.parametrize("format", ["png", "svg"])
+def test_a_users_settings_do_not_reach_a_saved_figure(format):
+    plain, figure = figure_bytes(draw(), format, "03_x"), draw()
+    with matplotlib.rc_context({
+        "savefig.dpi": 50, "savefig.facecolor": "red", "savefig.transparent": True,
+        "savefig.bbox": "tight", "savefig.pad_inches": 1, "svg.fonttype": "none",
+        "svg.hashsalt": "x", "path.simplify": False, "agg.path.chunksize": 100,
+        "image.composite_image": False,
+    }):
+        assert figure_bytes(figure, format, "03_x") == plain
+
+
+def test_saved_figures_have_two_hundred_dots_an_inch():
+    png = figure_bytes(Figure(figsize=(3, 2)), "png", "03_x")
+    assert (int.from_bytes(png[16:20]), int.from_bytes(png[20:24])) == (600, 400)
 
 
 def test_full_disk(study, monkeypatch):

@@ -18,6 +18,7 @@ from lib.study import keys, paths
 from lib.study import store as store_module
 from lib.study.store import RECORD, VERIFY, Store, trace, verify
 
+
 class Make:
     """Counts its calls; writes two files, one in a folder."""
 
@@ -194,6 +195,8 @@ def test_make_that_writes_nothing_is_refused(store):
         store.build("models", "base", {}, lambda folder: None)
 
 
+OUTSIDE = os.environ | {"PYTHONPATH": str(paths.ROOT)}
+
 KILLED = """
 import sys, time
 from pathlib import Path
@@ -210,7 +213,7 @@ def start_writer(store, name):
     script = store.root.parent / "killed.py"
     script.write_text(KILLED)
     writer = subprocess.Popen([sys.executable, str(script), str(store.root), name],
-                              env=os.environ | {"PYTHONPATH": str(paths.ROOT)}, stdout=subprocess.PIPE, text=True)
+                              env=OUTSIDE, stdout=subprocess.PIPE, text=True)
     writer.stdout.readline()
     return writer
 
@@ -256,7 +259,7 @@ def test_two_processes_build_once(store, tmp_path):
     log = tmp_path / "log"
     (tmp_path / "two.py").write_text(TWO)
     both = [subprocess.Popen([sys.executable, tmp_path / "two.py", str(store.root), str(log)],
-                             env=os.environ | {"PYTHONPATH": str(paths.ROOT)}, stderr=subprocess.DEVNULL) for _ in range(2)]
+                             env=OUTSIDE, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert log.read_text() == "made\n"
 

@@ -138,6 +138,16 @@ def test_list(toys, capsys, side_effects, way):
         assert name in text
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "\xff"])
+def test_a_damaged_notebook_is_listed_and_explained_when_it_is_to_run(
+    toys, capsys, side_effects, text
+):
+    (toys.notebooks / "05_x.ipynb").write_bytes(text.encode("latin-1"))
+    assert side_effects("list") == 0 and "05_x" in capsys.readouterr().out
+    assert toys("--only", "05") == 2
+    assert "05_x.ipynb" in paragraph(capsys)
+
+
 def test_list_goes_to_a_terminal_of_ascii_and_into_head():
     done = process("list", PYTHONIOENCODING="ascii")
     assert done.returncode == 0 and "00_world" in done.stdout and done.stderr == ""

@@ -13,8 +13,8 @@ LIMITS = Tolerances(
     default=Tolerance(absolute=0.01),
     metrics={"refusal_rate": Tolerance(absolute=0.05), "task_loss": Tolerance(relative=0.10)},
     exhibits={"03_special": {"refusal_rate": Tolerance(absolute=0.5)}},
-    exact=("n", "seeds"),
-    ignored=("seconds",),
+    exact_columns=("n", "seeds"),
+    ignored_columns=("seconds",),
 )
 
 

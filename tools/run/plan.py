@@ -47,7 +47,11 @@ class Notebook:
 
     def title(self) -> str:
         """First heading, or the name."""
-        for cell in json.loads(self.path.read_text(encoding="utf-8")).get("cells", []):
+        try:
+            cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
+        except (ValueError, KeyError, TypeError):
+            return self.name  # running it says what is wrong
+        for cell in cells:
             if heading := re.search(r"^#\s+(.+)$", "".join(cell.get("source", "")), re.MULTILINE):
                 return heading[1].strip()
         return self.name

@@ -13,7 +13,6 @@ from lib.study import machine, paths
 from lib.study.profiles import load_profile
 from tools.run.manifest import Manifest, hashes, read_trace
 
-
 ENTRY = {"status": "done", "seconds": 2.5, "fingerprint": {"source": "s"}, "output": "0",
          "exhibits": {"figures/tables/00_x.csv": "0"}, "artefacts": {"models/base-0123": "k"}}
 
@@ -55,7 +54,7 @@ DAMAGED = [
     ENTRY | {"exhibits": ["figures/a.csv"]}, ENTRY | {"artefacts": {"models/a": 3}},
     *(ENTRY | {"exhibits": {name: "0"}} for name in (
         "../../victim.txt", "figures/../../victim.txt", "/etc/passwd", "figures", "figures/", "",
-        "models/base/a.txt", "figures/./a.csv", "figures//a.csv", "figures/..\\a", "manifest.json")),
+        "models/base/a.txt", "figures/./a.csv", "figures//a.csv", "figures/..\\a", "x.json")),
     *(ENTRY | {"artefacts": {name: "0"}} for name in ("../x", "/x/y", "models/../../x", "x")),
 ]
 

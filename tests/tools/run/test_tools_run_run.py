@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import psutil
 import pytest
@@ -61,6 +62,39 @@ def test_run_skip_and_rerun_exactly_what_changed(place, capsys):
     write_notebook(place.notebooks, "01_b", "print('new')")
     assert place("-p", "seed=4", "-p", "finetune.rank=3") == 0
     assert "01_b: runs, because its source changed" in capsys.readouterr().out
+
+
+def test_a_tampered_manifest_deletes_nothing_outside_the_exhibits(place, capsys):
+    write_notebook(place.notebooks, "00_a", EXHIBIT.format(number="00"))
+    write_notebook(place.notebooks, "01_b")
+    assert place() == 0
+    victim = place.runs.parent / "victim.txt"
+    victim.write_text("precious")
+    manifest = place.manifest()
+    good = manifest["notebooks"]["00_a"]
+    path = place.folder / "manifest.json"
+    for tampered in ({"../../victim.txt": "0", str(victim): "0"}, {"figures/tables": "0"}):
+        manifest["notebooks"] = {"00_a": good | {"exhibits": good["exhibits"] | tampered},
+                                 "01_b": "x"}
+        path.write_text(json.dumps(manifest))
+        assert place() == 0
+        assert victim.read_text() == "precious"
+        assert (place.folder / "figures" / "tables" / "00_toy.csv").is_file()
+    out, err = capsys.readouterr()
+    assert "manifest.json is damaged" in out and "Traceback" not in out + err
+    assert place.manifest()["notebooks"]["00_a"]["exhibits"] == good["exhibits"]
+
+
+def test_changed_packages_run_everything_again_and_are_named(place, capsys):
+    write_notebook(place.notebooks, "00_a", "x = 1")
+    assert place() == 0
+    manifest = place.manifest()
+    manifest["notebooks"]["00_a"]["fingerprint"]["packages"]["numpy"] = "0.9"
+    (place.folder / "manifest.json").write_text(json.dumps(manifest))
+    capsys.readouterr()
+    assert place() == 0
+    assert f"00_a: runs, because packages changed: numpy 0.9 -> {version('numpy')}" in (
+        capsys.readouterr().out)
 
 
 def test_failure_names_cell_error_and_partial_copy(place, capsys):
@@ -189,7 +223,7 @@ def copy(tmp_path):
     """The parts of the repository that the runner needs, with two notebooks."""
     root = tmp_path / "copy"
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("lib", "profiles", "tools"):
+    for name in ("lib", "tools", "profiles"):
         shutil.copytree(paths.ROOT / name, root / name, ignore=ignored)
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copy(paths.ROOT / name, root / name)
@@ -219,8 +253,11 @@ def test_change_in_lib_reruns_exactly_the_notebooks_that_import_it(copy):
     out, err = process.communicate()
     assert process.returncode == 0, err
     assert "copy" in (copy / "runs" / "smoke" / "01_b.ipynb").read_text()
-    with open(copy / "lib" / "study" / "progress.py", "a") as file:
-        file.write("\nNEW = 1\n")
+    progress = copy / "lib" / "study" / "progress.py"
+    progress.write_text("# Other words\n" + progress.read_text().replace("Seconds as", "Time as"))
+    out, err = start(copy).communicate()
+    assert "0 run, 2 unchanged" in out, err
+    progress.write_text(progress.read_text() + "\nNEW = 1\n")
     out, err = start(copy).communicate()
     assert "00_a: runs, because lib or data that it uses changed" in out
     assert "1 run, 1 unchanged" in out and "01_b: runs" not in out
@@ -231,6 +268,41 @@ def test_a_run_needs_no_home(copy):
     out, err = process.communicate()
     assert process.returncode == 0, err
     assert err == "" and "2 run, 0 unchanged" in out
+
+
+EDITED = """
+from pathlib import Path
+from lib.study.notebook import Study
+from lib.study.progress import clock_text
+study = Study(profile, seed, overrides, notebook="01")
+path = Path("lib/study/progress.py")
+if not Path("edited").exists():
+    path.write_text(path.read_text().replace("divmod(round(seconds), 60)", "divmod(7, 60)"))
+    Path("edited").write_text("")
+{build}
+print(clock_text(61))
+"""
+BUILD = """
+def make(folder):
+    (folder / "a.txt").write_text(clock_text(61))
+study.store.build("models", "one", {}, make)
+"""
+
+
+@pytest.mark.parametrize("build", [BUILD, ""])
+def test_an_edit_of_lib_during_a_run_keeps_no_result_of_either_version(copy, build):
+    write_notebook(copy / "notebooks", "01_b", EDITED.replace("{build}", build))
+    _, err = start(copy).communicate()
+    assert "lib/study/progress.py edited since this run began" in err, err
+    assert "Traceback" not in err
+    folder = copy / "runs" / "smoke"
+    assert not list((folder / "models").glob("[a-z]*")) and not (folder / "01_b.ipynb").exists()
+    notebooks = json.loads((folder / "manifest.json").read_text())["notebooks"]
+    assert notebooks["00_a"]["status"] == "done" and notebooks.get("01_b", {}).get(
+        "status") != "done"
+    out, err = start(copy).communicate()
+    assert "2 run, 0 unchanged" in out, err
+    assert "0:07" in (folder / "01_b.ipynb").read_text()
 
 
 SLOW = """
