@@ -6,7 +6,7 @@ import statsmodels.api as sm
 
 from lib.errors import InvalidValueError
 from lib.statistics.estimate import Estimate
-from lib.statistics.regressions import Estimator, from_fit, numbers, require, variables
+from lib.statistics.regressions import Estimator, from_fit, numbers, require_columns, variables
 
 
 def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> Estimate:
@@ -115,7 +115,7 @@ def align(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    require(frame, ("series", "t"))
+    require_columns(frame, ("series", "t"))
     if frame.duplicated(["series", "t"]).any():
         raise InvalidValueError(
             "one row for each series and t", "duplicates", "compare one condition at a time"

@@ -28,7 +28,7 @@ from lib.statistics.regressions import (
     from_fit,
     hac_estimate,
     numbers,
-    require,
+    require_columns,
     variables,
 )
 
@@ -81,7 +81,7 @@ def with_innovation(frame: pd.DataFrame) -> pd.DataFrame:
     InvalidValueError
         A frame in which only some rows have ``rho`` and ``mu``, or too short a history.
     """
-    require(frame, ("x", "previous_history"))
+    require_columns(frame, ("x", "previous_history"))
     past = shown(frame, "previous_history")
     if _kind(frame) == "exact":
         mu, rho = numbers(frame, "mu"), numbers(frame, "rho")

@@ -13,7 +13,7 @@ import statsmodels.api as sm
 from lib.errors import InvalidValueError
 from lib.forecasting.frames import shown
 from lib.statistics.estimate import Estimate
-from lib.statistics.regressions import NotDefinedError, clustered_fit, from_fit, numbers, require
+from lib.statistics.regressions import NotDefinedError, clustered_fit, from_fit, numbers, require_columns
 
 DECAY_RANGE = (-0.9, 1.2)
 """Where lambda is looked for. It holds 0, the decay of whoever uses the last number alone, well
@@ -49,7 +49,7 @@ def lag_coefficients(
     NotDefinedError
         Lags that do not vary independently.
     """
-    require(frame, (cluster, "forecast", "history"))
+    require_columns(frame, (cluster, "forecast", "history"))
     design = sm.add_constant(lag_matrix(frame, lags), has_constant="add")
     fit = clustered_fit(numbers(frame, "forecast"), design, frame[cluster])
     clusters = frame[cluster].nunique()
@@ -86,7 +86,7 @@ def decay_weights(
         Forecasts that use no lag, or a lambda at the edge of its range: weights that do not decay
         geometrically.
     """
-    require(frame, (cluster, "forecast", "history"))
+    require_columns(frame, (cluster, "forecast", "history"))
     y, x = numbers(frame, "forecast"), lag_matrix(frame, lags)
     centred, deviation = x - x.mean(axis=0), y - y.mean()
     rate = float(profile_decay(centred.T @ centred, centred.T @ deviation))
@@ -228,7 +228,7 @@ def monthly_slopes(
     InvalidValueError
         As `fama_macbeth`.
     """
-    require(frame, ("month", "stock", target, "history"))
+    require_columns(frame, ("month", "stock", target, "history"))
     _check_months(frame, lags)
     y, x = numbers(frame, target), lag_matrix(frame, lags)
     rows = frame.groupby("month").indices

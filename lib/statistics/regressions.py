@@ -68,7 +68,7 @@ class NotDefinedError(InvalidValueError):
     """A coefficient whose regressor never varies, such as b of a forecast never revised."""
 
 
-def require(frame: pd.DataFrame, columns: Iterable[str], missing_allowed: bool = False) -> None:
+def require_columns(frame: pd.DataFrame, columns: Iterable[str], missing_allowed: bool = False) -> None:
     """Refuse a frame that is empty, lacks a column, or has missing values in one.
 
     Raises
@@ -173,7 +173,7 @@ def revision_variance(frame: pd.DataFrame) -> Estimate:
 
     Where it is near zero the coefficient means nothing.
     """
-    require(frame, ("series", "forecast", "previous_forecast"))
+    require_columns(frame, ("series", "forecast", "previous_forecast"))
     revision = numbers(frame, "forecast") - numbers(frame, "previous_forecast")
     squares = (revision - revision.mean()) ** 2
     fit = _fit(squares, np.ones((len(frame), 1)), pd.factorize(frame["series"])[0])
@@ -203,7 +203,7 @@ def by_condition(
     revised) has NaN there and says so in ``method``.
     """
     keys = [by] if isinstance(by, str) else list(by)
-    require(frame, keys, missing_allowed=True)
+    require_columns(frame, keys, missing_allowed=True)
     rows = [
         dict(zip(keys, condition, strict=True)) | vars(_or_undefined(estimator, cell))
         for condition, cell in frame.groupby(keys, sort=True, dropna=False)
@@ -241,7 +241,7 @@ def variables(name: str, frame: pd.DataFrame) -> Variables:
             f"an estimator among {', '.join(SPECIFICATIONS)}", f"{name}", "pass one of these"
         )
     columns, build = SPECIFICATIONS[name]
-    require(frame, ("series", *columns))
+    require_columns(frame, ("series", *columns))
     y, x = build(*(numbers(frame, c) for c in columns))
     if np.ptp(x) <= 1e-12 * max(1.0, np.abs(x).max()):
         raise NotDefinedError(
@@ -298,7 +298,7 @@ def _clustered(name: str, frame: pd.DataFrame) -> Estimate:
 
 def hac_estimate(name: str, frame: pd.DataFrame, maxlags: int | None) -> Estimate:
     """The regression `name` on one series, errors as `implied_persistence_hac` says."""
-    require(frame, ("series", "t"))
+    require_columns(frame, ("series", "t"))
     if frame["series"].nunique() > 1:
         raise InvalidValueError(
             "one series", f"{frame['series'].nunique()} series", "cluster by series instead"

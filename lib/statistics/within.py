@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 
 from lib.errors import InvalidValueError
 from lib.statistics.estimate import Estimate, t_interval
-from lib.statistics.regressions import Estimator, NotDefinedError, require, variables
+from lib.statistics.regressions import Estimator, NotDefinedError, require_columns, variables
 
 
 def nickell_bias(rho: float, rounds: int) -> float:
@@ -96,7 +96,7 @@ def half_panel_jackknife(frame: pd.DataFrame, estimator: Estimator) -> Estimate:
     InvalidValueError
         Series with fewer than four rounds.
     """
-    require(frame, ("series", "t"))
+    require_columns(frame, ("series", "t"))
     name, y, x, groups, rank = _panel(frame, estimator)
     rounds = np.bincount(groups)
     if rounds.min() < 4:
