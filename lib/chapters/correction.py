@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lib.chapters.arms import Task, recipe, task_losses, world_anchors
-from lib.chapters.overreaction import combine, forecasts, forecasts_of, removed_rows
+from lib.chapters.overreaction import forecasts, forecasts_of, removed_rows
 from lib.chapters.published import published
 from lib.chapters.transfer import mse_ratio
 from lib.forecasting.learners import bayes, least_squares_shown
@@ -24,7 +24,7 @@ from lib.models.folders import load
 from lib.models.likelihood import next_token_logprobs
 from lib.statistics.comparison import compare
 from lib.statistics.estimate import row
-from lib.statistics.pooling import holm, over_seeds
+from lib.statistics.pooling import combine, holm, over_seeds
 from lib.statistics.regressions import by_condition, implied_persistence
 from lib.study.measured import regrouped
 from lib.study.streams import stream

@@ -21,7 +21,7 @@ from lib.models.folders import load
 from lib.statistics.calibration import METRICS, Design, Market, calibrate_lags, calibration_table
 from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row, rows
-from lib.statistics.pooling import combine_seeds, holm
+from lib.statistics.pooling import combine, holm
 from lib.statistics.regressions import by_condition, implied_persistence
 from lib.study.measured import regrouped
 from lib.study.workers import Run, side_by_side
@@ -107,17 +107,12 @@ def coefficient_rows(frame: pd.DataFrame, estimator, arm: str) -> pd.DataFrame:
 
 
 def pooled_rows(frames: list[pd.DataFrame], estimator, arm: str) -> pd.DataFrame:
-    """One arm's coefficient by rho over training seeds (Rubin's rules; `combine_seeds`)."""
+    """One arm's coefficient by rho over training seeds (Rubin's rules; `combine`)."""
     parts = []
     for rho in sorted(frames[0]["rho"].unique()):
         cells = [estimator(f[f["rho"] == rho]) for f in frames]
         parts.append(row(combine(cells), arm, rho, len(frames)))
     return pd.concat(parts, ignore_index=True)
-
-
-def combine(estimates: list[Estimate]) -> Estimate:
-    """Several seeds as one estimate; a single seed as it is."""
-    return combine_seeds(estimates) if len(estimates) > 1 else estimates[0]
 
 
 def change_rows(before: pd.DataFrame, after: list[pd.DataFrame], arm: str) -> pd.DataFrame:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lib.chapters.overreaction import combine, forecasts, forecasts_of
+from lib.chapters.overreaction import forecasts, forecasts_of
 from lib.forecasting.stocks import past_regression, simulate_stocks, stock_items
 from lib.forecasting.transfer import REGISTRY, Design, affine, equivariance_gap, transfer_items
 from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row
 from lib.statistics.lags import fama_macbeth
+from lib.statistics.pooling import combine
 from lib.statistics.regressions import implied_persistence
 
 if TYPE_CHECKING:
