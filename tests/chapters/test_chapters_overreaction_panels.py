@@ -73,11 +73,6 @@ def test_removed_rows_are_empty_where_nothing_was_to_be_removed(items):
     assert removed["value"].isna().all()
 
 
-def test_combine_keeps_a_single_estimate_as_it_is(items):
-    estimate = implied_persistence(bayes(items))
-    assert panels.combine([estimate]) is estimate
-
-
 def test_loss_rows_give_the_gap_between_loss_and_floor():
     texts = pd.DataFrame({"benchmark": "neutral", "nll": [3.0, 5.0, 4.0],
                           "floor": [2.0, 4.0, 3.0], "tokens": [2, 4, 3]})
