@@ -151,7 +151,7 @@ def stock_rows(study: "Study", arms: Arms) -> pd.DataFrame:
     months only) stand beside the models.
     """
     panel = simulate_stocks(STOCKS, MONTHS, seed=30_000 + study.seed)
-    items = stock_items(panel, LAGS, warmup=WARMUP, display=True)
+    items = stock_items(panel, LAGS, warmup=WARMUP)
     parts = [_lag_rows([fama_macbeth(items, LAGS, target="outcome")], "realised"),
              _lag_rows([fama_macbeth(past_regression(items, panel.returns), LAGS)], "bayes")]
     for arm, frames in forecasts_of(study, arms, items).items():
