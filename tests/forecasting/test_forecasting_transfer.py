@@ -36,7 +36,7 @@ def test_the_priors_and_the_reference_row_are_those_of_the_world(frames):
 
 @pytest.mark.parametrize("name", tr.REGISTRY)
 def test_every_set_is_an_item_frame_on_the_display_scale_with_two_answers(frames, name):
-    frame, row = frames[name], tr.transfer_set(name)
+    frame, row = frames[name], tr.REGISTRY[name]
     numbers = shown(frame)
     assert frame["history"].map(lambda h: all(type(v) is int for v in h)).all()
     assert numbers.min() >= 0 and numbers.max() <= 199 and frame["outcome"].between(0, 199).all()
@@ -68,7 +68,7 @@ def test_one_setting_differs_and_the_answer_is_the_closed_form(
     assert frame["rho"].max() == rho and set(frame["sigma"]) == {sigma}
     assert set(frame["mu"]) == {mu} and shown(frame).shape[1] == history
     assert horizon_of(frame) == horizon
-    filled = tr.transfer_set(name).rational(frame)
+    filled = tr.REGISTRY[name].rational(frame)
     expected = mu + frame["rho"] ** horizon * (frame["x"] - mu)
     assert np.allclose(filled["forecast"], expected)
 
@@ -95,7 +95,7 @@ def test_series_have_the_spread_and_persistence_that_they_claim(name):
 def test_transformed_sets_bring_their_originals_and_rational_answers_move_along(
     frames, name, factor
 ):
-    moved, row = frames[name], tr.transfer_set(name)
+    moved, row = frames[name], tr.REGISTRY[name]
     original = affine(moved, 1 / factor)
     assert np.array_equal(100 + factor * (shown(original) - 100), shown(moved))
     for rule in (row.rational, row.feasible):
@@ -108,7 +108,7 @@ def test_transformed_sets_bring_their_originals_and_rational_answers_move_along(
 @pytest.mark.parametrize("name", ["unseen_persistence", "scale_double", "horizon_2", "level_low"])
 def test_the_feasible_answer_over_reacts_most_where_little_persists(name):
     frame = tr.transfer_items(name, Design(series=80, seed=5))
-    cells = tr.transfer_set(name).feasible(frame).groupby("rho")
+    cells = tr.REGISTRY[name].feasible(frame).groupby("rho")
     h = horizon_of(frame)
     excess = [implied_persistence(cell).value - rho**h for rho, cell in cells]
     assert excess[0] > 0.05 and excess[0] > 2 * abs(excess[-1])
@@ -128,11 +128,11 @@ def test_sets_and_seeds_share_no_series():
 @settings(max_examples=3, deadline=None)
 @given(cut=st.integers(12, 14), jump=st.integers(-50, 50))
 def test_no_future_value_can_change_a_past_target(frames, name, cut, jump):
-    assert_past_is_safe(frames[name], tr.transfer_set(name), cut, jump)
+    assert_past_is_safe(frames[name], tr.REGISTRY[name], cut, jump)
 
 
 def test_no_future_value_can_change_a_past_target_after_a_break_in_mean(frames):
-    assert_past_is_safe(frames["break_in_mean"], tr.transfer_set("break_in_mean"), 13, 30)
+    assert_past_is_safe(frames["break_in_mean"], tr.REGISTRY["break_in_mean"], 13, 30)
 
 
 def assert_past_is_safe(frame, row, cut, jump):
@@ -155,13 +155,6 @@ def assert_past_is_safe(frame, row, cut, jump):
         pd.testing.assert_frame_equal(
             before.loc[past, FORECASTS], after.loc[past, FORECASTS], check_exact=True
         )
-
-
-def test_the_table_says_what_each_set_tests_and_what_its_answers_know():
-    table = tr.transfer_sets()
-    assert list(table["name"]) == list(tr.REGISTRY) and table["name"].is_unique
-    assert table.map(len).gt(2).all(axis=None)
-    assert table.loc[table["name"] == "ma1", "feasible_is"].item().startswith("Bayes: Invertible")
 
 
 def test_an_unknown_set_lists_the_known_ones():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.errors import InvalidValueError
-from lib.forecasting import forecasters as zoo
+from lib.forecasting.forecasters import extrapolative, misperceived
 from lib.forecasting.frames import ar1_items, shown
 from lib.forecasting.learners import bayes, full_information, least_squares
 from lib.forecasting.transfer import affine, equivariance_gap
@@ -17,8 +17,8 @@ EQUIVARIANT = {
     "bayes": bayes,
     "least squares": least_squares,
     "shown": lambda frame: least_squares(frame, data="shown"),
-    "humans": zoo.ZOO["humans"],
-    "extrapolative": zoo.extrapolative,
+    "humans": misperceived,
+    "extrapolative": extrapolative,
 }
 
 
@@ -73,7 +73,7 @@ def test_a_pull_towards_a_level_has_the_gap_of_the_formula(level, weight):
 
 
 def test_order_of_rows_does_not_matter_and_the_index_is_kept(frame):
-    rule = zoo.ZOO["least_squares_shown"]
+    rule = EQUIVARIANT["shown"]
     one = rule(frame).sample(frac=1, random_state=1)
     two = affine(frame, -1.0).sample(frac=1, random_state=2).assign(forecast=100.0)
     gap = equivariance_gap(one, two)

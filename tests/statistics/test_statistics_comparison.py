@@ -28,12 +28,12 @@ def items():
 
 @pytest.fixture(scope="module")
 def before(items):
-    return add_noise(misperceived(items, lambda rho: rho + 0.5 * (1 - rho)), 2.0, seed=1)
+    return add_noise(misperceived(items, {0.0: 0.5, 1.0: 1.0}), 2.0, seed=1)
 
 
 @pytest.fixture(scope="module")
 def after(items):
-    return add_noise(misperceived(items, lambda rho: rho + 0.2 * (1 - rho)), 2.0, seed=2)
+    return add_noise(misperceived(items, {0.0: 0.2, 1.0: 1.0}), 2.0, seed=2)
 
 
 @pytest.mark.parametrize("estimator", [implied_persistence, error_revision, error_on_level])

@@ -65,7 +65,7 @@ def export(profile: "Profile", out: Path, label: str = "full_information") -> Pa
     """
     out = Path(out).resolve()
     _require_new(out)
-    sets = instruction_sets(profile, profile.seed, label)
+    sets = instruction_sets(profile, label)
     with storage_errors(out), _draft(out) as draft:
         records = {split: _records(frame) for split, frame in sets.items()}
         for split, rows in records.items():

@@ -140,14 +140,14 @@ class Panel:
 
 
 def instruction_sets(
-    profile: "Profile", seed: int, label: str = "full_information"
+    profile: "Profile", label: str = "full_information"
 ) -> dict[str, pd.DataFrame]:
     """The three splits, each shuffled, with the columns of `COLUMNS`.
 
     ``forecasting.series`` series of every process and parameter, ``forecasting.rounds`` windows
     of each, both horizons; ``label`` (see `LABELS`) says whose forecast is the answer.
     """
-    given = profile.forecasting
+    given, seed = profile.forecasting, profile.seed
     _check(given, label)
     frames: dict[str, list[pd.DataFrame]] = {split: [] for split in SPLITS}
     every = cells(given)
