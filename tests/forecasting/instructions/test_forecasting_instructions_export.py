@@ -230,7 +230,7 @@ def test_wrong_input_is_named_and_nothing_written(tmp_path, capsys, arguments, s
 def test_interruption_ends_with_130(tmp_path, capsys, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
-    monkeypatch.setattr("lib.forecasting.instructions.export.export", stop)
+    monkeypatch.setattr("tools.instructions.export", stop)
     assert main(["--out", str(tmp_path / "sets")]) == 130
     assert "nothing was written" in capsys.readouterr().err
 
