@@ -19,7 +19,7 @@ from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.pronouns import definitional_accuracy, pronoun_slope, pronouns
 from lib.statistics.estimate import Estimate, Measure, measure_table
 from lib.statistics.pooling import table_rows
-from lib.statistics.regressions import from_fit
+from lib.statistics.regressions import clustered_fit, from_fit
 from lib.statistics.shares import mean_probability
 from lib.study.notebook import COLUMNS
 from lib.world.truth import occupations, settings
@@ -188,10 +188,8 @@ def r_squared(words: pd.DataFrame) -> Estimate:
 
 def _log_odds_fit(words: pd.DataFrame):  # noqa: ANN202 - a statsmodels result
     odds = np.log(words["p_she"]) - np.log1p(-words["p_she"])
-    groups = pd.factorize(words["cluster"])[0]
-    return sm.OLS(odds.to_numpy(), sm.add_constant(words["share"].to_numpy())).fit(
-        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
-    )
+    design = sm.add_constant(words["share"].to_numpy())
+    return clustered_fit(odds.to_numpy(), design, words["cluster"])
 
 
 def arm_rows(frames: Sequence[pd.DataFrame], arm: str) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from lib.measures.measured import by_arm, everyone, model_frame, model_frames
 from lib.statistics.calibration import METRICS, Design, Market, calibrate_lags, calibration_table
 from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row, rows
-from lib.statistics.pooling import combine_seeds, holm, seed_row
+from lib.statistics.pooling import combine, holm, seed_row
 from lib.statistics.regressions import by_condition, implied_persistence
 from lib.study.workers import side_by_side
 from lib.world.truth import planted_rho_s, settings
@@ -81,7 +81,7 @@ def coefficient_rows(frame: pd.DataFrame, estimator, arm: str) -> pd.DataFrame:
 
 
 def pooled_rows(frames: list[pd.DataFrame], estimator, arm: str) -> pd.DataFrame:
-    """One arm's coefficient by rho over training seeds (Rubin's rules; `combine_seeds`)."""
+    """One arm's coefficient by rho over training seeds (Rubin's rules; `combine`)."""
     return pd.concat([seed_row([estimator(f[f["rho"] == rho]) for f in frames], arm, rho)
                       for rho in sorted(frames[0]["rho"].unique())], ignore_index=True)
 
@@ -91,7 +91,7 @@ def change_rows(before: pd.DataFrame, after: list[pd.DataFrame], arm: str) -> pd
     parts, estimates = [], []
     for rho in sorted(before["rho"].unique()):
         cell = before[before["rho"] == rho]
-        estimates.append(combine_seeds(
+        estimates.append(combine(
             [compare(cell, f[f["rho"] == rho], implied_persistence) for f in after]))
         parts.append(row(estimates[-1], arm, rho, len(after)))
     return pd.concat(parts, ignore_index=True).assign(p_holm=holm(estimates))

@@ -13,7 +13,7 @@ from lib.forecasting.transfer import REGISTRY, Design, affine, equivariance_gap,
 from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row
 from lib.statistics.lags import fama_macbeth
-from lib.statistics.pooling import combine_seeds, seed_row
+from lib.statistics.pooling import combine, seed_row
 from lib.statistics.regressions import implied_persistence
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _removed(
     excess = sum(gap.value for gap in gaps)
     if not excess > 1.96 * float(np.sqrt(sum(gap.se**2 for gap in gaps))):
         return Estimate("share_removed", *[float("nan")] * 4, len(before), 0, "no clear excess")
-    return combine_seeds([share_removed(before, f, feasible, by="cell") for f in after])
+    return combine([share_removed(before, f, feasible, by="cell") for f in after])
 
 
 def equivariance_rows(study: "Study", arms: Arms) -> pd.DataFrame:
@@ -150,7 +150,7 @@ def stock_rows(study: "Study", arms: Arms) -> pd.DataFrame:
     months only) stand beside the models.
     """
     panel = simulate_stocks(STOCKS, MONTHS, seed=30_000 + study.seed)
-    items = stock_items(panel, LAGS, warmup=WARMUP, display=True)
+    items = stock_items(panel, LAGS, warmup=WARMUP)
     parts = [_lag_rows([fama_macbeth(items, LAGS, target="outcome")], "realised"),
              _lag_rows([fama_macbeth(past_regression(items, panel.returns), LAGS)], "bayes")]
     for arm, frames in forecasts_of(study, arms, items).items():

@@ -1,21 +1,19 @@
-"""Exact conditional expectations ``E[x_{t+h} | x_0 .. x_t]`` when the process is known.
+"""Rational answers to processes other than AR(1): exact when known, Bayesian when not.
 
-Each function maps a panel ``values`` of shape ``(series, length)`` and a horizon h to a panel of
-the same shape, whose entry at position t is the forecast of ``x_{t+h}`` made at t. Entry t
-depends on ``values[:, : t + 1]`` alone. Bind the parameters with ``functools.partial`` to obtain
-the path that `lib.forecasting.learners.along` takes.
+A *path* maps a panel ``values`` of shape ``(series, length)`` and a horizon h to a panel of
+``E[x_{t+h} | x_0 .. x_t]``: entry t depends on ``values[:, : t + 1]`` alone. Bind the parameters
+with ``functools.partial``.
 
-Bayesian learners of whole families of processes, from the numbers shown alone.
-
-`lib.forecasting.learners.bayes` learns the rho of an AR(1). Here a family is a list of
-`Candidate` processes, each with its exact conditional forecasts and their one-step variances, so
-that the density of what was shown is a product of normal densities (prediction-error
+A *family* is a list of `Candidate` processes, each with its path and the variances of its one-step
+errors, so that the density of what was shown is a product of normal densities (prediction-error
 decomposition)::
 
     log p(x_1 .. x_n | x_0, k) = -1/2 sum_t [ log v_kt + (x_t - f_kt)^2 / v_kt ] + constant
 
-and the rational forecast is the posterior mean over the candidates. As in `bayes` the density of
-the first number shown is left out, and the rounding of the display is ignored.
+and the rational forecast is the posterior mean over the candidates. As in
+`lib.forecasting.learners.bayes`, whose one family is the AR(1) on a grid and which takes another
+mean and sigma in each row, the density of the first number shown is left out, and the rounding of
+the display is ignored.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +25,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.forecasting.frames import horizon_of, shown
 from lib.forecasting.learners import TRAINING_GRID, Path
 from lib.forecasting.processes import ar2_moments
@@ -51,6 +49,11 @@ def ar2_path(
     for _ in range(horizon):
         now, before = phi1 * now + phi2 * before, now
     return mu + now
+
+
+def drift_path(values: np.ndarray, horizon: int, drift: float) -> np.ndarray:
+    """Random walk with drift: ``x_t + h drift``."""
+    return values + horizon * drift
 
 
 def ma1_path(values: np.ndarray, horizon: int, theta: float, mu: float = 0.0) -> np.ndarray:
@@ -110,35 +113,11 @@ def break_path(
     return forecast
 
 
-def state_space_path(
-    values: np.ndarray, horizon: int, build: Callable[[np.ndarray], object], params: np.ndarray
-) -> np.ndarray:
-    """Any time-invariant statsmodels state-space model at known parameters.
-
-    ``build(series)`` returns the model, for instance
-    ``lambda x: SARIMAX(x, order=(1, 0, 1), trend="c")``; ``params`` are in its order. The filter
-    runs once a series; the forecast is ``d + Z T^{h-1} a_{t+1|t}`` plus state intercepts.
-    """
-    forecast = np.empty(values.shape)
-    for i, series in enumerate(values):
-        run = build(series.astype(float)).filter(params).filter_results
-        state = run.predicted_state[:, 1:]
-        for _ in range(horizon - 1):
-            state = run.transition[:, :, 0] @ state + run.state_intercept[:, -1:]
-        forecast[i] = (run.design[:, :, 0] @ state + run.obs_intercept[:, -1:])[0]
-    return forecast
-
-
 @dataclass(frozen=True)
 class Candidate:
     """One process that the numbers may come from.
 
-    Attributes
-    ----------
-    path : callable
-        Conditional expectations, as in `lib.forecasting.bayes`.
-    variances : ndarray, shape (history - 1,)
-        Variance of ``x_1 .. x_n`` around their one-step forecasts, squared display units.
+    ``variances`` (history - 1,) are those of ``x_1 .. x_n`` around their one-step forecasts.
     """
 
     path: Path
@@ -150,18 +129,10 @@ Family = Callable[[float, float, int], list[Candidate]]
 
 
 def family_bayes(frame: pd.DataFrame, family: Family) -> pd.DataFrame:
-    """Posterior-mean forecasts of someone who knows the family, its ``mu`` and its ``sigma``.
-
-    Raises
-    ------
-    InvalidValueError
-        A frame that mixes values of ``mu`` or ``sigma``, or lacks them.
-    """
+    """Posterior-mean forecasts of someone who knows the family, its ``mu`` and its ``sigma``."""
     known = frame[["mu", "sigma"]].drop_duplicates()
-    if len(known) != 1 or known.isna().any(axis=None):
-        raise InvalidValueError(
-            "one known mu and sigma", f"{len(known)} pairs of them", "split the frame by `mu`"
-        )
+    require(len(known) == 1 and not known.isna().any(axis=None),
+            "one known mu and sigma", f"{len(known)} pairs of them", "split the frame by `mu`")
     mu, sigma = (float(v) for v in known.iloc[0])
     h, columns = horizon_of(frame), {}
     for column, past, ahead in (
@@ -169,9 +140,17 @@ def family_bayes(frame: pd.DataFrame, family: Family) -> pd.DataFrame:
     ):
         windows = shown(frame, past)
         candidates = family(mu, sigma, windows.shape[1])
-        each = np.stack([c.path(windows, ahead)[:, -1] for c in candidates], axis=1)
-        columns[column] = (family_posterior(windows, candidates) * each).sum(axis=1)
+        columns[column] = posterior_means(windows, candidates, [ahead])[0]
     return frame.assign(**columns)
+
+
+def posterior_means(
+    windows: np.ndarray, candidates: Sequence[Candidate], horizons: Sequence[int]
+) -> list[np.ndarray]:
+    """Mean over the candidates of their last forecasts, shape (rows,), for each horizon."""
+    weights = family_posterior(windows, candidates)
+    each = (np.stack([c.path(windows, h)[:, -1] for c in candidates], axis=1) for h in horizons)
+    return [(weights * forecasts).sum(axis=1) for forecasts in each]
 
 
 def family_posterior(windows: np.ndarray, candidates: Sequence[Candidate]) -> np.ndarray:
@@ -211,11 +190,6 @@ def local_level_candidate(level_sd: float, noise_sd: float, n: int) -> Candidate
         variance = predicted * noise_sd**2 / variances[-1]
     path = partial(local_level_path, level_sd=level_sd, noise_sd=noise_sd)
     return Candidate(path, np.array(variances))
-
-
-def drift_path(values: np.ndarray, horizon: int, drift: float) -> np.ndarray:
-    """Random walk with drift: ``x_t + h drift``."""
-    return values + horizon * drift
 
 
 def ar1_family(mu: float, sigma: float, n: int) -> list[Candidate]:

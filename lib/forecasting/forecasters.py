@@ -1,4 +1,4 @@
-"""A zoo of forecasters with known habits: item frame in, the same frame with forecasts out.
+"""Forecasters with known habits: item frame in, the same frame with forecasts out.
 
 Each one is run through the estimators that later measure a language model, so that the reader
 knows what every coefficient means before the model is looked at. In all formulas
@@ -7,45 +7,33 @@ earlier to the same outcome.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from lib.forecasting.frames import horizon_of, shown
-from lib.forecasting.learners import bayes, full_information, least_squares, least_squares_shown
 from lib.forecasting.processes import Seed
 
 HUMANS = {0.0: 0.45, 0.2: 0.62, 0.4: 0.77, 0.6: 0.85, 0.8: 0.91, 1.0: 0.99}
 """Implied persistence of people by rho, h = 1 (Afrouzi et al. 2023, Figure II, panel B)."""
 
 Rule = Callable[[np.ndarray, int], np.ndarray]
+"""Numbers shown and periods ahead to forecasts."""
 
 
 def misperceived(
-    frame: pd.DataFrame,
-    rho_s: float | Mapping[float, float] | Callable[[pd.Series], pd.Series],
-    decay: bool = True,
+    frame: pd.DataFrame, rho_s: float | Mapping[float, float] = HUMANS
 ) -> pd.DataFrame:
     """``mu + rho_s^h (x_t - mu)``: right model, wrong persistence.
 
-    Parameters
-    ----------
-    rho_s : float, mapping or callable
-        One perceived persistence, one for each rho (linear in between), or a function of rho.
-    decay : bool
-        Iterate the wrong persistence for the longer horizon of the previous forecast; if not,
-        it is ``mu + rho_s (x_{t-1} - mu)`` too.
+    ``rho_s`` is one perceived persistence, or one for each rho (linear in between).
     """
+    mu, rho = _parameters(frame)
+    r = rho_s
     if isinstance(rho_s, Mapping):
         known = sorted(rho_s)
-        r = np.interp(frame["rho"], known, [rho_s[k] for k in known])
-    else:
-        r = np.asarray(rho_s(frame["rho"]) if callable(rho_s) else rho_s, dtype=float)
-    mu = frame["mu"].to_numpy(dtype=float)
-    return _both(
-        frame, lambda past, ahead: mu + r ** (ahead if decay else 1) * (past[:, -1] - mu)
-    )
+        r = np.interp(rho, known, [rho_s[k] for k in known])
+    return _both(frame, lambda past, ahead: mu + r**ahead * (past[:, -1] - mu))
 
 
 def adaptive(frame: pd.DataFrame, delta: float = 0.17) -> pd.DataFrame:
@@ -78,8 +66,8 @@ def extrapolative(frame: pd.DataFrame, phi: float = 0.4) -> pd.DataFrame:
 def sticky(frame: pd.DataFrame, stickiness: float = 0.14) -> pd.DataFrame:
     """``F_t = l F_{t-1} + (1 - l) E_t``: under-reaction, with b = l / (1 - l) exactly.
 
-    Needs ``rho`` and ``mu``. ``F_{t-1}`` starts at the mean before the oldest value shown in the
-    previous round, so that one recursion serves both forecasts.
+    ``F_{t-1}`` starts at the mean before the oldest value shown in the previous round, so that
+    one recursion serves both forecasts.
     """
     mu, rho = _parameters(frame)
     h = horizon_of(frame)
@@ -108,13 +96,24 @@ def diagnostic(frame: pd.DataFrame, theta: float = 0.34) -> pd.DataFrame:
     return _both(frame, rule)
 
 
-def constant_gain(frame: pd.DataFrame, kappa: float = 1.06) -> pd.DataFrame:
-    """AR(1) least squares on the numbers shown, the pair of k rounds ago weighted ``kappa^-k``."""
-    return _both(frame, partial(least_squares_shown, iterate=True, discount=1 / kappa))
+HABITS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "humans": misperceived,
+    "adaptive": adaptive,
+    "extrapolative": extrapolative,
+    "diagnostic": diagnostic,
+    "sticky": sticky,
+}
+"""Every habit at its default, the published one where there is one."""
 
 
 def noise(frame: pd.DataFrame, sd: float = 8.0, *, seed: Seed = 0) -> pd.DataFrame:
-    """``mu`` plus independent draws: no habit at all, implied persistence 0, and yet b = -1/2."""
+    """``mu`` plus independent draws: no habit at all, implied persistence 0, and yet b = -1/2.
+
+    Parameters
+    ----------
+    sd : float
+        Standard deviation of the draws, in the units of the items.
+    """
     flat = frame.assign(forecast=frame["mu"], previous_forecast=frame["mu"])
     return add_noise(flat, sd, seed=seed)
 
@@ -124,6 +123,13 @@ def add_noise(frame: pd.DataFrame, sd: float, *, seed: Seed = 0) -> pd.DataFrame
 
     Implied persistence does not move; b does, towards -1/2, because the noise of ``forecast``
     enters the error with a minus and the revision with a plus.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Items with both forecasts.
+    sd : float
+        In the units of the items.
     """
     draws = np.random.default_rng(seed).normal(0.0, sd, (2, len(frame)))
     return frame.assign(
@@ -138,32 +144,23 @@ def revision_coefficient(
     """Population error-on-revision coefficient of ``F_t = r1 x_t``, ``F_{t-1} = r2 x_{t-1}``.
 
     ``b = [V (rho - r1)(r1 - r2 rho) - s^2] / [V (r1^2 + r2^2 - 2 r1 r2 rho) + 2 s^2]`` for AR(1)
-    with variance V, and s the standard deviation of independent noise in both forecasts. At
-    rho = 0 without noise, ``-r1^2 / (r1^2 + r2^2)``: nothing in it measures the size of the bias.
+    with variance V. At rho = 0 without noise, ``-r1^2 / (r1^2 + r2^2)``: nothing in it measures
+    the size of the bias.
+
+    Parameters
+    ----------
+    r1, r2, rho : float
+        Weights of the two forecasts, and the true persistence.
+    noise_sd, x_sd : float
+        s, the standard deviation of independent noise in both forecasts, and that of x.
     """
     v, s = x_sd**2, noise_sd**2
     revision = v * (r1**2 + r2**2 - 2 * r1 * r2 * rho) + 2 * s
     return (v * (rho - r1) * (r1 - r2 * rho) - s) / revision
 
 
-ZOO: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "full_information": full_information,
-    "bayes": bayes,
-    "least_squares": least_squares,
-    "least_squares_shown": partial(least_squares, data="shown"),
-    "humans": partial(misperceived, rho_s=HUMANS),
-    "adaptive": adaptive,
-    "extrapolative": extrapolative,
-    "sticky": sticky,
-    "diagnostic": diagnostic,
-    "constant_gain": constant_gain,
-    "noise": noise,
-}
-"""Every forecaster at its default, published where there is one; one column of the zoo figure."""
-
-
 def _both(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
-    """Apply ``rule(windows, periods ahead)`` to what was shown in both rounds."""
+    """Apply a rule to what was shown in both rounds."""
     h = horizon_of(frame)
     return frame.assign(
         forecast=rule(shown(frame), h),

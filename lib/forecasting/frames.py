@@ -15,11 +15,8 @@ One row per series and round. Columns that every frame has:
 
 ``forecast`` (of ``x_{t+h}`` given ``history``) and ``previous_forecast`` (of the **same**
 ``x_{t+h}`` given ``previous_history``, hence h + 1 periods ahead) are filled by benchmarks,
-by the forecasters of the zoo, or by a language model.
-
-Windows of real series on the display scale, scaled by their past only.
-
-The frames have the columns of `lib.forecasting.frames`, and those that lead back to the source.
+by forecasters with habits, or by a language model. Frames of real series have further columns,
+which lead back to the source.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,9 +26,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.errors import InvalidValueError
+from lib.errors import InvalidValueError, require
 from lib.forecasting.processes import ar1
 
+LOW, HIGH = 0, 199
+"""Ends of the display scale."""
+CENTRE, SPREAD = 100.0, 12.0
+"""Mean and standard deviation at which a real series is shown."""
+WARMUP = 40
+"""Fewest past values behind the scale of a real series."""
 MAX_BATCHES = 200
 
 
@@ -41,7 +44,17 @@ def panel_items(
     """Cut a panel of shape ``(series, length)`` into items, every round that fits.
 
     The first row of a series shows positions ``1..history``, so that a round before it exists;
-    there are ``length - history - horizon`` rounds. ``columns`` are constants for all rows.
+    there are ``length - history - horizon`` rounds.
+
+    Parameters
+    ----------
+    values : ndarray, shape (series, length)
+    history : int
+        Numbers shown.
+    ids : sequence of str
+        Identifiers of the series.
+    columns :
+        Constants for all rows, such as ``rho``.
 
     Raises
     ------
@@ -50,12 +63,12 @@ def panel_items(
     """
     values = np.asarray(values)
     rounds = values.shape[1] - history - horizon
-    if rounds < 1 or len(set(ids)) != len(values):
-        raise InvalidValueError(
-            f"at least {history + horizon + 1} values a series and one unique id for each",
-            f"{values.shape[1]} values, {len(set(ids))} unique ids for {len(values)} series",
-            "simulate longer series, show less history, or rename the series",
-        )
+    require(
+        rounds >= 1 and len(set(ids)) == len(values),
+        f"at least {history + horizon + 1} values a series and one unique id for each",
+        f"{values.shape[1]} values, {len(set(ids))} unique ids for {len(values)} series",
+        "simulate longer series, show less history, or rename the series",
+    )
     windows = np.lib.stride_tricks.sliding_window_view(values, history, axis=1)
     last = np.arange(history, history + rounds)
     return pd.DataFrame(
@@ -80,8 +93,8 @@ def ar1_items(
     history: int,
     sigma: float,
     mu: float = 100.0,
-    low: int = 0,
-    high: int = 199,
+    low: int = LOW,
+    high: int = HIGH,
     *,
     horizon: int = 1,
     seed: int,
@@ -102,6 +115,8 @@ def ar1_items(
         Rows per series.
     history : int
         Numbers shown.
+    sigma, mu : float
+        Standard deviation of the innovations, and mean.
 
     Raises
     ------
@@ -122,17 +137,12 @@ def ar1_items(
 
 
 def displayed(
-    draw: Callable[[], np.ndarray], label: str, low: int = 0, high: int = 199
+    draw: Callable[[], np.ndarray], label: str, low: int = LOW, high: int = HIGH
 ) -> tuple[np.ndarray, float]:
     """Rounded series that stay on the scale, and the share of draws rejected on the way.
 
     ``draw()`` returns a fresh panel at every call; as many series are kept as it has rows.
     ``label`` names the process in the error.
-
-    Raises
-    ------
-    InvalidValueError
-        When almost every series leaves the display scale.
     """
     kept, drawn, accepted = [], 0, 0
     for _ in range(MAX_BATCHES):
@@ -150,40 +160,31 @@ def displayed(
 
 
 def shown(frame: pd.DataFrame, column: str = "history") -> np.ndarray:
-    """Matrix ``(rows, history)`` of the numbers shown; lists, tuples and arrays are alike."""
+    """Matrix ``(rows, history)`` of the numbers shown.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Items; their lists, tuples and arrays are alike.
+    column : str
+        ``history`` or ``previous_history``.
+    """
     return np.stack([np.asarray(h, dtype=float) for h in frame[column]])
 
 
 def horizon_of(frame: pd.DataFrame) -> int:
-    """The one horizon of a frame; 1 where it has no column ``horizon``.
-
-    Raises
-    ------
-    InvalidValueError
-        A frame that mixes horizons.
-    """
+    """The one horizon of a frame; 1 where it has no column ``horizon``."""
     horizons = sorted(set(frame["horizon"])) if "horizon" in frame else [1]
-    if len(horizons) != 1:
-        raise InvalidValueError(
-            "items of one horizon", f"horizons {horizons}", "split the frame by `horizon`"
-        )
+    require(len(horizons) == 1, "items of one horizon", f"horizons {horizons}",
+            "split the frame by `horizon`")
     return int(horizons[0])
 
 
 def panel_values(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Put the windows of a frame together again: everything known up to each ``t``.
 
-    Returns
-    -------
-    values : ndarray, shape (series, max t + 1)
-        NaN where a series has ended.
-    row : ndarray of int
-        Row of ``values`` that each item belongs to.
-
-    Raises
-    ------
-    InvalidValueError
-        Windows that do not reach back to the first value of their series.
+    A panel of shape (series, max t + 1), NaN where a series has ended, and the row of it that each
+    item belongs to.
     """
     row = pd.factorize(frame["series"])[0]
     t = frame["t"].to_numpy()
@@ -192,104 +193,91 @@ def panel_values(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         window = shown(frame, column)
         positions = end[:, None] - np.arange(window.shape[1])[::-1]
         values[row[:, None], positions] = window
-    if (np.isnan(values).cumsum(axis=1)[row, t] > 0).any():
-        raise InvalidValueError(
-            "the windows of every series from its first value on",
-            "series whose past is not in the frame",
-            "keep all rounds of a series, or use what is shown only",
-        )
+    require(
+        (np.isnan(values).cumsum(axis=1)[row, t] == 0).all(),
+        "the windows of every series from its first value on",
+        "series whose past is not in the frame",
+        "keep all rounds of a series, or use what is shown only",
+    )
     return values, row
 
 
-def window_items(
-    values: pd.Series,
-    history: int,
-    name: str = "real",
-    *,
-    horizon: int = 1,
-    warmup: int = 40,
-    window: int | None = None,
-    centre: float = 100.0,
-    spread: float = 12.0,
-    low: int = 0,
-    high: int = 199,
-) -> pd.DataFrame:
-    """Windows of one real series on the display scale, scaled by **its past only**.
+def window_items(values: pd.Series, history: int, name: str = "real") -> pd.DataFrame:
+    """Windows of one real series on the display scale, scaled by **its past only**; h = 1.
 
     In the row of period t both windows and the outcome are shown as
-    ``centre + spread (v - location) / scale``, where ``location`` and ``scale`` are mean and
-    standard deviation of the values up to t - 1, the last ones known when the earlier of the two
-    forecasts is made: all of them, or the last ``window``. Shown values are rounded and clipped
-    to ``[low, high]`` (``clipped`` says where that happened); ``outcome`` is neither. The units of
-    the source are kept in ``x_raw`` and ``outcome_raw``; `to_units` maps forecasts back.
+    ``CENTRE + SPREAD (v - location) / scale``, where ``location`` and ``scale`` are mean and
+    standard deviation of all values up to t - 1, the last ones known when the earlier of the two
+    forecasts is made. Shown values are rounded and clipped to the display scale (``clipped`` says
+    where that happened); ``outcome`` is neither. The units of the source are kept in ``x_raw`` and
+    ``outcome_raw``; `to_units` maps forecasts back.
 
     Parameters
     ----------
     values : Series
         Observations in time order; the index labels them (column ``date``).
-    warmup : int
-        Fewest past values behind ``location`` and ``scale``.
+    history : int
+        Numbers shown.
+    name : str
+        Identifier of the series.
 
     Raises
     ------
     InvalidValueError
-        Missing values, or a series too short for one row.
+        Missing values, a series too short for one row, or one that does not vary.
     """
     raw = values.to_numpy(dtype=float)
-    first = max(history, warmup)
-    last = np.arange(first, len(raw) - horizon)
-    if np.isnan(raw).any() or len(last) < 1:
-        raise InvalidValueError(
-            f"at least {first + horizon + 1} values and none missing",
-            f"{len(raw)} values, {int(np.isnan(raw).sum())} missing, in series {name!r}",
-            "drop the missing values, or lower `history` or `warmup`",
-        )
-    location, scale = (a[last - 1] for a in _past_moments(raw, window))
-    if not (scale > 0).all():
-        raise InvalidValueError(
-            "a series that varies", f"a constant stretch in {name!r}", "raise `warmup` or `window`"
-        )
+    first = max(history, WARMUP)
+    last = np.arange(first, len(raw) - 1)
+    require(
+        len(last) >= 1 and not np.isnan(raw).any(),
+        f"at least {first + 2} values and none missing",
+        f"{len(raw)} values, {int(np.isnan(raw).sum())} missing, in series {name!r}",
+        "drop the missing values, or choose a longer series",
+    )
+    past = pd.Series(raw).expanding()
+    location, scale = (moment.to_numpy()[last - 1] for moment in (past.mean(), past.std()))
+    require((scale > 0).all(), "a series that varies", f"a constant stretch in {name!r}",
+            "leave out its first values")
     windows = np.lib.stride_tricks.sliding_window_view(raw, history)
     exact = [
-        centre + spread * (windows[last - history + k] - location[:, None]) / scale[:, None]
+        CENTRE + SPREAD * (windows[last - history + k] - location[:, None]) / scale[:, None]
         for k in (0, 1)
     ]
-    before, now = (np.rint(e).clip(low, high).astype(int) for e in exact)
+    before, now = (np.rint(e).clip(LOW, HIGH).astype(int) for e in exact)
     return pd.DataFrame(
         {
             "series": name,
             "t": last,
             "date": values.index[last].astype(str),
             **dict.fromkeys(("rho", "sigma"), np.nan),
-            "mu": centre,
-            "horizon": horizon,
+            "mu": CENTRE,
+            "horizon": 1,
             "x": now[:, -1],
             "history": now.tolist(),
             "previous_history": before.tolist(),
-            "outcome": centre + spread * (raw[last + horizon] - location) / scale,
-            "location": location - centre * scale / spread,
-            "scale": scale / spread,
+            "outcome": CENTRE + SPREAD * (raw[last + 1] - location) / scale,
+            "location": location - CENTRE * scale / SPREAD,
+            "scale": scale / SPREAD,
             "x_raw": raw[last],
-            "outcome_raw": raw[last + horizon],
-            "clipped": ((exact[1] < low - 0.5) | (exact[1] > high + 0.5)).any(axis=1),
+            "outcome_raw": raw[last + 1],
+            "clipped": ((exact[1] < LOW - 0.5) | (exact[1] > HIGH + 0.5)).any(axis=1),
         }
     )
 
 
 def to_units(frame: pd.DataFrame) -> pd.DataFrame:
-    """Frame of `window_items` in the units of its source.
+    """A frame of `window_items` in the units of its source.
 
     ``forecast`` and ``previous_forecast`` become ``location + scale * forecast``; ``x`` and
     ``outcome`` become the exact source values, neither rounded nor clipped.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With both forecasts on the display scale.
     """
     mapped = {
         c: frame["location"] + frame["scale"] * frame[c] for c in ("forecast", "previous_forecast")
     }
     return frame.assign(x=frame["x_raw"], outcome=frame["outcome_raw"], **mapped)
-
-
-def _past_moments(values: np.ndarray, window: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the values up to and including each position."""
-    past = pd.Series(values)
-    rolling = past.expanding() if window is None else past.rolling(window, min_periods=2)
-    return rolling.mean().to_numpy(), rolling.std().to_numpy()

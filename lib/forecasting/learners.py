@@ -1,18 +1,11 @@
 """Rational benchmarks: item frame in, the same frame with the rational forecasts out.
 
 Three answers to "what should have been forecast", from most to least information:
-`full_information` knows the process, `bayes` knows its family and a prior over rho,
-`least_squares` knows neither and runs regressions on the past. All fill ``forecast`` (of
-``x_{t+h}`` at t) and ``previous_forecast`` (of the same ``x_{t+h}`` at t - 1), and none can see
-anything after the period in which it forecasts.
-
-Least-squares learners: regressions run again in every period on the past of that period.
-
-Direct h-step regression with p lags, as in equation 4.2 of Afrouzi et al. (2023), who use p = 4::
-
-    x_{s+h} = a + b_1 x_s + ... + b_p x_{s-p+1} + v,      all pairs with s + h <= t
-
-or, iterated, the one-step regression rolled h periods ahead.
+`full_information` knows the process, `bayes` knows that it is an AR(1) and a prior over rho
+(`lib.forecasting.bayes` does the same for other processes), `least_squares` knows neither and
+runs regressions on the past. All fill ``forecast`` (of ``x_{t+h}`` at t) and
+``previous_forecast`` (of the same ``x_{t+h}`` at t - 1), and none can see anything after the
+period in which it forecasts.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.forecasting.frames import horizon_of, panel_values, shown
 
 Path = Callable[[np.ndarray, int], np.ndarray]
@@ -31,26 +24,29 @@ Path = Callable[[np.ndarray, int], np.ndarray]
 
 TRAINING_GRID = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
+RCOND = 1e-10
+"""Relative eigenvalue below which a direction of the design counts as collinear."""
 
-def full_information(frame: pd.DataFrame, path: Path | None = None) -> pd.DataFrame:
-    """Conditional expectation of someone who knows the process.
 
-    For AR(1), ``mu + rho^h (x_t - mu)`` with the frame's own ``rho`` and ``mu``. For another
-    process give its ``path``, say ``partial(ma1_path, theta=0.5, mu=100)``.
+def full_information(frame: pd.DataFrame) -> pd.DataFrame:
+    """Conditional expectation of someone who knows the AR(1): ``mu + rho^h (x_t - mu)``.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Items with a ``rho`` and a ``mu`` in every row.
 
     Raises
     ------
     InvalidValueError
-        Rows without a rho, when no path is given.
+        Rows without them.
     """
-    if path is not None:
-        return along(frame, path)
-    if frame[["rho", "mu"]].isna().any(axis=None):
-        raise InvalidValueError(
-            "a known rho and mu in every row",
-            "rows without them (a real series, or a process other than AR(1))",
-            "give the `path` of the process, or use `least_squares`",
-        )
+    require(
+        not frame[["rho", "mu"]].isna().any(axis=None),
+        "a known rho and mu in every row",
+        "rows without them (a real series, or a process other than AR(1))",
+        "use `least_squares`, or read the forecasts off a path with `along`",
+    )
     h, mu, rho = horizon_of(frame), frame["mu"], frame["rho"]
     before = shown(frame, "previous_history")[:, -1]
     return frame.assign(
@@ -59,89 +55,43 @@ def full_information(frame: pd.DataFrame, path: Path | None = None) -> pd.DataFr
     )
 
 
-def least_squares(
-    frame: pd.DataFrame,
-    lags: int = 1,
-    data: Literal["past", "shown"] = "past",
-    window: int | None = None,
-    iterate: bool = False,
-) -> pd.DataFrame:
-    """Least-squares learner; ``lags=4`` is equation 4.2 of Afrouzi et al. (2023).
-
-    Parameters
-    ----------
-    data : {"past", "shown"}
-        Regress on every value of the series so far (expanding, as they do), or on the numbers
-        shown in the item, which is all that a language model gets.
-    window : int, optional
-        With ``data="past"``: only the last ``window`` values.
-    iterate : bool
-        Roll one-step regressions forward for the two-step forecast, instead of direct ones. The
-        error-on-revision coefficient near rho = 0 depends on this choice (-0.5 or -1).
-
-    Raises
-    ------
-    InvalidValueError
-        Too few values for so many lags.
-    """
-    if data == "past":
-        path = partial(least_squares_path, lags=lags, window=window, iterate=iterate)
-        return _complete(along(frame, path), lags)
-    h, learner = horizon_of(frame), partial(least_squares_shown, lags=lags, iterate=iterate)
-    filled = frame.assign(
-        forecast=learner(shown(frame), h),
-        previous_forecast=learner(shown(frame, "previous_history"), h + 1),
-    )
-    return _complete(filled, lags)
-
-
-def least_squares_real(
-    frame: pd.DataFrame,
-    values: pd.Series,
-    lags: int = 1,
-    window: int | None = None,
-    iterate: bool = False,
-) -> pd.DataFrame:
-    """Least-squares learner of a real series, run in source units, shown on the display scale.
-
-    ``frame`` comes from `window_items(values, ...)`; its scale differs from row to row, so the
-    regressions use ``values`` and each forecast is mapped into the scale of its own row.
-    """
+def along(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Read both forecasts of every item off a path run over the whole past of its series."""
+    values, row = panel_values(frame)
     h, t = horizon_of(frame), frame["t"].to_numpy()
-    raw = values.to_numpy(dtype=float)[None]
-    learner = partial(least_squares_path, raw, lags=lags, window=window, iterate=iterate)
-    now, before = learner(h)[0, t], learner(h + 1)[0, t - 1]
-    location, scale = frame["location"], frame["scale"]
-    filled = frame.assign(
-        forecast=(now - location) / scale, previous_forecast=(before - location) / scale
+    return frame.assign(
+        forecast=path(values, h)[row, t], previous_forecast=path(values, h + 1)[row, t - 1]
     )
-    return _complete(filled, lags)
 
 
 def bayes(
     frame: pd.DataFrame,
     rho_grid: Sequence[float] = TRAINING_GRID,
     prior: Sequence[float] | None = None,
-    known_mu: bool = True,
-    known_sigma: bool = True,
 ) -> pd.DataFrame:
     """Posterior-mean forecast given the numbers shown: the best that training can teach.
 
-    ``mu + E[rho^h | history] (x_t - mu)``. See `posterior` for the assumptions. With an unknown
-    mean the forecast of each rho is ``rho^h x_t + c (1 + rho + .. + rho^{h-1})``.
-
+    ``mu + E[rho^h | history] (x_t - mu)`` with ``mu`` and ``sigma`` known; see `posterior`.
     Under the prior the revision is a martingale difference, so b = 0 **pooled** over a rho drawn
     from it, but not cell by cell: at rho = 0 even this forecaster has a negative b.
+
+    Parameters
+    ----------
+    rho_grid, prior : sequence of float
+        Candidates, and one weight for each; equal ones if not given.
+
+    Raises
+    ------
+    InvalidValueError
+        A prior that does not fit the grid.
     """
-    h = horizon_of(frame)
-    grid = np.asarray(rho_grid, dtype=float)
-    mu = frame["mu"].to_numpy(dtype=float) if known_mu else None
-    sigma = frame["sigma"].to_numpy(dtype=float) if known_sigma else None
+    h, grid = horizon_of(frame), np.asarray(rho_grid, dtype=float)
+    mu, sigma = (frame[name].to_numpy(dtype=float) for name in ("mu", "sigma"))
 
     def mean(windows: np.ndarray, ahead: int) -> np.ndarray:
         weights = posterior(windows, grid, prior, mu, sigma)
         cumulated = np.sum([grid**j for j in range(ahead)], axis=0)
-        each = windows[:, -1:] * grid**ahead + _intercepts(windows, grid, mu) * cumulated
+        each = windows[:, -1:] * grid**ahead + mu[:, None] * (1 - grid) * cumulated
         return (weights * each).sum(axis=1)
 
     return frame.assign(
@@ -154,146 +104,132 @@ def posterior(
     windows: np.ndarray,
     rho_grid: Sequence[float],
     prior: Sequence[float] | None = None,
-    mu: np.ndarray | None = None,
-    sigma: np.ndarray | None = None,
+    mu: np.ndarray | float = 0.0,
+    sigma: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Posterior weights of each rho given the numbers shown, shape ``(rows, rhos)``.
 
-    Likelihood of ``x_2 .. x_n`` given ``x_1`` (its own density is left out: it is improper at
-    rho = 1); the rounding of the display is ignored. ``SSR`` is the sum of squared one-step
-    errors.
-
-    Parameters
-    ----------
-    prior : sequence of float, optional
-        One weight for each rho; equal if not given.
-    mu, sigma : ndarray, shape (rows,), optional
-        Known parameters: likelihood ``exp(-SSR / 2 sigma^2)``. Without ``mu`` the intercept
-        ``c = (1 - rho) mu`` is integrated under a flat prior (a drift at rho = 1); without
-        ``sigma`` it is integrated under 1/sigma, giving ``SSR^(-m/2)`` with m the number of
-        errors, less one for an unknown intercept.
-    """
-    grid = np.asarray(rho_grid, dtype=float)
-    now, before = windows[:, 1:, None], windows[:, :-1, None]
-    errors = now - before * grid - _intercepts(windows, grid, mu)[:, None]
-    ssr = np.maximum((errors**2).sum(axis=1), np.finfo(float).tiny)
-    m = windows.shape[1] - 1 - (mu is None)
-    scaled = m * np.log(ssr) if sigma is None else ssr / np.asarray(sigma)[:, None] ** 2
-    weights = np.ones(len(grid)) if prior is None else np.asarray(prior, dtype=float)
-    if weights.shape != grid.shape or (weights < 0).any() or weights.sum() == 0:
-        raise InvalidValueError(
-            f"a prior of {len(grid)} non-negative weights", f"{prior}", "correct `prior`"
-        )
-    with np.errstate(divide="ignore"):
-        log_posterior = np.log(weights) - scaled / 2
-    return softmax(log_posterior, axis=1)
-
-
-def along(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Read both forecasts of every item off a path run over the whole past of its series."""
-    values, row = panel_values(frame)
-    h, t = horizon_of(frame), frame["t"].to_numpy()
-    return frame.assign(
-        forecast=path(values, h)[row, t], previous_forecast=path(values, h + 1)[row, t - 1]
-    )
-
-
-def _intercepts(windows: np.ndarray, grid: np.ndarray, mu: np.ndarray | None) -> np.ndarray:
-    """``c = (1 - rho) mu``, or its posterior mean given rho, shape ``(rows, rhos)``."""
-    if mu is not None:
-        return np.asarray(mu)[:, None] * (1 - grid)
-    return windows[:, 1:].mean(axis=1)[:, None] - windows[:, :-1].mean(axis=1)[:, None] * grid
-
-
-def _complete(frame: pd.DataFrame, lags: int) -> pd.DataFrame:
-    if frame[["forecast", "previous_forecast"]].isna().any(axis=None):
-        raise InvalidValueError(
-            f"enough past values for a regression on {lags} lags and a constant",
-            "items with fewer pairs than coefficients",
-            "use fewer lags, a longer window or a longer history",
-        )
-    return frame
-
-RCOND = 1e-10
-"""Relative eigenvalue below which a direction of the design counts as collinear."""
-
-
-def least_squares_path(
-    values: np.ndarray,
-    horizon: int,
-    lags: int = 1,
-    window: int | None = None,
-    iterate: bool = False,
-) -> np.ndarray:
-    """Forecast of ``x_{t+h}`` at every t from regressions on the values up to t.
-
-    Parameters
-    ----------
-    values : ndarray, shape (series, length)
-    window : int, optional
-        Use the last ``window`` values only; all values so far if not given.
-    iterate : bool
-        Roll a one-step regression forward instead of the direct h-step one.
-
-    Returns
-    -------
-    ndarray, shape (series, length)
-        NaN while there are fewer pairs than coefficients.
-    """
-    values = np.asarray(values, dtype=float)
-    ahead = 1 if iterate else horizon
-    centred = values - values[:, :1]
-    design, target = _pairs(centred, lags, ahead)
-    moments = np.cumsum(np.einsum("spi,spj->spij", design, design), axis=1)
-    cross = np.cumsum(design * target[..., None], axis=1)
-    count = np.arange(1, target.shape[1] + 1)
-    if window is not None:
-        pairs = window - lags - ahead + 1
-        moments[:, pairs:] -= moments[:, :-pairs].copy()
-        cross[:, pairs:] -= cross[:, :-pairs].copy()
-        count = np.where(count < pairs, 0, pairs)
-    enough = count >= lags + 1
-    forecast = np.full(values.shape, np.nan)
-    start = lags - 1 + ahead  # period in which the first pair is complete
-    coefficients = _solve(moments[:, enough], cross[:, enough])
-    states = np.lib.stride_tricks.sliding_window_view(centred, lags, axis=1)[..., ::-1]
-    states = states[:, start - lags + 1 :][:, enough]
-    forecast[:, start:][:, enough] = _predict(coefficients, states, horizon if iterate else 1)
-    return forecast + values[:, :1]
-
-
-def least_squares_shown(
-    windows: np.ndarray,
-    horizon: int,
-    lags: int = 1,
-    iterate: bool = False,
-    discount: float = 1.0,
-) -> np.ndarray:
-    """One forecast a row, from a regression on the numbers shown in that row alone.
-
-    ``discount`` < 1 weighs the pair that ended k periods ago by ``discount^k`` (constant-gain
-    learning; Afrouzi et al. write ``kappa^-k``).
+    ``exp(-SSR / 2 sigma^2)`` times the prior, where ``SSR`` is the sum of squared one-step errors:
+    the likelihood of ``x_2 .. x_n`` given ``x_1`` (its own density is left out: it is improper at
+    rho = 1). The rounding of the display is ignored.
 
     Parameters
     ----------
     windows : ndarray, shape (rows, history)
+    rho_grid, prior : sequence of float
+        As in `bayes`.
+    mu, sigma : ndarray, shape (rows,)
+        Known parameters of each row.
+    """
+    grid = np.asarray(rho_grid, dtype=float)
+    weights = np.ones(len(grid)) if prior is None else np.asarray(prior, dtype=float)
+    require(
+        weights.shape == grid.shape and (weights >= 0).all() and weights.sum() > 0,
+        f"a prior of {len(grid)} non-negative weights", f"{prior}", "correct `prior`",
+    )
+    now, before = windows[:, 1:, None], windows[:, :-1, None]
+    intercepts = np.reshape(mu, (-1, 1, 1)) * (1 - grid)
+    ssr = ((now - before * grid - intercepts) ** 2).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        log_posterior = np.log(weights) - ssr / np.reshape(sigma, (-1, 1)) ** 2 / 2
+    return softmax(log_posterior, axis=1)
 
-    Returns
-    -------
-    ndarray, shape (rows,)
-        NaN where there are fewer pairs than coefficients.
+
+def least_squares(
+    frame: pd.DataFrame, lags: int = 1, data: Literal["past", "shown"] = "past"
+) -> pd.DataFrame:
+    """Least-squares learner: regressions run again in every period on the past of that period.
+
+    Direct h-step regression with p lags; ``lags=4`` is equation 4.2 of Afrouzi et al. (2023)::
+
+        x_{s+h} = a + b_1 x_s + ... + b_p x_{s-p+1} + v,      all pairs with s + h <= t
+
+    Parameters
+    ----------
+    data : {"past", "shown"}
+        Regress on every value of the series so far (expanding, as they do), or on the numbers
+        shown in the item, which is all that a language model gets.
+
+    Raises
+    ------
+    InvalidValueError
+        Too few values for so many lags.
+    """
+    h, learner = horizon_of(frame), partial(least_squares_shown, lags=lags)
+    if data == "past":
+        filled = along(frame, partial(least_squares_path, lags=lags))
+    else:
+        filled = frame.assign(
+            forecast=learner(shown(frame), h),
+            previous_forecast=learner(shown(frame, "previous_history"), h + 1),
+        )
+    return _complete(filled, lags)
+
+
+def least_squares_real(frame: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
+    """Least-squares learner of a real series, run in source units, shown on the display scale.
+
+    The scale of a window differs from row to row, so the regressions use the source values, and
+    each forecast is mapped into the scale of its own row.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        From ``window_items(values, ...)``.
+    values : Series
+        The source.
+    """
+    h, t = horizon_of(frame), frame["t"].to_numpy()
+    raw = values.to_numpy(dtype=float)[None]
+    now, before = (least_squares_path(raw, h + k)[0, t - k] for k in (0, 1))
+    location, scale = frame["location"], frame["scale"]
+    filled = frame.assign(
+        forecast=(now - location) / scale, previous_forecast=(before - location) / scale
+    )
+    return _complete(filled, 1)
+
+
+def _complete(frame: pd.DataFrame, lags: int) -> pd.DataFrame:
+    require(
+        not frame[["forecast", "previous_forecast"]].isna().any(axis=None),
+        f"enough past values for a regression on {lags} lags and a constant",
+        "items with fewer pairs than coefficients",
+        "use fewer lags or a longer history",
+    )
+    return frame
+
+
+def least_squares_path(values: np.ndarray, horizon: int, lags: int = 1) -> np.ndarray:
+    """Forecast of ``x_{t+h}`` at every t from the regression on the values up to t.
+
+    Panel ``(series, length)`` to panel; NaN while there are fewer pairs than coefficients.
+    """
+    values = np.asarray(values, dtype=float)
+    centred = values - values[:, :1]
+    design, target = _pairs(centred, lags, horizon)
+    moments = np.cumsum(np.einsum("spi,spj->spij", design, design), axis=1)
+    cross = np.cumsum(design * target[..., None], axis=1)
+    coefficients = _solve(moments[:, lags:], cross[:, lags:])
+    first = 2 * lags - 1 + horizon  # the period in which there is a pair for each coefficient
+    states = np.lib.stride_tricks.sliding_window_view(centred, lags, axis=1)[..., ::-1]
+    forecast = np.full(values.shape, np.nan)
+    forecast[:, first:] = _predict(coefficients, states[:, first - lags + 1 :])
+    return forecast + values[:, :1]
+
+
+def least_squares_shown(windows: np.ndarray, horizon: int, lags: int = 1) -> np.ndarray:
+    """One forecast a row, from a regression on the numbers shown in that row alone.
+
+    Windows ``(rows, history)`` to ``(rows,)``; NaN where there are fewer pairs than coefficients.
     """
     windows = np.asarray(windows, dtype=float)
-    ahead = 1 if iterate else horizon
-    if windows.shape[1] - lags - ahead + 1 < lags + 1:
+    if windows.shape[1] - lags - horizon + 1 < lags + 1:
         return np.full(len(windows), np.nan)
     centred = windows - windows[:, :1]
-    design, target = _pairs(centred, lags, ahead)
-    weights = discount ** np.arange(target.shape[1])[::-1]
-    moments = np.einsum("rpi,p,rpj->rij", design, weights, design)
-    cross = np.einsum("rpi,p,rp->ri", design, weights, target)
-    state = centred[:, ::-1][:, :lags]
-    return windows[:, 0] + _predict(_solve(moments, cross), state, horizon if iterate else 1)
+    design, target = _pairs(centred, lags, horizon)
+    moments = np.einsum("rpi,rpj->rij", design, design)
+    cross = np.einsum("rpi,rp->ri", design, target)
+    return windows[:, 0] + _predict(_solve(moments, cross), centred[:, ::-1][:, :lags])
 
 
 def _pairs(values: np.ndarray, lags: int, ahead: int) -> tuple[np.ndarray, np.ndarray]:
@@ -308,9 +244,6 @@ def _solve(moments: np.ndarray, cross: np.ndarray) -> np.ndarray:
     return (np.linalg.pinv(moments, rcond=RCOND, hermitian=True) @ cross[..., None])[..., 0]
 
 
-def _predict(coefficients: np.ndarray, state: np.ndarray, steps: int) -> np.ndarray:
-    """Apply ``a + b' state``, feeding the forecast back ``steps - 1`` times."""
-    for _ in range(steps):
-        ahead = coefficients[..., 0] + (coefficients[..., 1:] * state).sum(axis=-1)
-        state = np.concatenate([ahead[..., None], state[..., :-1]], axis=-1)
-    return ahead
+def _predict(coefficients: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """``a + b' state``."""
+    return coefficients[..., 0] + (coefficients[..., 1:] * state).sum(axis=-1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lib.errors import EnvironmentProblem, UnknownNameError
+from lib.errors import EnvironmentProblem, UnknownNameError, require
 
 _FRENCH = "(c) Fama and French, no open licence stated; load from the package, do not redistribute"
 _YAHOO = "index prices, no data licence stated; load from the package, do not redistribute"
@@ -40,19 +40,22 @@ class RealSeries:
 
 
 def real_series(name: str) -> pd.Series:
-    """Series ``name`` in time order, without missing values, with a ``PeriodIndex``.
+    """A series of the registry in time order, without missing values, with a ``PeriodIndex``.
+
+    Parameters
+    ----------
+    name : str
+        A name that `catalogue` lists.
 
     Raises
     ------
     UnknownNameError
-        A name that `catalogue` does not list.
+        Another name.
     EnvironmentProblem
         A package that does not hold the data it should.
     """
-    if name not in REGISTRY:
-        raise UnknownNameError(
-            f"one of {', '.join(REGISTRY)}", f"{name!r}", "see lib.forecasting.real.catalogue()"
-        )
+    require(name in REGISTRY, f"one of {', '.join(REGISTRY)}", f"{name!r}",
+            "see lib.forecasting.real.catalogue()", UnknownNameError)
     entry = REGISTRY[name]
     series = entry.build(_table(entry.package, entry.dataset)).dropna().astype(float)
     return series.rename(name)

@@ -1,22 +1,10 @@
-"""Processes that no correction is taught, each with the answer of someone who knows it.
-
-A `Departure` draws series on the display scale and carries two benchmarks: the path of its exact
-conditional expectations, and the family that a Bayesian who sees only the numbers shown would
-learn in. Sizes are in units of the design's ``sigma`` around its ``mu``.
-
-Sign and scale: items whose rational answer is known to move with them.
-
-A rational forecaster of an AR(1) is equivariant: show ``c + k (x - c)`` in place of x and its
-forecast becomes ``c + k (F - c)``. A model that has memorised a level, a spread or a direction is
-not, and the gap needs no benchmark at all.
-
-What transfers: named sets of items outside the training distribution, each with its answers.
+"""Transfer sets: one-change departures from what is taught, each with its rational answers.
 
 Corrections are taught on AR(1) histories with rho in `TRAINING_GRID`, a mean of 100, the spreads of
 the world and twelve numbers shown, mostly one step ahead. Every set changes one of these, or the
-process. A row of `REGISTRY` says how its items are built, what they test, and its two
-rational benchmarks: ``rational`` knows the process, ``feasible`` is the best that the numbers
-shown allow under a stated prior.
+process. A row of `REGISTRY` says how its items are built, and holds its two rational benchmarks:
+``rational`` knows the process, ``feasible`` is the best that the numbers shown allow under a
+stated prior.
 
 All numbers shown, and the outcomes, are integers of the display scale 0..199. Series that leave
 the scale are drawn anew (column ``rejected``); the benchmarks ignore that truncation.
@@ -30,27 +18,31 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from lib.errors import InvalidValueError, UnknownNameError
+from lib.errors import UnknownNameError, require
 from lib.forecasting import bayes as families
 from lib.forecasting.bayes import ar1_path, ar2_path, break_path, local_level_path, ma1_path
-from lib.forecasting.frames import ar1_items, displayed, panel_items, shown
+from lib.forecasting.frames import HIGH, LOW, ar1_items, displayed, panel_items, shown
 from lib.forecasting.learners import TRAINING_GRID, Path, along, bayes, full_information
 from lib.forecasting.processes import ar1, ar2, arch1, local_level, ma1, regime_break
+
+Benchmark = Callable[[pd.DataFrame], pd.DataFrame]
+
+STATIONARY = TRAINING_GRID[:-1]
+UNSEEN = (0.1, 0.3, 0.5, 0.7, 0.9)
+NEGATIVE = (-0.6, -0.4, -0.2)
+WORLD_GRID = tuple(k / 10 for k in range(11))
+"""Prior of the feasible AR(1) forecaster: the persistences of ``data/sandbox/forecasts.yml``."""
+SIGNED_GRID = tuple(k / 10 for k in range(-9, 11))
+CENTRE = 100.0
+"""Centre of the display scale: the fixed point of every map."""
 
 
 @dataclass(frozen=True)
 class Design:
     """Size of a set of items, and the settings that it may depart from.
 
-    Attributes
-    ----------
-    series : int
-        Series in each condition, the clusters.
-    rounds, history : int
-        Rows per series, and numbers shown in each.
-    sigma, mu : float
-        Standard deviation of the innovations and mean, display units.
-    seed : int
+    ``series`` in each condition are the clusters; ``sigma`` (of the innovations) and ``mu`` are
+    in display units.
     """
 
     series: int = 100
@@ -62,19 +54,57 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Departure:
-    """A process with its two answers.
+class TransferSet:
+    """One row of the registry; ``rational`` and ``feasible`` fill a frame of this set."""
 
-    Attributes
-    ----------
-    draw : callable
-        Design, length and generator to a panel ``(series, length)``.
-    path : callable
-        Mean, sigma and number of values shown to the path of exact expectations.
-    family : callable
-        What the Bayesian learner considers; see `lib.forecasting.bayes`.
-    knows : str
-        What ``path`` knows, in words.
+    build: Callable[[Design], pd.DataFrame]
+    rational: Benchmark
+    feasible: Benchmark
+
+
+def transfer_items(name: str, design: Design | None = None) -> pd.DataFrame:
+    """Items of one set: the columns of `lib.forecasting.frames`, and ``set``.
+
+    ``rho`` is missing where the process has none. Sets share no random number, nor do seeds.
+    """
+    require(name in REGISTRY, f"one of {', '.join(REGISTRY)}", f"{name!r}",
+            "see lib.forecasting.transfer", UnknownNameError)
+    design = design or Design()
+    seed = crc32(f"{name} {design.seed}".encode())
+    frame = REGISTRY[name].build(replace(design, seed=seed))
+    return frame.assign(set=name, series=f"{name}-s{design.seed}:" + frame["series"])
+
+
+def ar1_variant(
+    design: Design,
+    rhos: tuple[float, ...] = STATIONARY,
+    spread: float = 1.0,
+    shift: float = 0.0,
+    length: float = 1.0,
+    horizon: int = 1,
+    factor: float = 1.0,
+    scale: tuple[int, int] = (LOW, HIGH),
+) -> pd.DataFrame:
+    """AR(1) items with one setting of the design changed.
+
+    ``spread`` and ``length`` are factors on ``sigma`` and on the number of values shown, ``shift``
+    is added to the mean. ``factor`` maps the finished items by `affine`; they stay within
+    ``scale``, so that the map is exact and the inverse one gives the untransformed ones back.
+    """
+    frame = ar1_items(
+        rhos, design.series, design.rounds, round(length * design.history),
+        spread * design.sigma, design.mu + shift, *scale, horizon=horizon, seed=design.seed,
+    )  # fmt: skip
+    return frame if factor == 1 else affine(frame, factor, design.mu)
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A process other than AR(1) with its two answers, one step ahead; ``rho`` is missing.
+
+    ``draw`` maps design, length and generator to a panel ``(series, length)``; ``path`` maps mean,
+    sigma and number of values shown to the exact expectations; ``family`` is what the Bayesian
+    learner considers; ``knows`` says in words what ``path`` knows.
     """
 
     draw: Callable[[Design, int, np.random.Generator], np.ndarray]
@@ -83,7 +113,7 @@ class Departure:
     knows: str
 
     def items(self, design: Design) -> pd.DataFrame:
-        """Items of `design`, one step ahead; ``rho`` is missing."""
+        """Items of `design`."""
         length, rng = design.history + design.rounds + 1, np.random.default_rng(design.seed)
         values, rejected = displayed(lambda: self.draw(design, length, rng), self.knows)
         ids = [f"{k:04d}" for k in range(design.series)]
@@ -174,35 +204,26 @@ DRIFT = Departure(
     "unit root, drift of a quarter sigma",
 )
 
-CENTRE = 100.0
-"""Centre of the display scale: the fixed point of every map."""
 
-
-def affine(
-    frame: pd.DataFrame, factor: float, centre: float = CENTRE, low: int = 0, high: int = 199
-) -> pd.DataFrame:
+def affine(frame: pd.DataFrame, factor: float, centre: float = CENTRE) -> pd.DataFrame:
     """Items with every number x replaced by ``centre + factor (x - centre)``.
 
     ``factor = -1`` flips the sign (``200 - x``), ``factor = 2`` doubles the scale. Columns
     ``factor`` and ``centre`` record the map; ``mu`` and ``sigma`` move with it, rho does not.
-    Forecasts are not carried along: they are what is being tested.
-
-    Raises
-    ------
-    InvalidValueError
-        A map under which a number is no integer of ``[low, high]`` any more: rounding or
-        clipping would break the exact correspondence.
+    Forecasts are not carried along: they are what is being tested. A map that takes a number off
+    the integers of the display scale is refused: rounding or clipping would break the exact
+    correspondence.
     """
 
     def move(values: np.ndarray) -> np.ndarray:
         return centre + factor * (np.asarray(values, dtype=float) - centre)
 
     columns = ("history", "previous_history")
-    moved = {c: _integers(move(shown(frame, c)), low, high) for c in columns}
+    moved = {c: _integers(move(shown(frame, c))) for c in columns}
     return frame.drop(columns=["forecast", "previous_forecast"], errors="ignore").assign(
         **{c: windows.tolist() for c, windows in moved.items()},
         x=moved["history"][:, -1],
-        outcome=_integers(move(frame["outcome"]), low, high),
+        outcome=_integers(move(frame["outcome"])),
         mu=move(frame["mu"]),
         sigma=abs(factor) * frame["sigma"],
         factor=float(factor),
@@ -210,27 +231,26 @@ def affine(
     )
 
 
+def _integers(values: np.ndarray) -> np.ndarray:
+    rounded = np.rint(values)
+    inside = (rounded >= LOW).all() and (rounded <= HIGH).all()
+    require(
+        inside and np.allclose(values, rounded),
+        f"integers within {LOW}..{HIGH} after the map",
+        f"values from {values.min():g} to {values.max():g}",
+        "draw the items on a narrower scale (`low`, `high`), or map by an integer factor",
+    )
+    return rounded.astype(int)
+
+
 def equivariance_gap(frame: pd.DataFrame, transformed: pd.DataFrame) -> pd.DataFrame:
     """Forecasts of transformed items, mapped back, less those of the items themselves.
 
     ``gap = c + (F' - c) / k - F`` in the units of ``frame``: zero for an equivariant forecaster.
     Nothing is averaged. Its mean is a pull towards a level or a direction, its mean square the
-    size of the failure; set it beside ``Var(F)``. Cluster by ``series``.
-
-    Parameters
-    ----------
-    frame, transformed : DataFrame
-        Both with ``forecast``; the second from `affine` of the first, in any order of rows.
-
-    Returns
-    -------
-    DataFrame
-        ``series, t, rho, x, forecast, gap``, one row an item, in the order of ``frame``.
-
-    Raises
-    ------
-    InvalidValueError
-        Frames that are not the same items.
+    size of the failure; set it beside ``Var(F)``. Cluster by ``series``. ``transformed`` is from
+    `affine` of ``frame``, in any order of rows; ``series, t, rho, x, forecast, gap`` come in the
+    order of ``frame``.
     """
     keys = ["series", "t"]
     moved = transformed[[*keys, "factor", "centre", "forecast", "x"]]
@@ -239,154 +259,48 @@ def equivariance_gap(frame: pd.DataFrame, transformed: pd.DataFrame) -> pd.DataF
     )
     back = {c: both["centre"] + (both[f"{c}_moved"] - both["centre"]) / both["factor"]
             for c in ("x", "forecast")}
-    if len(frame) != len(transformed) or not np.allclose(back["x"], both["x"]):
-        raise InvalidValueError(
-            "the same items twice, the second time transformed",
-            f"{len(frame)} and {len(transformed)} rows whose numbers do not correspond",
-            "build the second frame with `affine` from the first",
-        )
+    require(
+        len(frame) == len(transformed) and np.allclose(back["x"], both["x"]),
+        "the same items twice, the second time transformed",
+        f"{len(frame)} and {len(transformed)} rows whose numbers do not correspond",
+        "build the second frame with `affine` from the first",
+    )
     gap = (back["forecast"] - both["forecast"]).to_numpy()
     return both[[*keys, "rho", "x", "forecast"]].assign(gap=gap).set_index(frame.index)
 
 
-def _integers(values: np.ndarray, low: int, high: int) -> np.ndarray:
-    rounded = np.rint(values)
-    if not (np.allclose(values, rounded) and (rounded >= low).all() and (rounded <= high).all()):
-        raise InvalidValueError(
-            f"integers within {low}..{high} after the map",
-            f"values from {values.min():g} to {values.max():g}",
-            "draw the items on a narrower scale (`low`, `high`), or map by an integer factor",
-        )
-    return rounded.astype(int)
-
-Benchmark = Callable[[pd.DataFrame], pd.DataFrame]
-
-STATIONARY = TRAINING_GRID[:-1]
-UNSEEN = (0.1, 0.3, 0.5, 0.7, 0.9)
-NEGATIVE = (-0.6, -0.4, -0.2)
-WORLD_GRID = tuple(k / 10 for k in range(11))
-"""Prior of the feasible AR(1) forecaster: the persistences of ``data/sandbox/forecasts.yml``."""
-SIGNED_GRID = tuple(k / 10 for k in range(-9, 11))
-
-
-@dataclass(frozen=True)
-class TransferSet:
-    """One row of the registry; ``rational`` and ``feasible`` fill a frame of this set."""
-
-    name: str
-    tests: str
-    build: Callable[[Design], pd.DataFrame]
-    rational: Benchmark
-    feasible: Benchmark
-    rational_knows: str
-    feasible_is: str
-
-
-def transfer_set(name: str) -> TransferSet:
-    """Entry ``name`` of the registry.
-
-    Raises
-    ------
-    UnknownNameError
-        A name that `transfer_sets` does not list.
-    """
-    if name not in REGISTRY:
-        raise UnknownNameError(
-            f"one of {', '.join(REGISTRY)}", f"{name!r}", "see lib.forecasting.transfer"
-        )
-    return REGISTRY[name]
-
-
-def transfer_items(name: str, design: Design | None = None) -> pd.DataFrame:
-    """Items of one set: the columns of `lib.forecasting.frames`, and ``set``.
-
-    ``rho`` is missing where the process has none. Sets share no random number, nor do seeds.
-    """
-    design = design or Design()
-    seed = crc32(f"{name} {design.seed}".encode())
-    frame = transfer_set(name).build(replace(design, seed=seed))
-    return frame.assign(set=name, series=f"{name}-s{design.seed}:" + frame["series"])
-
-
-def transfer_sets() -> pd.DataFrame:
-    """One row a set: its name, what it tests and what its benchmarks know."""
-    columns = ["name", "tests", "rational_knows", "feasible_is"]
-    return pd.DataFrame([{c: getattr(row, c) for c in columns} for row in REGISTRY.values()])
-
-
-def ar1_variant(
-    design: Design,
-    rhos: tuple[float, ...] = STATIONARY,
-    spread: float = 1.0,
-    shift: float = 0.0,
-    length: float = 1.0,
-    horizon: int = 1,
-    factor: float = 1.0,
-    scale: tuple[int, int] = (0, 199),
-) -> pd.DataFrame:
-    """AR(1) items with one setting of the design changed.
-
-    Parameters
-    ----------
-    spread, length : float
-        Factors on the design's ``sigma`` and on its number of values shown.
-    shift : float
-        Added to the mean, display units.
-    factor : float
-        Map the finished items by `affine`; the inverse map gives the untransformed ones back.
-    scale : tuple of int
-        Integers that the series must stay within, so that the map is exact.
-    """
-    frame = ar1_items(
-        rhos, design.series, design.rounds, round(length * design.history),
-        spread * design.sigma, design.mu + shift, *scale, horizon=horizon, seed=design.seed,
-    )  # fmt: skip
-    return frame if factor == 1 else affine(frame, factor, design.mu)
-
-
-def _ar1(
-    name: str, tests: str, grid: tuple[float, ...] = WORLD_GRID, **changes: object
-) -> TransferSet:
-    prior = f"Bayes: rho in {grid[0]:g}(.1){grid[-1]:g}, mean and spread known"
+def _ar1(grid: tuple[float, ...] = WORLD_GRID, **changes: object) -> TransferSet:
     return TransferSet(
-        name, tests, partial(ar1_variant, **changes), full_information,
-        partial(bayes, rho_grid=grid), "mean, rho", prior,
-    )  # fmt: skip
-
-
-def _other(name: str, tests: str, process: Departure) -> TransferSet:
-    prior = "Bayes: " + (process.family.__doc__ or "").split("\n")[0].replace("`", "").rstrip(".")
-    return TransferSet(
-        name, tests, process.items, process.rational, process.feasible, process.knows, prior
+        partial(ar1_variant, **changes), full_information, partial(bayes, rho_grid=grid)
     )
 
 
-_ROWS = (
-    _ar1("trained", "nothing new: the reference row", rhos=TRAINING_GRID),
-    _ar1("unseen_persistence", "persistence between the trained ones", rhos=UNSEEN),
-    _ar1("negative_persistence", "series that alternate", SIGNED_GRID, rhos=NEGATIVE),
-    _ar1("scale_half", "half the spread", spread=0.5),
-    _ar1("scale_double", "twice the spread", spread=2.0),
-    _ar1("history_half", "half as many numbers shown", length=0.5),
-    _ar1("history_double", "twice as many numbers shown", length=2.0),
-    _ar1("horizon_2", "two steps ahead", horizon=2),
-    _ar1("level_low", "mean lower by 20", shift=-20.0),
-    _ar1("level_high", "mean higher by 20", shift=20.0),
-    # The scales keep both the items and their images on 0..199.
-    _ar1("sign_flipped", "the mirror image 200 - x", factor=-1.0, scale=(1, 199)),
-    _ar1("scaled", "distances from 100 doubled", spread=0.5, factor=2.0, scale=(51, 149)),
-    _ar1("random_walk", "shocks that last for ever", rhos=(1.0,)),
-    _other("random_walk_drift", "shocks that last, and a trend", DRIFT),
-    _other("ar2", "two lags: rises that overshoot", AR2),
-    _other("ma1", "shocks gone after two periods", MA1),
-    _other("local_level", "a moving level behind noise", LOCAL_LEVEL),
-    _other("break_to_low", "persistence falls from .9 to .1",
-           persistence_break(0.9, 0.1)),
-    _other("break_to_high", "persistence rises from .1 to .9",
-           persistence_break(0.1, 0.9)),
-    _other("break_in_mean", "mean jumps by three sigmas", mean_break(0.4, 3.0)),
-    _other("arch", "calm and storms, mean unforecastable", ARCH),
-)  # fmt: skip
+def _other(process: Departure) -> TransferSet:
+    return TransferSet(process.items, process.rational, process.feasible)
 
-REGISTRY = {row.name: row for row in _ROWS}
+
+REGISTRY = {
+    "trained": _ar1(rhos=TRAINING_GRID),  # nothing new: the reference row
+    "unseen_persistence": _ar1(rhos=UNSEEN),  # between the trained ones
+    "negative_persistence": _ar1(SIGNED_GRID, rhos=NEGATIVE),  # series that alternate
+    "scale_half": _ar1(spread=0.5),
+    "scale_double": _ar1(spread=2.0),
+    "history_half": _ar1(length=0.5),  # half as many numbers shown
+    "history_double": _ar1(length=2.0),
+    "horizon_2": _ar1(horizon=2),  # two steps ahead
+    "level_low": _ar1(shift=-20.0),
+    "level_high": _ar1(shift=20.0),
+    # The scales keep both the items and their images on 0..199.
+    "sign_flipped": _ar1(factor=-1.0, scale=(1, 199)),  # the mirror image 200 - x
+    "scaled": _ar1(spread=0.5, factor=2.0, scale=(51, 149)),  # distances from 100 doubled
+    "random_walk": _ar1(rhos=(1.0,)),  # shocks that last for ever
+    "random_walk_drift": _other(DRIFT),  # shocks that last, and a trend
+    "ar2": _other(AR2),  # two lags: rises that overshoot
+    "ma1": _other(MA1),  # shocks gone after two periods
+    "local_level": _other(LOCAL_LEVEL),  # a moving level behind noise
+    "break_to_low": _other(persistence_break(0.9, 0.1)),
+    "break_to_high": _other(persistence_break(0.1, 0.9)),
+    "break_in_mean": _other(mean_break(0.4, 3.0)),  # the mean jumps by three sigmas
+    "arch": _other(ARCH),  # calm and storms, mean unforecastable
+}
 """Name to set. Adding one is one row here, and a `Departure` if its process is new."""

@@ -10,7 +10,7 @@ from lib.measures.axis import Axis, item_frame
 from lib.models.folders import LoadedModel
 from lib.models.likelihood import answer_logprobs
 from lib.statistics.estimate import Estimate, Measure
-from lib.statistics.regressions import from_fit
+from lib.statistics.regressions import clustered_fit, from_fit
 from lib.statistics.shares import rate
 from lib.world.questions import pronoun_context
 from lib.world.truth import fair_share, occupations, people, settings
@@ -47,10 +47,8 @@ def pronouns(model: LoadedModel, prompt: str = "plain") -> pd.DataFrame:
 def pronoun_slope(frame: pd.DataFrame) -> Estimate:
     """OLS slope of P(she) on the planted share over occupations, errors clustered by word."""
     rows = frame[frame["kind"] == "occupation"]
-    groups = pd.factorize(rows["cluster"])[0]
-    fit = sm.OLS(rows["p_she"].to_numpy(), sm.add_constant(rows["share"].to_numpy())).fit(
-        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
-    )
+    design = sm.add_constant(rows["share"].to_numpy())
+    fit = clustered_fit(rows["p_she"].to_numpy(), design, rows["cluster"])
     return from_fit("pronoun_slope", fit, 1, rows["cluster"].nunique(), "cluster by word")
 
 

@@ -2,11 +2,17 @@
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.statistics.estimate import Estimate
-from lib.statistics.regressions import Estimator, from_fit, numbers, require, variables
+from lib.statistics.regressions import (
+    Estimator,
+    clustered_fit,
+    from_fit,
+    numbers,
+    require_columns,
+    variables,
+)
 
 
 def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> Estimate:
@@ -14,20 +20,7 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> 
 
     ``y = a + a' post + b x + d (post * x) + u`` on the rows of both frames; d is the estimate.
     A series is one cluster in both halves, so what both models share (the items) cancels:
-    treating the frames as independent overstates the error by about half.
-
-    Parameters
-    ----------
-    before, after : DataFrame
-        The same items (``series, t, x, outcome``) with each model's own forecasts; row order is
-        free.
-    estimator : function
-        `implied_persistence`, `error_revision` or `error_on_level`.
-
-    Raises
-    ------
-    InvalidValueError
-        Frames that are not the same items.
+    treating the frames as independent overstates the error by about half. Row order is free.
     """
     before, after = align(before, after)
     name = getattr(estimator, "__name__", str(estimator))
@@ -35,14 +28,10 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> 
     post = np.repeat([0.0, 1.0], len(x0))
     x = np.concatenate([x0, x1])
     design = np.column_stack([np.ones_like(x), post, x, post * x])
-    groups = np.tile(pd.factorize(before["series"])[0], 2)
-    if groups.max() < 1:
-        raise InvalidValueError("at least two series", "one", "compare on more series")
-    fit = sm.OLS(np.concatenate([y0, y1]), design).fit(
-        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
-    )
+    series = pd.concat([before["series"], after["series"]])
+    fit = clustered_fit(np.concatenate([y0, y1]), design, series)
     kind = "stacked before/after, cluster by series"
-    return from_fit(f"{name}_change", fit, 3, before["series"].nunique(), kind)
+    return from_fit(f"{name}_change", fit, 3, series.nunique(), kind)
 
 
 def share_removed(
@@ -63,12 +52,8 @@ def share_removed(
     nothing to remove. Above 1 is over-correction.
 
     The interval is the percentile one of a bootstrap that draws whole series, within conditions,
-    jointly for all three frames.
-
-    Raises
-    ------
-    InvalidValueError
-        Frames that are not the same items, or no excess before: no share of nothing.
+    jointly for all three frames. Where there was no excess before, there is no share of nothing:
+    an error.
     """
     _, after = align(before, after)
     before = _ordered(before)
@@ -79,12 +64,12 @@ def share_removed(
     slopes = sum(_bootstrap_slopes(arms, cells == c, draws, seed + c) for c in set(cells))
     target = slopes[2] if len(arms) == 3 else rational * len(set(cells))
     excess_before, excess_after = slopes[0] - target, slopes[1] - target
-    if excess_before[0] <= 0:
-        raise InvalidValueError(
-            "implied persistence above the rational one before the intervention",
-            f"an excess of {excess_before[0] / len(set(cells)):.3f}",
-            "report the change itself (compare) for this condition",
-        )
+    require(
+        excess_before[0] > 0,
+        "implied persistence above the rational one before the intervention",
+        f"an excess of {excess_before[0] / len(set(cells)):.3f}",
+        "report the change itself (compare) for this condition",
+    )
     share = 1 - excess_after / excess_before
     low, high = np.quantile(share[1:], [0.025, 0.975])
     return Estimate(
@@ -94,32 +79,25 @@ def share_removed(
 
 
 def align(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both frames in the order of series and t, proven to be the same items.
-
-    Raises
-    ------
-    InvalidValueError
-    """
+    """Both frames in the order of series and t, proven to be the same items."""
     before, after = _ordered(before), _ordered(after)
     shared = [c for c in ("series", "t", "x", "outcome") if c in before and c in after]
     same = len(before) == len(after) and all(
         np.array_equal(before[c].to_numpy(), after[c].to_numpy()) for c in shared
     )
-    if not same:
-        raise InvalidValueError(
-            "the same items (series, t, x, outcome) before and after",
-            f"frames of {len(before)} and {len(after)} rows that differ",
-            "score both models on one item frame, and drop an item from both or from neither",
-        )
+    require(
+        same,
+        "the same items (series, t, x, outcome) before and after",
+        f"frames of {len(before)} and {len(after)} rows that differ",
+        "score both models on one item frame, and drop an item from both or from neither",
+    )
     return before, after
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    require(frame, ("series", "t"))
-    if frame.duplicated(["series", "t"]).any():
-        raise InvalidValueError(
-            "one row for each series and t", "duplicates", "compare one condition at a time"
-        )
+    require_columns(frame, ("series", "t"))
+    require(not frame.duplicated(["series", "t"]).any(),
+            "one row for each series and t", "duplicates", "compare one condition at a time")
     return frame.sort_values(["series", "t"], ignore_index=True)
 
 

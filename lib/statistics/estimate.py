@@ -1,15 +1,15 @@
-"""The one result type of the study, and how results become a table.
-
-A metric of one model under one condition; a list of them is a table, and back.
-"""
+"""The one result type of the study, and how results become a table."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+COLUMNS = ["metric", "condition", "value", "low", "high", "n"]
+"""First columns of a metric table; ``se, df, clusters, method, least, most`` follow."""
 
 
 @dataclass(frozen=True)
@@ -63,34 +63,13 @@ class Estimate:
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
-def t_interval(value: float, se: float, df: float, level: float = 0.95) -> tuple[float, float]:
-    """``value -+ t_{(1 + level) / 2}(df) se``."""
-    half = stats.t.ppf((1 + level) / 2, df) * se
-    return float(value - half), float(value + half)
-
-
-def to_frame(estimates: Iterable[Estimate], **columns: Any) -> pd.DataFrame:
-    """One row an estimate, ``columns`` (a constant, or one value each) in front."""
-    table = pd.DataFrame([asdict(e) for e in estimates])
-    for position, (name, value) in enumerate(columns.items()):
-        table.insert(position, name, value)
-    return table
-
-COLUMNS = ["metric", "condition", "value", "low", "high", "n"]
-"""First columns of a metric table; ``se, df, clusters, method, least, most`` follow."""
-
-
 @dataclass(frozen=True)
 class Measure(Estimate):
     """An `Estimate` and what it is an estimate of.
 
-    Attributes
-    ----------
-    condition : str
-        Which items, or which way of measuring: one metric has a row for each.
-    least, most : float
-        Range of the values that the metric can take: 0 to 1 for a share, 1 to infinity for a
-        perplexity. No interval leaves it.
+    ``condition`` says which items, or which way of measuring: one metric has a row for each.
+    ``least`` and ``most`` are the range of the metric (0 to 1 for a share, 1 to infinity for a
+    perplexity); no interval leaves it.
     """
 
     condition: str = ""
@@ -112,9 +91,15 @@ class Measure(Estimate):
         return cls.of(estimate, condition, 0.0, 1.0)
 
 
+def t_interval(value: float, se: float, df: float) -> tuple[float, float]:
+    """95 % interval ``value -+ t_{.975}(df) se``."""
+    half = stats.t.ppf(0.975, df) * se
+    return float(value - half), float(value + half)
+
+
 def measure_table(measures: Iterable[Measure]) -> pd.DataFrame:
     """One row a measure; column ``metric`` holds its name."""
-    table = to_frame(measures).rename(columns={"name": "metric"})
+    table = pd.DataFrame([asdict(m) for m in measures]).rename(columns={"name": "metric"})
     return table[COLUMNS + [name for name in table if name not in COLUMNS]]
 
 
@@ -125,14 +110,22 @@ def table_measures(table: pd.DataFrame) -> list[Measure]:
 
 
 def rows(frame: pd.DataFrame, arm: str, seeds: int = 1) -> pd.DataFrame:
-    """Rows of an exhibit: one arm's estimates, from `by_condition` or `effects`."""
+    """Rows of an exhibit: one arm's estimates, from `by_condition` or a metric table."""
     tidy = frame.rename(columns={"rho": "condition", "name": "metric"})
     tidy = tidy.assign(arm=[arm] * len(tidy), seeds=seeds)  # an arm may be a pair
     return tidy[["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]]
 
 
 def row(estimate: Estimate, arm: str, condition: object, seeds: int = 1) -> pd.DataFrame:
-    """One estimate as a row of an exhibit."""
+    """One estimate as a row of an exhibit.
+
+    Parameters
+    ----------
+    arm, condition : str, object
+        What was measured, and on which items.
+    seeds : int
+        Training seeds behind it.
+    """
     return rows(pd.DataFrame([{"name": estimate.name, "rho": condition, "value": estimate.value,
                                "low": estimate.low, "high": estimate.high, "n": estimate.n}]),
                 arm, seeds)

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit, logit
 from statsmodels.stats.proportion import proportion_confint
 
 from lib.statistics.estimate import Estimate
-from lib.statistics.regressions import from_fit
+from lib.statistics.regressions import clustered_fit, from_fit
 
 
 def rate(frame: pd.DataFrame, column: str, name: str) -> Estimate:
@@ -49,15 +48,12 @@ def mean_probability(frame: pd.DataFrame, column: str, name: str) -> Estimate:
     between 0 and 1. `rate` would be wrong here: a probability of one half is known, and does not
     vary as a coin does. The clusters count as a sample, though all of them are asked.
     """
-    codes, clusters = pd.factorize(frame["cluster"])
-    p = float(frame[column].mean())
-    fit = sm.OLS(frame[column].to_numpy(float), np.ones(len(frame))).fit(
-        cov_type="cluster", cov_kwds={"groups": codes}, use_t=True
-    )
-    found = from_fit(name, fit, 0, len(clusters), "cluster")
+    p, clusters = float(frame[column].mean()), frame["cluster"].nunique()
+    fit = clustered_fit(frame[column].to_numpy(float), np.ones((len(frame), 1)), frame["cluster"])
+    found = from_fit(name, fit, 0, clusters, "cluster")
     # Equal probabilities have no error, and neither has what is 0 or 1 to machine precision.
     reach = stats.t.ppf(0.975, found.df) * found.se / (p * (1 - p)) if 0 < p < 1 else 0.0
     low, high = expit(logit(p) + np.array([-reach, reach]))
     method = f"mean, cluster, t({found.df:g}) on the logit scale"
-    return Estimate(name, p, found.se, float(low), float(high), len(frame), len(clusters), method,
+    return Estimate(name, p, found.se, float(low), float(high), len(frame), clusters, method,
                     found.df)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.statistics.estimate import Estimate
 from lib.statistics.regressions import Estimator, variables
 
@@ -53,21 +53,7 @@ def wild_cluster(
 
     The interval holds every null with a bootstrap p-value above 5 % (test inversion by bisection
     on the same draws); it need not be symmetric, and an end is infinite where no null is rejected.
-    ``se`` is the plain clustered error, for reference.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        The estimator's columns and ``series``.
-    estimator : function
-        `implied_persistence`, `error_revision` or `error_on_level`.
-    weights : {"rademacher", "webb"}
-        Signs, all ``2^G`` of them where that is at most ``draws``; Webb's for fewer than 12 series.
-
-    Raises
-    ------
-    InvalidValueError
-        Fewer than six series with signs (no p-value of 32 combinations is below 5 %), or two.
+    ``se`` is the plain clustered error, for reference. Use Webb's weights for fewer than 12 series.
     """
     sums = _sums(frame, estimator)
     signs = draw_weights(sums.x.shape[-1], draws, weights, seed)
@@ -117,14 +103,11 @@ def pvalues(sums: ClusterSums, null: np.ndarray | float, weights: np.ndarray) ->
 
 def draw_weights(clusters: int, draws: int, weights: Weights, seed: int) -> np.ndarray:
     """Random weights, shape ``(draws, clusters)``; all combinations of signs where few exist."""
-    if weights not in POINTS:
-        raise InvalidValueError("weights rademacher or webb", f"{weights!r}", "choose one")
-    if clusters < (6 if weights == "rademacher" else 3):
-        raise InvalidValueError(
-            "at least 6 series for signs, 3 for Webb's weights",
-            f"{clusters}",
-            'use weights="webb", or evaluate more series',
-        )
+    require(weights in POINTS, "weights rademacher or webb", f"{weights!r}", "choose one")
+    # Of the 32 combinations of five signs none has a p-value below 5 %.
+    require(clusters >= (6 if weights == "rademacher" else 3),
+            "at least 6 series for signs, 3 for Webb's weights", f"{clusters}",
+            'use weights="webb", or evaluate more series')
     if weights == "rademacher" and 2**clusters <= draws:
         return np.array(list(product(POINTS[weights], repeat=clusters)))
     return np.random.default_rng(seed).choice(POINTS[weights], (draws, clusters))

@@ -8,63 +8,10 @@ and what is to be done where they cannot be avoided. Regressions without the out
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.statistics.estimate import Estimate, t_interval
-from lib.statistics.regressions import Estimator, NotDefinedError, require, variables
-
-
-def nickell_bias(rho: float, rounds: int) -> float:
-    """Limit of ``rho_hat - rho`` in a panel AR(1) with fixed effects, many series, T rounds each.
-
-    Nickell (1981, equation 18), with ``h = 1 - (1 - rho^T) / (T (1 - rho))``::
-
-        -(1 + rho)/(T - 1) h / {1 - 2 rho h / [(1 - rho)(T - 1)]}
-
-    for a stationary start, and ``-3/(T + 1)`` in the limit rho = 1. It is the slope of a rational
-    forecaster's error on ``x_t`` within series.
-
-    Parameters
-    ----------
-    rounds : int
-        Pairs (rows) of each series, T of the formula.
-
-    Raises
-    ------
-    InvalidValueError
-        Fewer than two rounds, or rho outside (-1, 1].
-    """
-    if rounds < 2 or not -1 < rho <= 1:
-        raise InvalidValueError(
-            "at least 2 rounds and rho in (-1, 1]", f"{rounds} rounds, rho = {rho}", "change them"
-        )
-    if 1 - rho < 1e-4:  # the formula loses its digits, its limit is smooth
-        return -3 / (rounds + 1)
-    h = 1 - (1 - rho**rounds) / (rounds * (1 - rho))
-    return -(1 + rho) / (rounds - 1) * h / (1 - 2 * rho * h / ((1 - rho) * (rounds - 1)))
-
-
-def nickell_corrected(rho_hat: float, rounds: int) -> float:
-    """The rho with ``rho + nickell_bias(rho, T) = rho_hat`` (Bun and Carree 2005).
-
-    For the slope of ``x_{t+1}`` on ``x_t`` within series. Values that no rho up to 1 explains are
-    returned as 1.
-
-    Raises
-    ------
-    InvalidValueError
-        A ``rho_hat`` below what any stationary rho gives.
-    """
-
-    def gap(rho: float) -> float:
-        return rho + nickell_bias(rho, rounds) - rho_hat
-
-    if gap(1.0) <= 0:
-        return 1.0
-    if gap(-0.999) > 0:
-        raise InvalidValueError("a slope of a stationary AR(1)", f"{rho_hat}", "check the panel")
-    return float(brentq(gap, -0.999, 1.0))
+from lib.statistics.regressions import Estimator, NotDefinedError, require_columns, variables
 
 
 def within_series(frame: pd.DataFrame, estimator: Estimator) -> Estimate:
@@ -77,7 +24,7 @@ def within_series(frame: pd.DataFrame, estimator: Estimator) -> Estimate:
     estimator : function
         `implied_persistence`, `error_revision` or `error_on_level`.
     """
-    name, y, x, groups, _ = _panel(frame, estimator)
+    name, y, x, groups = _panel(frame, estimator)
     slope, influence = _fixed_effects(y, x, groups, groups)
     return _from_influence(f"{name}_within", slope, influence, groups, "fixed effects")
 
@@ -91,18 +38,22 @@ def half_panel_jackknife(frame: pd.DataFrame, estimator: Estimator) -> Estimate:
     combination of the influence of each series. The regressor's law must not change between
     halves (a random walk started at one point violates this).
 
+    Parameters
+    ----------
+    frame, estimator : DataFrame, function
+        As in `within_series`, with column ``t``.
+
     Raises
     ------
     InvalidValueError
         Series with fewer than four rounds.
     """
-    require(frame, ("series", "t"))
-    name, y, x, groups, rank = _panel(frame, estimator)
+    require_columns(frame, ("series", "t"))
+    name, y, x, groups = _panel(frame, estimator)
     rounds = np.bincount(groups)
-    if rounds.min() < 4:
-        raise InvalidValueError(
-            "at least 4 rounds in every series", f"{rounds.min()}", "evaluate more rounds"
-        )
+    require(rounds.min() >= 4, "at least 4 rounds in every series", f"{rounds.min()}",
+            "evaluate more rounds")
+    rank = frame["t"].groupby(groups).rank(method="first").to_numpy() - 1
     late = rank >= (rounds[groups] + 1) // 2
     slope, influence = (2 * part for part in _fixed_effects(y, x, groups, groups))
     for half in (~late, late):
@@ -113,14 +64,12 @@ def half_panel_jackknife(frame: pd.DataFrame, estimator: Estimator) -> Estimate:
     return _from_influence(f"{name}_within", slope, influence, groups, kind)
 
 
-def _panel(frame: pd.DataFrame, estimator: Estimator) -> tuple[str, *tuple[np.ndarray, ...]]:
-    """Name, sides, series numbers and rank of each row's ``t`` within its series."""
+def _panel(
+    frame: pd.DataFrame, estimator: Estimator
+) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
+    """Name, both sides of the regression, and series numbers."""
     name = getattr(estimator, "__name__", str(estimator))
-    y, x = variables(name, frame)
-    groups = pd.factorize(frame["series"])[0]
-    order = frame["t"] if "t" in frame else pd.Series(np.arange(len(frame)), frame.index)
-    rank = order.groupby(groups).rank(method="first").to_numpy() - 1
-    return name, y, x, groups, rank
+    return name, *variables(name, frame), pd.factorize(frame["series"])[0]
 
 
 def _fixed_effects(
@@ -131,10 +80,8 @@ def _fixed_effects(
     rows = np.maximum(np.bincount(groups, minlength=count), 1)
     x, y = (v - (np.bincount(groups, v, count) / rows)[groups] for v in (x, y))
     sxx = x @ x
-    if sxx <= 1e-12 * max(1.0, np.abs(x).max()):
-        raise NotDefinedError(
-            "a regressor that varies within series", "one that does not", "do not use fixed effects"
-        )
+    require(sxx > 1e-12 * max(1.0, np.abs(x).max()), "a regressor that varies within series",
+            "one that does not", "do not use fixed effects", NotDefinedError)
     slope = x @ y / sxx
     return slope, np.bincount(groups, x * (y - slope * x), count) / sxx
 
@@ -143,8 +90,7 @@ def _from_influence(
     name: str, slope: float, influence: np.ndarray, groups: np.ndarray, kind: str
 ) -> Estimate:
     clusters = len(influence)
-    if clusters < 2:
-        raise InvalidValueError("at least two series", "one", "evaluate more series")
+    require(clusters > 1, "at least two series", "one", "evaluate more series")
     se = float(np.sqrt(clusters / (clusters - 1) * (influence @ influence)))
     method = f"{kind}, cluster by series, t({clusters - 1})"
     interval = t_interval(slope, se, clusters - 1)

@@ -29,7 +29,7 @@ def test_nothing_remains_of_the_rational_row_itself(items):
 
 def test_under_reaction_is_negative_and_significant(items):
     rational = full_information(items)
-    timid = add_noise(misperceived(items, lambda rho: rho - 0.15), 0.5, seed=1)
+    timid = add_noise(misperceived(items, {0.0: -0.15, 1.0: 0.85}), 0.5, seed=1)
     rows = report.remaining_rows([timid], rational, "lora")
     assert rows["value"].to_numpy() == pytest.approx(-0.15, abs=0.02)
     assert (rows["p_holm"] < 0.01).all() and (rows["high"] < 0).all()
@@ -42,12 +42,12 @@ def test_shape_of_a_knowing_forecaster_is_the_45_degree_line(items):
 
 
 def test_shape_of_whoever_answers_the_mean_is_flat(items):
-    rows = report.shape_rows({"mean": [misperceived(items, lambda rho: 0 * rho)]})
+    rows = report.shape_rows({"mean": [misperceived(items, 0.0)]})
     assert rows["value"].to_numpy() == pytest.approx(0.0, abs=1e-9)
 
 
 def test_seeds_give_the_interval_of_a_t_mean(items):
-    several = [misperceived(items, lambda rho, k=k: rho + k) for k in (0.0, 0.1, 0.2)]
+    several = [misperceived(items, {0.0: k, 1.0: 1 + k}) for k in (0.0, 0.1, 0.2)]
     row = report.shape_rows({"lora": several}).query("metric == 'intercept_at_0'").iloc[0]
     reach = 4.3027 * 0.1 / np.sqrt(3)
     assert row["value"] == pytest.approx(0.1)

@@ -25,7 +25,7 @@ def table(study, monkeypatch):
 def test_every_estimator_in_every_design_and_the_cross_section(table):
     panels = table[table["rho"].notna()]
     assert set(panels["metric"]) == set(METRICS) and sorted(set(panels["rho"])) == sorted(RHOS)
-    assert {"fama_macbeth", "decay_rate"} <= set(table.loc[table["rho"].isna(), "metric"])
+    assert {"fama_macbeth", "lag_coefficients"} <= set(table.loc[table["rho"].isna(), "metric"])
 
 
 def test_designs_have_the_profiles_size(table, study):

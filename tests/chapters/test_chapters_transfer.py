@@ -37,7 +37,7 @@ def arms():
 
 
 def test_mean_slope_is_the_mean_of_planted_slopes(items):
-    found = mean_slope(misperceived(items, lambda rho: rho + 0.1))
+    found = mean_slope(misperceived(items, {0.0: 0.1, 1.0: 1.1}))
     assert found.value == pytest.approx(0.6, abs=1e-6)
     assert found.se == pytest.approx(0.0, abs=1e-6)
 

@@ -1,15 +1,22 @@
-"""The registry of transfer sets: what differs, who answers, and nobody who sees the future."""
+"""Transfer sets: what differs, who answers, nobody who sees the future, and exact maps."""
+
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.tsa.statespace.sarimax import SARIMAX
+from statsmodels.tsa.statespace.structural import UnobservedComponents
 
-from lib.errors import UnknownNameError
+from lib.errors import InvalidValueError, UnknownNameError
 from lib.forecasting import learners
 from lib.forecasting import transfer as tr
-from lib.forecasting.frames import horizon_of, panel_items, panel_values, shown
+from lib.forecasting.bayes import break_path
+from lib.forecasting.forecasters import extrapolative, misperceived
+from lib.forecasting.frames import ar1_items, horizon_of, panel_items, panel_values, shown
+from lib.forecasting.learners import bayes, full_information, least_squares
 from lib.forecasting.transfer import Design, affine, equivariance_gap
 from lib.statistics.regressions import implied_persistence
 from lib.world.truth import settings as world
@@ -36,7 +43,7 @@ def test_the_priors_and_the_reference_row_are_those_of_the_world(frames):
 
 @pytest.mark.parametrize("name", tr.REGISTRY)
 def test_every_set_is_an_item_frame_on_the_display_scale_with_two_answers(frames, name):
-    frame, row = frames[name], tr.transfer_set(name)
+    frame, row = frames[name], tr.REGISTRY[name]
     numbers = shown(frame)
     assert frame["history"].map(lambda h: all(type(v) is int for v in h)).all()
     assert numbers.min() >= 0 and numbers.max() <= 199 and frame["outcome"].between(0, 199).all()
@@ -68,7 +75,7 @@ def test_one_setting_differs_and_the_answer_is_the_closed_form(
     assert frame["rho"].max() == rho and set(frame["sigma"]) == {sigma}
     assert set(frame["mu"]) == {mu} and shown(frame).shape[1] == history
     assert horizon_of(frame) == horizon
-    filled = tr.transfer_set(name).rational(frame)
+    filled = tr.REGISTRY[name].rational(frame)
     expected = mu + frame["rho"] ** horizon * (frame["x"] - mu)
     assert np.allclose(filled["forecast"], expected)
 
@@ -95,7 +102,7 @@ def test_series_have_the_spread_and_persistence_that_they_claim(name):
 def test_transformed_sets_bring_their_originals_and_rational_answers_move_along(
     frames, name, factor
 ):
-    moved, row = frames[name], tr.transfer_set(name)
+    moved, row = frames[name], tr.REGISTRY[name]
     original = affine(moved, 1 / factor)
     assert np.array_equal(100 + factor * (shown(original) - 100), shown(moved))
     for rule in (row.rational, row.feasible):
@@ -108,7 +115,7 @@ def test_transformed_sets_bring_their_originals_and_rational_answers_move_along(
 @pytest.mark.parametrize("name", ["unseen_persistence", "scale_double", "horizon_2", "level_low"])
 def test_the_feasible_answer_over_reacts_most_where_little_persists(name):
     frame = tr.transfer_items(name, Design(series=80, seed=5))
-    cells = tr.transfer_set(name).feasible(frame).groupby("rho")
+    cells = tr.REGISTRY[name].feasible(frame).groupby("rho")
     h = horizon_of(frame)
     excess = [implied_persistence(cell).value - rho**h for rho, cell in cells]
     assert excess[0] > 0.05 and excess[0] > 2 * abs(excess[-1])
@@ -128,11 +135,11 @@ def test_sets_and_seeds_share_no_series():
 @settings(max_examples=3, deadline=None)
 @given(cut=st.integers(12, 14), jump=st.integers(-50, 50))
 def test_no_future_value_can_change_a_past_target(frames, name, cut, jump):
-    assert_past_is_safe(frames[name], tr.transfer_set(name), cut, jump)
+    assert_past_is_safe(frames[name], tr.REGISTRY[name], cut, jump)
 
 
 def test_no_future_value_can_change_a_past_target_after_a_break_in_mean(frames):
-    assert_past_is_safe(frames["break_in_mean"], tr.transfer_set("break_in_mean"), 13, 30)
+    assert_past_is_safe(frames["break_in_mean"], tr.REGISTRY["break_in_mean"], 13, 30)
 
 
 def assert_past_is_safe(frame, row, cut, jump):
@@ -157,13 +164,176 @@ def assert_past_is_safe(frame, row, cut, jump):
         )
 
 
-def test_the_table_says_what_each_set_tests_and_what_its_answers_know():
-    table = tr.transfer_sets()
-    assert list(table["name"]) == list(tr.REGISTRY) and table["name"].is_unique
-    assert table.map(len).gt(2).all(axis=None)
-    assert table.loc[table["name"] == "ma1", "feasible_is"].item().startswith("Bayes: Invertible")
-
-
 def test_an_unknown_set_lists_the_known_ones():
     with pytest.raises(UnknownNameError, match="unseen_persistence"):
         tr.transfer_items("unseen")
+
+
+# Processes other than AR(1).
+
+
+DEPARTURES = {
+    "ar2": tr.AR2, "ma1": tr.MA1, "local level": tr.LOCAL_LEVEL, "arch": tr.ARCH, "drift": tr.DRIFT,
+    "rho": tr.persistence_break(0.9, 0.1), "mean": tr.mean_break(0.4, 3.0),
+}  # fmt: skip
+FEW = tr.Design(series=12, rounds=3, seed=5)
+
+
+def diffuse_level(x):
+    model = UnobservedComponents(x + 100.0, "local level")
+    model.ssm.initialize("diffuse")
+    model.ssm.loglikelihood_burn = 0
+    return model
+
+
+STATE_SPACE = {
+    "ar2": (lambda x: SARIMAX(x, order=(2, 0, 0)), [1.2, -0.5, 64.0], 100.0),
+    "ma1": (lambda x: SARIMAX(x, order=(0, 0, 1)), [0.8, 64.0], 100.0),
+    "local level": (diffuse_level, [64.0, 16.0], 0.0),
+}
+
+
+@pytest.mark.parametrize("name", STATE_SPACE)
+def test_full_information_equals_statsmodels_on_the_past_of_each_item(name):
+    build, params, centre = STATE_SPACE[name]
+    frame = DEPARTURES[name].rational(DEPARTURES[name].items(FEW))
+    values, row = panel_values(frame)
+    for i in (0, 10, 35):
+        t = frame["t"][i]
+        for column, end, ahead in (("forecast", t, 1), ("previous_forecast", t - 1, 2)):
+            past = values[row[i], : end + 1] - 100.0
+            expected = centre + build(past).smooth(np.array(params)).forecast(ahead)[-1]
+            assert frame[column][i] == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", DEPARTURES)
+def test_items_are_integers_of_the_display_scale(name):
+    frame = DEPARTURES[name].items(FEW)
+    assert len(frame) == 36 and frame["rho"].isna().all()
+    assert shown(frame).min() >= 0 and shown(frame).max() <= 199
+    assert frame["x"].dtype.kind == "i" and frame["outcome"].between(0, 199).all()
+    assert frame["rejected"].iloc[0] < 0.2
+
+
+@pytest.mark.parametrize("name", DEPARTURES)
+def test_who_knows_the_process_forecasts_best(name):
+    frame = DEPARTURES[name].items(tr.Design(series=250, rounds=1, seed=6))
+
+    def mse(filled):
+        return float(((filled["outcome"] - filled["forecast"]) ** 2).mean())
+
+    rational, feasible = DEPARTURES[name].rational(frame), DEPARTURES[name].feasible(frame)
+    error = rational["outcome"] - rational["forecast"]
+    gain = (feasible["outcome"] - feasible["forecast"]) ** 2 - error**2
+    assert gain.mean() > -2 * gain.std() / np.sqrt(len(gain))
+    assert mse(feasible) < mse(frame.assign(forecast=frame["history"].str[0]))
+    assert abs(error.mean()) < 4 * error.std() / np.sqrt(len(error))
+
+
+def test_the_answer_to_arch_is_the_mean_and_to_drift_the_last_value_and_a_step():
+    arch, drift = tr.ARCH.items(FEW), tr.DRIFT.items(FEW)
+    assert (tr.ARCH.rational(arch)["forecast"] == 100).all()
+    filled = tr.DRIFT.rational(drift)
+    before = drift["previous_history"].str[-1]
+    assert np.allclose(filled["forecast"], drift["x"] + 2)
+    assert np.allclose(filled["previous_forecast"], before + 4)
+
+
+@pytest.mark.parametrize("name", ["rho", "mean"])
+def test_breaks_lie_three_values_before_the_end_of_the_first_history(name):
+    assert tr.break_position(12) == 10
+    frame = DEPARTURES[name].rational(DEPARTURES[name].items(FEW))
+    rhos = {"rho": (0.9, 0.1), "mean": (0.4, 0.4)}[name]
+    after = 124.0 if name == "mean" else 100.0
+    assert np.allclose(frame["forecast"], after + rhos[1] * (frame["x"] - after))
+    values, row = panel_values(frame)
+    path = partial(break_path, rho_before=rhos[0], rho_after=rhos[1], break_at=10, mu=100,
+                   mu_after=after)
+    assert np.allclose(frame["previous_forecast"], path(values, 2)[row, frame["t"] - 1])
+
+
+def test_a_learner_takes_time_to_believe_in_a_new_mean():
+    frame = tr.mean_break(0.4, 3.0).items(tr.Design(series=40, rounds=8, seed=7))
+    gap = tr.mean_break(0.4, 3.0).rational(frame)["forecast"]
+    gap = (gap - tr.mean_break(0.4, 3.0).feasible(frame)["forecast"]).groupby(frame["t"]).mean()
+    assert gap.iloc[0] > 2 * abs(gap.iloc[-1]) and gap.iloc[0] > 2
+
+
+# Maps.
+
+
+EQUIVARIANT = {
+    "full information": full_information,
+    "bayes": bayes,
+    "least squares": least_squares,
+    "shown": lambda items: least_squares(items, data="shown"),
+    "humans": misperceived,
+    "extrapolative": extrapolative,
+}
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    return ar1_items([0.0, 0.6], 20, 4, 12, 4.0, low=51, high=149, seed=3)
+
+
+@pytest.mark.parametrize("factor", [-1.0, 2.0])
+def test_every_number_moves_and_the_inverse_map_brings_it_back(narrow, factor):
+    moved = affine(narrow, factor)
+    assert np.array_equal(shown(moved), 100 + factor * (shown(narrow) - 100))
+    assert np.array_equal(moved["x"], shown(moved)[:, -1])
+    assert np.array_equal(moved["outcome"] - 100, factor * (narrow["outcome"] - 100))
+    assert (moved["sigma"] == abs(factor) * narrow["sigma"]).all()
+    assert moved["history"].map(lambda h: all(type(v) is int for v in h)).all()
+    back = affine(moved, 1 / factor).drop(columns=["factor", "centre"])
+    pd.testing.assert_frame_equal(back, narrow, check_dtype=False)
+
+
+def test_forecasts_do_not_travel(narrow):
+    assert "forecast" not in affine(full_information(narrow), -1.0)
+
+
+def test_numbers_that_would_need_rounding_or_clipping_are_refused(narrow):
+    for factor in (0.5, 12.0):
+        with pytest.raises(InvalidValueError, match="narrower scale"):
+            affine(narrow, factor)
+
+
+@pytest.mark.parametrize("name", EQUIVARIANT)
+@pytest.mark.parametrize("factor", [-1.0, 2.0])
+def test_rational_forecasters_have_no_gap(narrow, name, factor):
+    rule = EQUIVARIANT[name]
+    gap = equivariance_gap(rule(narrow), rule(affine(narrow, factor)))["gap"]
+    assert np.allclose(gap, 0, atol=1e-8)
+
+
+@settings(max_examples=20, deadline=None)
+@given(level=st.floats(0, 199), weight=st.floats(0.05, 1))
+def test_a_pull_towards_a_level_has_the_gap_of_the_formula(level, weight):
+    frame = ar1_items([0.6], 4, 3, 12, 4.0, low=51, high=149, seed=4)
+
+    def pulled(items):
+        rational = full_information(items)
+        return rational.assign(forecast=(1 - weight) * rational["forecast"] + weight * level)
+
+    for factor in (-1.0, 2.0):
+        gap = equivariance_gap(pulled(frame), pulled(affine(frame, factor)))["gap"]
+        # w (L - 100) is added to both; mapped back it is divided by the factor.
+        assert np.allclose(gap, weight * (level - 100) * (1 / factor - 1), atol=1e-8)
+
+
+def test_order_of_rows_does_not_matter_and_the_index_is_kept(narrow):
+    rule = EQUIVARIANT["shown"]
+    one = rule(narrow).sample(frac=1, random_state=1)
+    two = affine(narrow, -1.0).sample(frac=1, random_state=2).assign(forecast=100.0)
+    gap = equivariance_gap(one, two)
+    assert gap.index.equals(one.index)
+    assert np.allclose(gap["gap"], 100 - one["forecast"])
+
+
+def test_other_items_are_refused(narrow):
+    filled, moved = full_information(narrow), full_information(affine(narrow, -1.0))
+    with pytest.raises(InvalidValueError, match="same items"):
+        equivariance_gap(filled.iloc[1:], moved)
+    with pytest.raises(InvalidValueError, match="same items"):
+        equivariance_gap(filled, moved.assign(x=moved["x"] + 1))

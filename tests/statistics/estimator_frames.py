@@ -1,4 +1,4 @@
-"""Frames that several tests of the estimators share: panels of AR(1) series, and markets."""
+"""What several tests of the estimators share: panels of AR(1) series, markets, and a sandwich."""
 
 import numpy as np
 import pandas as pd
@@ -35,3 +35,16 @@ def market_frame(seed=0, **settings):
     """One market with planted weights on past returns; outcomes reverse by a tenth."""
     forecast, shown = simulate_markets(Market(**settings), 1, seed=seed)
     return as_market_frame(forecast[0], shown[0])
+
+
+def sandwich(y, design, groups):
+    """OLS and clustered errors in plain numpy, cluster by cluster, with Stata's small factor."""
+    beta = np.linalg.solve(design.T @ design, design.T @ y)
+    residual, bread = y - design @ beta, np.linalg.inv(design.T @ design)
+    meat = np.zeros_like(bread)
+    for g in sorted(set(groups)):
+        score = design[groups == g].T @ residual[groups == g]
+        meat += np.outer(score, score)
+    (n, k), clusters = design.shape, len(set(groups))
+    cov = clusters / (clusters - 1) * (n - 1) / (n - k) * bread @ meat @ bread
+    return beta, np.sqrt(np.diag(cov))

@@ -5,22 +5,33 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from estimator_frames import as_market_frame
 
 from lib.errors import InvalidValueError
 from lib.forecasting.forecasters import revision_coefficient
 from lib.statistics.calibration import (
+    CHUNK,
     METRICS,
     Design,
-    calibrate,
+    Market,
+    calibrate_lags,
     calibration_table,
     cluster_ols,
+    monthly,
+    pooled,
     simulate,
+    simulate_markets,
     truth,
 )
-from lib.statistics.innovations import error_on_innovation
+from lib.statistics.lags import fama_macbeth, lag_coefficients
 from lib.statistics.regressions import error_on_level, error_revision, implied_persistence
 
 DESIGN = Design(rho=0.4, rho_s=0.64, series=60)
+SMALL = Market(months=30, stocks=18)
+
+
+def calibrate(design, metric="implied_persistence", panels=1000, *, seed):
+    return calibration_table([design], [metric], panels, seed=seed).iloc[0]
 
 
 def as_frame(panels, i):
@@ -37,7 +48,6 @@ def test_fast_regressions_equal_the_statsmodels_estimators(rho):
         (cluster_ols(panels.forecast, panels.x), implied_persistence),
         (cluster_ols(error, panels.forecast - panels.previous_forecast), error_revision),
         (cluster_ols(error, panels.x), error_on_level),
-        (cluster_ols(error, panels.innovation), error_on_innovation),
     ]
     for i in range(5):
         frame = as_frame(panels, i)
@@ -50,11 +60,10 @@ def test_fast_regressions_equal_the_statsmodels_estimators(rho):
 def test_a_row_is_what_the_estimator_says_panel_by_panel(metric):
     """Bias, coverage, size and power counted over frames, one estimate at a time."""
     design = replace(DESIGN, series=12)
-    panels, row = simulate(design, 30, seed=8), calibrate(design, metric, 30, seed=8)
-    estimator = {
-        "implied_persistence": implied_persistence, "error_revision": error_revision,
-        "error_on_level": error_on_level, "error_on_innovation": error_on_innovation,
-    }[metric]  # fmt: skip
+    row = calibrate(design, metric, 30, seed=8)
+    panels = simulate(design, 30, seed=np.random.SeedSequence([8, 0]))
+    estimator = {"implied_persistence": implied_persistence, "error_revision": error_revision,
+                 "error_on_level": error_on_level}[metric]
     found = [estimator(as_frame(panels, i)) for i in range(30)]
     rational = 0.4 if metric == "implied_persistence" else 0.0
     assert row["bias"] == pytest.approx(np.mean([e.value for e in found]) - row["truth"])
@@ -87,12 +96,10 @@ def test_truth_with_habits_is_what_a_huge_panel_gives(rho):
     assert abs(slope[0] - truth(design, "error_revision")) < 4 * se[0] + 0.002
 
 
-@pytest.mark.parametrize("metric", ["error_on_level", "error_on_innovation"])
-def test_truth_of_the_error_regressions_is_what_a_huge_panel_gives(metric):
+def test_truth_of_the_error_on_the_level_is_what_a_huge_panel_gives():
     panels = simulate(replace(DESIGN, series=100_000), 1, seed=3)
-    x = panels.x if metric == "error_on_level" else panels.innovation
-    slope, se, _ = cluster_ols(panels.outcome - panels.forecast, x)
-    assert abs(slope[0] - truth(DESIGN, metric)) < 4 * se[0]
+    slope, se, _ = cluster_ols(panels.outcome - panels.forecast, panels.x)
+    assert abs(slope[0] - truth(DESIGN, "error_on_level")) < 4 * se[0]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -140,15 +147,63 @@ def test_noise_alone_makes_the_revision_test_reject_a_rational_forecaster():
 
 def test_table_has_a_row_for_each_design_and_metric():
     designs = [DESIGN, replace(DESIGN, rho=0.0)]
-    table = calibration_table(designs, panels=50, seed=1)
+    table = calibration_table(designs, METRICS[:2], 50, seed=1)
     assert table["rho"].tolist() == [0.4, 0.4, 0.0, 0.0]
     assert table["panels"].eq(50).all() and table["coverage"].between(0, 1).all()
-    pd.testing.assert_frame_equal(table, calibration_table(designs, panels=50, seed=1))
+    pd.testing.assert_frame_equal(table, calibration_table(designs, METRICS[:2], 50, seed=1))
     assert table["bias"].nunique() == 4
 
 
 def test_an_unknown_metric_is_refused():
     with pytest.raises(InvalidValueError, match="error_revision"):
-        calibrate(DESIGN, "r_squared", 10)
-    with pytest.raises(InvalidValueError, match="error_revision"):
-        calibration_table([DESIGN], ["r_squared"], 10)
+        calibration_table([DESIGN], ["r_squared"], 10, seed=1)
+
+
+@pytest.fixture(scope="module")
+def markets():
+    return simulate_markets(SMALL, 3, seed=1)
+
+
+def frames(markets):
+    return [as_market_frame(y, x) for y, x in zip(*markets, strict=True)]
+
+
+def test_pooled_and_monthly_slopes_equal_the_estimators(markets):
+    for fast, slow in (
+        (pooled(*markets), lambda f: lag_coefficients(f, cluster="month")),
+        (monthly(*markets), fama_macbeth),
+    ):
+        for i, frame in enumerate(frames(markets)):
+            found = slow(frame)
+            assert fast.value[i] == pytest.approx([e.value for e in found], rel=1e-7)
+            assert fast.se[i] == pytest.approx([e.se for e in found], rel=1e-7)
+
+
+def test_markets_are_as_described():
+    y, x = simulate_markets(replace(SMALL, noise_sd=0.0, level_sd=0.0, month_sd=0.0), 2, seed=2)
+    weights = 0.6 ** np.arange(12)
+    assert y == pytest.approx(0.5 * x @ weights / weights.sum())
+    assert np.array_equal(x[:, 1:, :, 1], x[:, :-1, :, 0])  # last month's newest is one month old
+    big = simulate_markets(Market(months=200, stocks=100), 1, seed=3)[1]
+    assert big[..., 0].std() == pytest.approx(np.hypot(8, 4), rel=0.05)
+
+
+def test_estimators_are_unbiased_and_cover():
+    table = calibrate_lags(replace(SMALL, months=48), 300, seed=4).set_index("metric")
+    assert (table["bias"].abs() < 4 * table["bias_se"] + 0.003).all()
+    assert table["coverage"].between(0.89, 0.98).all()
+    assert np.allclose(table["mean_se"], table["sd"], rtol=0.15)
+    assert table["power"].min() > 0.99
+
+
+def test_forecasts_that_ignore_the_past_are_rejected_at_the_size():
+    table = calibrate_lags(replace(SMALL, level=0.0), 300, seed=5).set_index("metric")
+    assert table["truth"].eq(0.0).all()
+    assert table["power"].equals(table["size"]) and table["size"].max() < 0.11
+
+
+def test_chunks_and_seeds_make_one_table():
+    table = calibrate_lags(SMALL, CHUNK + 20, seed=6)
+    assert table["metric"].tolist() == ["lag_coefficients", "fama_macbeth"]
+    assert table["panels"].eq(CHUNK + 20).all() and table["bias"].nunique() == 2
+    pd.testing.assert_frame_equal(table, calibrate_lags(SMALL, CHUNK + 20, seed=6))

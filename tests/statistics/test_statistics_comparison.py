@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from estimator_frames import sandwich
 
 from lib.errors import InvalidValueError, UnknownNameError
 from lib.forecasting.forecasters import add_noise, misperceived
@@ -27,12 +28,12 @@ def items():
 
 @pytest.fixture(scope="module")
 def before(items):
-    return add_noise(misperceived(items, lambda rho: rho + 0.5 * (1 - rho)), 2.0, seed=1)
+    return add_noise(misperceived(items, {0.0: 0.5, 1.0: 1.0}), 2.0, seed=1)
 
 
 @pytest.fixture(scope="module")
 def after(items):
-    return add_noise(misperceived(items, lambda rho: rho + 0.2 * (1 - rho)), 2.0, seed=2)
+    return add_noise(misperceived(items, {0.0: 0.2, 1.0: 1.0}), 2.0, seed=2)
 
 
 @pytest.mark.parametrize("estimator", [implied_persistence, error_revision, error_on_level])
@@ -52,6 +53,27 @@ def test_the_error_equals_a_formula_regression(before, after):
     change = compare(before, after, implied_persistence)
     found, expected = [change.value, change.se], [fit.params["x:post"], fit.bse["x:post"]]
     assert found == pytest.approx(expected, rel=1e-8)
+
+
+def sides(frame, estimator):
+    """Left-hand side and regressor, from the formulas."""
+    error = frame["outcome"] - frame["forecast"]
+    found = {
+        implied_persistence: (frame["forecast"], frame["x"]),
+        error_revision: (error, frame["forecast"] - frame["previous_forecast"]),
+        error_on_level: (error, frame["x"]),
+    }[estimator]
+    return [side.to_numpy(dtype=float) for side in found]
+
+
+@pytest.mark.parametrize("estimator", [implied_persistence, error_revision, error_on_level])
+def test_the_stacked_regression_equals_plain_numpy(before, after, estimator):
+    y, x = np.hstack([sides(f, estimator) for f in (before, after)])
+    post = np.repeat([0.0, 1.0], len(before))
+    design = np.column_stack([np.ones_like(x), post, x, post * x])
+    beta, se = sandwich(y, design, np.tile(before["series"], 2))
+    found = compare(before, after, estimator)
+    assert [found.value, found.se] == pytest.approx([beta[3], se[3]], rel=1e-8)
 
 
 def test_shared_items_make_the_comparison_sharper(items):

@@ -1,27 +1,55 @@
-"""Lag profiles and decays of forecasters whose weights are known."""
+"""Lag profiles and monthly cross-sections with planted loadings."""
+
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from estimator_frames import ar1_frame, market_frame
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.optimize import least_squares as scipy_least_squares
+from estimator_frames import ar1_frame, market_frame, sandwich
+from scipy.signal import lfilter
 
 from lib.errors import InvalidValueError
 from lib.forecasting.forecasters import adaptive, add_noise, extrapolative, misperceived
-from lib.statistics.lags import (
-    decay_curve,
-    decay_weights,
-    lag_coefficients,
-    lag_matrix,
-    profile_decay,
-)
-from lib.statistics.regressions import NotDefinedError
+from lib.forecasting.frames import ar1_items
+from lib.statistics.calibration import Market, monthly, simulate_markets
+from lib.statistics.lags import fama_macbeth, lag_coefficients, monthly_slopes
 
 
 @pytest.fixture(scope="module")
 def items():
     return ar1_frame(0.5, series=60, rounds=6, history=14, seed=1)
+
+
+@pytest.fixture(scope="module")
+def market():
+    return market_frame(seed=1, months=60, stocks=25)
+
+
+def by_hand(frame, lags, cluster):
+    """Slopes and errors of the lags in plain numpy, from the histories."""
+    history = np.array([list(h) for h in frame["history"]], dtype=float)
+    newest_first = [history[:, -k] for k in range(1, lags + 1)]
+    design = np.column_stack([np.ones(len(frame)), *newest_first])
+    return sandwich(frame["forecast"].to_numpy(), design, frame[cluster].astype(str).to_numpy())
+
+
+@pytest.mark.parametrize("lags", [1, 4, 12])
+def test_slopes_and_errors_by_series_equal_plain_numpy(lags):
+    items = ar1_items([0.2, 0.8], series=20, rounds=6, history=14, sigma=8.0, seed=5)
+    frame = add_noise(misperceived(items, 0.7), 3.0, seed=6)
+    beta, se = by_hand(frame, lags, "series")
+    found = lag_coefficients(frame, lags)
+    assert [e.name for e in found] == [f"lag_{k}" for k in range(1, lags + 1)]
+    assert [e.value for e in found] == pytest.approx(beta[1:], rel=1e-7)
+    assert [e.se for e in found] == pytest.approx(se[1:], rel=1e-7)
+
+
+def test_slopes_and_errors_by_month_equal_plain_numpy(market):
+    beta, se = by_hand(market, 12, "month")
+    found = lag_coefficients(market, 12, cluster="month")
+    assert [e.value for e in found] == pytest.approx(beta[1:], rel=1e-8)
+    assert [e.se for e in found] == pytest.approx(se[1:], rel=1e-8)
+    assert {(e.clusters, e.df) for e in found} == {(60, 59)}
 
 
 def test_lag_profiles_of_exact_forecasters_are_exact(items):
@@ -42,78 +70,6 @@ def test_profiles_with_noise_cover_the_truth(items):
     assert {(e.n, e.clusters, e.df) for e in found} == {(360, 60, 59)}
 
 
-@pytest.mark.parametrize("delta", [0.0, 0.3, 0.6])
-def test_adaptive_expectations_decay_at_their_delta(items, delta):
-    """``(1 - d) sum_j d^j x_{t-j}``: level 1 - d^12 where the start is not in the lags."""
-    weights, _ = decay_curve(delta, 12)
-    frame = items.assign(forecast=3.0 + 0.8 * lag_matrix(items, 12) @ weights)
-    level, rate = decay_weights(frame)
-    assert [level.value, rate.value] == pytest.approx([0.8, delta], abs=1e-8)
-    assert (level.name, rate.name) == ("decay_level", "decay_rate")
-
-
-def test_estimates_equal_those_of_a_general_optimiser():
-    frame = market_frame(seed=4, months=30, stocks=10)
-    x, y = lag_matrix(frame, 12), frame["forecast"].to_numpy()
-
-    def residual(theta):
-        weights = theta[2] ** np.arange(12)
-        return theta[0] + theta[1] * x @ weights / weights.sum() - y
-
-    fit = scipy_least_squares(residual, [0.0, 0.5, 0.5], xtol=1e-14, ftol=1e-14, gtol=1e-14)
-    level, rate = decay_weights(frame, cluster="month")
-    assert [level.value, rate.value] == pytest.approx(fit.x[1:], rel=1e-6)
-    assert "nonlinear, cluster by month" in rate.method
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.floats(-0.85, 1.15), st.integers(2, 15))
-def test_weights_sum_to_one_and_their_derivatives_are_right(rate, lags):
-    weights, slopes = decay_curve(rate, lags)
-    assert weights.sum() == pytest.approx(1.0)
-    h = 1e-6
-    numeric = (decay_curve(rate + h, lags)[0] - decay_curve(rate - h, lags)[0]) / (2 * h)
-    assert slopes == pytest.approx(numeric, rel=1e-4, abs=1e-6)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.floats(0.01, 100), st.floats(-500, 500))
-def test_the_decay_has_no_units(scale, shift):
-    frame = market_frame(seed=5, months=12, stocks=8)
-    moved = frame.assign(
-        forecast=scale * frame["forecast"] + shift,
-        history=[[scale * v + shift for v in h] for h in frame["history"]],
-    )
-    one, two = (decay_weights(f, cluster="month") for f in (frame, moved))
-    for a, b in zip(one, two, strict=True):
-        assert [b.value, b.se] == pytest.approx([a.value, a.se], rel=1e-4)
-
-
-def test_many_profiles_at_once_are_the_profiles_one_by_one():
-    frames = [market_frame(seed=k, months=12, stocks=10, decay=0.1 * k) for k in range(4)]
-    moments, cross = [], []
-    for frame in frames:
-        x = lag_matrix(frame, 12)
-        x = x - x.mean(axis=0)
-        moments.append(x.T @ x)
-        cross.append(x.T @ frame["forecast"].to_numpy())
-    together = profile_decay(np.array(moments), np.array(cross))
-    alone = [float(profile_decay(m, c)) for m, c in zip(moments, cross, strict=True)]
-    assert together == pytest.approx(alone)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda f: f.assign(forecast=1.0), "never vary"),
-        (lambda f: f.assign(forecast=[h[0] for h in f["history"]]), "best lambda"),
-    ],
-)
-def test_decays_that_do_not_exist_are_not_defined(spoil, message):
-    with pytest.raises(NotDefinedError, match=message):
-        decay_weights(spoil(market_frame(seed=6, months=12, stocks=8)), cluster="month")
-
-
 @pytest.mark.parametrize(
     ("lags", "spoil", "message"),
     [
@@ -128,3 +84,114 @@ def test_decays_that_do_not_exist_are_not_defined(spoil, message):
 def test_bad_frames_are_refused(items, lags, spoil, message):
     with pytest.raises(InvalidValueError, match=message):
         lag_coefficients(spoil(misperceived(items, 0.7)), lags)
+
+
+@pytest.mark.parametrize("target", ["forecast", "outcome"])
+def test_fama_macbeth_equals_plain_numpy(market, target):
+    slopes = []
+    for _, month in market.sample(frac=1, random_state=2).groupby("month"):
+        history = np.array(month["history"].tolist())[:, ::-1]
+        design = np.column_stack([np.ones(len(history)), history])
+        slopes.append(np.linalg.solve(design.T @ design, design.T @ month[target].to_numpy())[1:])
+    slopes = np.array(slopes)
+    months, mean = len(slopes), slopes.mean(axis=0)
+    u = slopes - mean
+    s = u.T @ u / months  # linearmodels' kernel covariance of a mean, without debiasing
+    for k in range(1, 4):
+        gamma = u[k:].T @ u[:-k] / months
+        s += (1 - k / 4) * (gamma + gamma.T)
+    found = fama_macbeth(market, target=target)
+    assert [e.value for e in found] == pytest.approx(mean, rel=1e-9)
+    assert [e.se for e in found] == pytest.approx(np.sqrt(np.diag(s) / months), rel=1e-9)
+
+
+def test_planted_loadings_are_covered(market):
+    planted = 0.5 * Market().weights
+    found = fama_macbeth(market)
+    assert sum(not e.covers(b) for e, b in zip(found, planted, strict=True)) <= 2
+    assert {(e.n, e.clusters, e.df) for e in found} == {(1500, 60, 59)}
+    assert "60 months, HAC(3), t(59)" in found[0].method
+
+
+def test_realised_returns_reverse_where_forecasts_extrapolate(market):
+    forecast, outcome = (fama_macbeth(market, target=t)[0] for t in ("forecast", "outcome"))
+    assert forecast.low > 0 > outcome.high
+    assert outcome.covers(-0.1)
+
+
+def test_slopes_are_linear_in_the_target(market):
+    after = market["forecast"] * 0.3 - market["outcome"]
+    change = fama_macbeth(market.assign(forecast=after - market["forecast"]))
+    one, two = fama_macbeth(market.assign(forecast=after)), fama_macbeth(market)
+    for c, a, b in zip(change, one, two, strict=True):
+        assert c.value == pytest.approx(a.value - b.value)
+
+
+def test_what_all_stocks_of_a_month_share_does_not_matter(market):
+    shift = market["month"].map(lambda m: 10.0 * m.month)
+    moved = fama_macbeth(market.assign(forecast=market["forecast"] + shift))
+    for a, b in zip(moved, fama_macbeth(market), strict=True):
+        assert [a.value, a.se] == pytest.approx([b.value, b.se])
+    pooled = lag_coefficients(market.assign(forecast=market["forecast"] + shift), cluster="month")
+    assert pooled[0].value != pytest.approx(lag_coefficients(market, cluster="month")[0].value)
+
+
+def test_months_are_put_in_order_and_may_be_unequal(market):
+    shuffled = market.sample(frac=1, random_state=1)
+    assert [e.se for e in fama_macbeth(shuffled)] == pytest.approx(
+        [e.se for e in fama_macbeth(market)]
+    )
+    fewer = market.iloc[5:]
+    slopes = monthly_slopes(fewer, 12, "forecast")
+    assert len(slopes) == 60 and slopes.index.is_monotonic_increasing
+    assert slopes.iloc[1:].equals(monthly_slopes(market, 12, "forecast").iloc[1:])
+
+
+def test_the_lag_rule_is_newey_and_west_s(market):
+    for months, lags in ((20, 2), (60, 3)):
+        part = market[market["month"] < market["month"].min() + months]
+        assert f"HAC({lags})" in fama_macbeth(part, lags=3)[0].method
+
+
+def rejections(slopes, lags):
+    """Share of rows, time running along them, whose mean is rejected to be 0 by t(T - 1)."""
+    months = slopes.shape[1]
+    u = slopes - slopes.mean(axis=1, keepdims=True)
+    variance = (u**2).sum(axis=1)
+    for k in range(1, lags + 1):
+        variance += 2 * (1 - k / (lags + 1)) * (u[:, k:] * u[:, :-k]).sum(axis=1)
+    return (np.abs(slopes.mean(axis=1)) > 2.0 * np.sqrt(variance) / months).mean()
+
+
+def test_size_of_the_default_rule_with_and_without_serial_correlation():
+    """Honest for monthly slopes that are nearly independent, too small for persistent ones."""
+    noise = np.random.default_rng(0).normal(size=(4000, 120))
+    assert rejections(noise, 4) < 0.075
+    persistent = lfilter([1.0], [1.0, -0.3], noise, axis=1)
+    assert rejections(persistent, 0) > 0.13
+    assert rejections(persistent, 4) < 0.10
+
+
+def test_coverage_over_simulated_markets():
+    design = replace(Market(), months=60)
+    forecast, shown = simulate_markets(design, 200, seed=2)
+    slopes = monthly(forecast, shown)
+    planted = 0.5 * Market().weights
+    covered = np.abs(slopes.value - planted) <= 2.0 * slopes.se
+    assert 0.90 < covered.mean() < 0.97
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: pd.concat([f, f]), "duplicates"),
+        (lambda f: f[f["stock"] < "k010"], "smallest of 10 stocks"),
+        (lambda f: f[f["month"] == f["month"].min()], "two months"),
+        (lambda f: f.drop(columns="stock"), "no column stock"),
+        (lambda f: f.assign(history=[[1.0] * 12] * len(f)), "collinear ones in month 2010-01"),
+        (lambda f: f.assign(forecast=np.nan), "missing: 1500 in forecast"),
+    ],
+)
+def test_bad_months_are_refused(market, spoil, message):
+    with pytest.raises(InvalidValueError, match=message):
+        fama_macbeth(spoil(market))

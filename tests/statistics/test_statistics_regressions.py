@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from estimator_frames import sandwich
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -14,11 +15,11 @@ from lib.forecasting.frames import ar1_items, panel_items
 from lib.forecasting.learners import full_information
 from lib.forecasting.processes import ar1
 from lib.statistics.regressions import (
+    NotDefinedError,
     by_condition,
-    demean_by_series,
+    clustered_fit,
     error_on_level,
     error_revision,
-    error_revision_hac,
     implied_persistence,
     implied_persistence_hac,
     revision_variance,
@@ -42,18 +43,10 @@ def pair(frame, estimator):
     return tuple(np.asarray(s, dtype=float) for s in sides)
 
 
-def sandwich(y, x, groups):
-    """OLS slope and clustered error with numpy only: Stata's small-sample factor."""
-    design = np.column_stack([np.ones_like(x), x])
-    bread = np.linalg.inv(design.T @ design)
-    beta = bread @ design.T @ y
-    scores = design * (y - design @ beta)[:, None]
-    labels = sorted(set(groups))
-    sums = np.array([scores[groups == g].sum(axis=0) for g in labels])
-    n, k, g = len(y), 2, len(labels)
-    cov = bread @ (sums.T @ sums) @ bread * g / (g - 1) * (n - 1) / (n - k)
-    return beta[1], np.sqrt(cov[1, 1])
-
+RNG = np.random.default_rng(0)
+X = np.column_stack([np.ones(60), 1e3 + RNG.normal(size=60), 1e-6 * RNG.normal(size=60)])
+Y = X @ [1.0, 2.0, 3e6] + RNG.normal(size=60)
+SERIES = pd.Series(np.repeat(np.arange(12), 5), name="series")
 
 ESTIMATORS = [implied_persistence, error_revision, error_on_level]
 
@@ -61,7 +54,9 @@ ESTIMATORS = [implied_persistence, error_revision, error_on_level]
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_value_and_error_equal_a_numpy_sandwich(frame, estimator):
     found = estimator(frame)
-    value, se = sandwich(*pair(frame, estimator), frame["series"].to_numpy())
+    y, x = pair(frame, estimator)
+    beta, errors = sandwich(y, np.column_stack([np.ones_like(x), x]), frame["series"].to_numpy())
+    value, se = beta[1], errors[1]
     half = stats.t.ppf(0.975, 49) * se
     assert [found.value, found.se] == pytest.approx([value, se], rel=1e-9)
     assert [found.low, found.high] == pytest.approx([value - half, value + half], rel=1e-9)
@@ -142,16 +137,6 @@ def test_a_coefficient_that_is_not_defined_is_a_gap_not_a_stop():
         by_condition(items.assign(forecast=np.nan), error_revision)
 
 
-def test_series_fixed_effects_manufacture_overreaction():
-    """Rational errors regressed on the level: nothing pooled, -0.04 within series (Nickell)."""
-    values = ar1(0.6, 600, 81, 20.0, seed=8)
-    ids = [str(k) for k in range(600)]
-    rational = full_information(panel_items(values, 40, ids, rho=0.6, mu=0.0, sigma=20.0))
-    pooled, within = error_on_level(rational), error_on_level(demean_by_series(rational))
-    assert pooled.covers(0.0)
-    assert within.high < 0 and within.value == pytest.approx(-0.041, abs=0.015)
-
-
 def newey_west(y, x, lags):
     design = np.column_stack([np.ones_like(x), x])
     bread = np.linalg.inv(design.T @ design)
@@ -164,21 +149,16 @@ def newey_west(y, x, lags):
     return beta[1], np.sqrt((bread @ meat @ bread)[1, 1])
 
 
-@pytest.mark.parametrize(
-    ("hac", "plain"),
-    [(implied_persistence_hac, implied_persistence), (error_revision_hac, error_revision)],
-)
-def test_hac_errors_equal_newey_west_by_hand(hac, plain):
+def test_hac_errors_equal_newey_west_by_hand():
     items = panel_items(ar1(0.6, 1, 130, 8.0, 100.0, seed=5), 12, ["one"])
     items = add_noise(misperceived(items.assign(mu=100.0), 0.8), 2.0)
     n = len(items)
     lags = int(np.ceil(1.3 * np.sqrt(n)))
-    expected = newey_west(*pair(items, plain), lags)
+    expected = newey_west(*pair(items, implied_persistence), lags)
     for order in (items, items.sample(frac=1, random_state=1)):
-        found = hac(order)
+        found = implied_persistence_hac(order)
         assert [found.value, found.se] == pytest.approx(expected, rel=1e-9)
     assert f"HAC({lags})" in found.method and found.df == n - 2
-    assert hac(items, maxlags=3).se == pytest.approx(newey_west(*pair(items, plain), 3)[1])
 
 
 @pytest.mark.parametrize(
@@ -186,7 +166,7 @@ def test_hac_errors_equal_newey_west_by_hand(hac, plain):
     [
         (lambda f: f.drop(columns="forecast"), "no column forecast"),
         (lambda f: f.assign(forecast=f["forecast"].where(f["t"] > 13)), "missing: 100 in forecast"),
-        (lambda f: f.assign(series="one"), "at least two series"),
+        (lambda f: f.assign(series="one"), "two values of series"),
         (lambda f: f.assign(forecast=np.inf), "infinite"),
         (lambda f: f.iloc[:0], "empty"),
         (lambda f: f.assign(forecast="about 112"), "convert the column"),
@@ -201,3 +181,30 @@ def test_bad_frames_are_refused_with_a_way_out(frame, spoil, message):
 def test_several_series_are_not_for_hac(frame):
     with pytest.raises(InvalidValueError, match="cluster by series"):
         implied_persistence_hac(frame)
+
+
+def test_one_cluster_a_row_is_the_heteroskedasticity_robust_error():
+    fit = clustered_fit(Y, X, pd.Series(np.arange(60), name="row"))
+    centred = X - [0, 1e3, 0]
+    bread = np.linalg.inv(centred.T @ centred)
+    beta = bread @ centred.T @ Y
+    meat = (centred * (Y - centred @ beta)[:, None] ** 2).T @ centred
+    hc1 = np.sqrt(np.diag(bread @ meat @ bread) * 60 / 57)
+    assert fit.bse[1:] == pytest.approx(hc1[1:], rel=1e-5)
+
+
+def test_columns_of_any_scale_are_accepted_and_labels_do_not_matter():
+    fit = clustered_fit(Y, X, SERIES)
+    names = SERIES.map(lambda k: f"name {97 - k}")
+    assert clustered_fit(Y, X, names).bse == pytest.approx(fit.bse)
+    assert fit.params[1:] == pytest.approx([2.0, 3e6], rel=0.2)
+
+
+def test_dependent_columns_are_not_defined():
+    with pytest.raises(NotDefinedError, match="only 2 directions"):
+        clustered_fit(Y, np.column_stack([X[:, :2], X[:, 1] - 5.0]), SERIES)
+
+
+def test_one_cluster_is_refused_by_name():
+    with pytest.raises(InvalidValueError, match="two values of month"):
+        clustered_fit(Y, X, pd.Series(np.zeros(60), name="month"))

@@ -1,9 +1,8 @@
 """A folder that leaves the project: ``datasets`` folder, JSONL and data card; whole or not at all.
 
 ``datasets.load_from_disk(folder)`` reads the splits from ``train/``, ``validation/`` and ``test/``;
-``jsonl/<split>.jsonl`` holds the same rows as JSON lines, null where a value does not apply.
-
-The data card of an exported instruction set: README.md with the header that hubs read.
+``jsonl/<split>.jsonl`` holds the same rows as JSON lines, null where a value does not apply;
+``README.md`` is the data card, with the header that hubs read.
 """
 
 import json
@@ -15,31 +14,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from lib.errors import InvalidValueError
-from lib.forecasting.instructions.rows import (
-    COLUMNS,
-    PARAMETERS,
-    PROCESSES,
-    features,
-    instruction_sets,
-)
+from lib.forecasting.instructions.rows import COLUMNS, PARAMETERS, PROCESSES, instruction_sets
 from lib.forecasting.instructions.styles import read_styles
 from lib.study.disk import storage_errors
+from lib.study.paths import DATA
 from lib.study.progress import say
 from lib.study.text import table
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
 
     from lib.study.profiles import Profile
 
+SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+ANSWERS = {
+    "full_information": "the conditional expectation of someone who knows the process and its "
+                        "parameters, given the numbers shown",
+    "bayes": "the posterior mean of someone who knows the kind of process, its mean and its sigma, "
+             "but not its other parameters, given the numbers shown",
+    "least_squares": "the forecast of a regression of x(t+h) on a constant and x(t), run on the "
+                     "numbers shown and nothing else",
+}
 
 
-def export(
-    profile: "Profile", out: Path, seed: int | None = None, label: str = "full_information"
-) -> Path:
+def export(profile: "Profile", out: Path, label: str = "full_information") -> Path:
     """Write the instruction sets of a profile into a new folder; returns it.
 
     Everything is written beside the folder and moved there by one rename, so that a run that
@@ -50,26 +50,29 @@ def export(
     ----------
     out : Path
         A folder that does not exist yet, or is empty.
-    seed, label :
-        As in `lib.forecasting.instructions.rows.instruction_sets`.
+    label : {"full_information", "bayes", "least_squares"}
+        Whose forecast is the answer.
 
     Raises
     ------
     InvalidValueError
-        `out` is a file or holds files.
+        `out` is a file or holds files; a history too short for the least-squares learner, or
+        series so long that they leave the range of a style.
+    UnknownNameError
+        Another label.
     StorageError
         The disk is full or may not be written.
     """
-    out, seed = Path(out).resolve(), profile.seed if seed is None else seed
+    out = Path(out).resolve()
     _require_new(out)
-    sets = instruction_sets(profile, seed, label)
+    sets = instruction_sets(profile, label)
     with storage_errors(out), _draft(out) as draft:
         records = {split: _records(frame) for split, frame in sets.items()}
         for split, rows in records.items():
             _write(draft / "jsonl" / f"{split}.jsonl", "".join(map(_line, rows)))
         say("saving the datasets folder")
         _save(records, draft)
-        _write(draft / "README.md", card(sets, profile, seed, label))
+        _write(draft / "README.md", card(sets, profile, label))
     return out
 
 
@@ -131,121 +134,30 @@ def _save(records: Mapping[str, list[dict[str, Any]]], folder: Path) -> None:
         if not hidden:
             datasets.enable_progress_bars()
 
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
-         (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
-ANSWERS = {
-    "full_information": "the conditional expectation of someone who knows the process and its "
-                        "parameters, given the numbers shown",
-    "bayes": "the posterior mean of someone who knows the kind of process, its mean and its sigma, "
-             "but not its other parameters, given the numbers shown",
-    "least_squares": "the forecast of a regression of x(t+h) on a constant and x(t), run on the "
-                     "numbers shown and nothing else",
-}
 
-TEXT = """
-# Instruction sets of rational forecasts
+def features() -> "datasets.Features":
+    """The columns as types of Hugging Face ``datasets``."""
+    from datasets import Features, List, Value  # slow to import
 
-Questions about time series with the answer of a rational forecaster, for supervised fine-tuning
-and for tests of chat models that extrapolate too much. {rows} rows in English, all simulated: no
-person, firm or market stands behind a number.
-
-## Use
-```python
-import datasets
-
-sets = datasets.load_from_disk("FOLDER")      # this folder; no other package is needed
-sets["train"][0]["messages"]                  # role and content, as chat templates take them
-float(sets["train"][0]["answer"])             # every answer is a number and nothing else
-```
-`jsonl/train.jsonl`, `jsonl/validation.jsonl` and `jsonl/test.jsonl` hold the same rows, one JSON
-object a line. Rows are shuffled. Train on the last message alone.
-
-## How it was made
-Made by the study workbook "Side Effects" with
-`python -m tools.instructions --profile {profile} --seed {seed} --label {label} --out FOLDER`
-and {series} series a parameter, {rounds} windows a series, {history} values shown. Same settings,
-seed and label: same bytes of JSONL.
-
-Series are drawn around `mu` with innovations of standard deviation `sigma`, rounded to the format
-of their style; one that leaves the style's range is drawn anew. Every window is asked about one
-and two periods ahead. The design follows the laboratory task of Afrouzi, Kwon, Landier, Ma and
-Thesmar (2023, doi:10.1093/qje/qjad009), with words, units and sizes of our own.
-
-**Answers** (`label_type` = `{label}`) are
-{answers},
-rounded to the decimals of the style. All three forecasts stand unrounded in every row, so that
-other answers can be made of them:
-
-- `forecast`, full information:
-  {full_information}.
-- `forecast_bayes`:
-  {bayes}.
-  Prior weights are equal over rho = 0, 0.1, .., 1 for an AR(1), over a grid of the stationary
-  triangle for an AR(2), over theta = -0.9, -0.8, .., 0.9 for an MA(1), and over 25 pairs of level
-  and noise for a local level.
-- `forecast_least_squares`:
-  {least_squares}.
-
-All three are computed from the numbers in `history`. The error-on-revision regression takes the
-forecast of horizon 1 at `t` and that of horizon 2 at `t` - 1 of the same `series`: both are about
-the same period.
-
-## Splits
-{splits}
-
-- **By parameter**: no parameters of a process occur in two splits.
-- **By time**: all test windows and their outcomes lie in later periods than all validation ones,
-  and these later than all training ones; every series starts in period 0, and only the stretch of
-  its split is shown.
-- **By series**: every series belongs to one split, so no value of one is in two.
-- **By wording**: styles with `held_out` are in the test split only.
-
-## Styles
-{styles}
-
-## Columns
-{columns}
-
-## Limitations
-- A full-information label **knows rho** (or the other parameters) and `mu`, which the prompt does
-  not tell: from {history} numbers nobody can reach it exactly. A model trained on it learns to
-  forecast under the parameters of the training split as its prior. Compare it with
-  `forecast_bayes`, parameter by parameter, before calling what is left a bias.
-- `forecast_bayes` still knows the kind of process, `mu` and `sigma`: a bound, not a target that is
-  within reach of someone who sees the numbers alone.
-- Least-squares forecasts from {history} numbers are noisy.
-- Drawing anew truncates the process; rounding is ignored by the labels' theory, though they use
-  the rounded numbers. The density of the first number shown is not used by `forecast_bayes`.
-- Gaussian innovations, English only, few wordings: success here says nothing yet about real series.
-
-## Licence
-MIT. Texts and numbers were made for this workbook; nothing was copied from a data set.
-"""
+    text, number = Value("string"), Value("float64")
+    kinds = {
+        "text": text, "number": number, "count": Value("int64"), "flag": Value("bool"),
+        "numbers": List(number), "chat": List({"role": text, "content": text}),
+    }
+    return Features({name: kinds[kind] for name, (kind, _) in COLUMNS.items()})
 
 
-def card(sets: Mapping[str, "pd.DataFrame"], profile: "Profile", seed: int, label: str) -> str:
-    """The card of `sets`: YAML header, then what, how, columns, splits with counts, limits."""
+def card(sets: Mapping[str, "pd.DataFrame"], profile: "Profile", label: str) -> str:
+    """The card of `sets`: ``data/instructions_card.md`` with counts, settings and tables."""
     given, total = profile.forecasting, sum(map(len, sets.values()))
-    body = TEXT.format(
-        rows=f"{total:,}", profile=profile.name, seed=seed, label=label, series=given.series,
-        rounds=given.rounds, history=given.history, answers=ANSWERS[label], **ANSWERS,
+    template = (DATA / "instructions_card.md").read_text(encoding="utf-8")
+    return template.format(
+        size=next((name for bound, name in SIZES.items() if total < bound), "1M<n<10M"),
+        rows=f"{total:,}", profile=profile.name, seed=profile.seed, label=label,
+        series=given.series, rounds=given.rounds, history=given.history,
+        answers=ANSWERS[label], **ANSWERS,
         splits=_splits(sets), styles=_styles(), columns=_columns(),
     )
-    header = yaml.safe_dump(_header(total), sort_keys=False, allow_unicode=True)
-    return f"---\n{header}---\n{body}"
-
-
-def _header(total: int) -> dict[str, object]:
-    size = next((name for bound, name in SIZES if total < bound), "n>10M")
-    files = [{"split": split, "path": f"jsonl/{split}.jsonl"}
-             for split in ("train", "validation", "test")]
-    return {
-        "license": "mit", "language": ["en"], "pretty_name": "Rational forecasts as instructions",
-        "task_categories": ["text-generation", "time-series-forecasting"],
-        "tags": ["synthetic", "instruction-tuning", "rational-expectations", "over-reaction"],
-        "size_categories": [size],
-        "configs": [{"config_name": "default", "data_files": files}],
-    }
 
 
 def _splits(sets: Mapping[str, "pd.DataFrame"]) -> str:

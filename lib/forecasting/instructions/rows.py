@@ -1,18 +1,10 @@
-"""Columns of the instruction sets: kind and meaning, for the files and for the data card.
+"""Rows of the instruction sets: windows of simulated series, worded, with rational answers.
 
-Processes behind the numbers, and which of their parameters belong to which split.
-
-Everything is in standard units: a mean of 0 and innovations (of the local level: noise) with a
+Processes are in standard units: a mean of 0 and innovations (of the local level: noise) with a
 standard deviation of 1. A style maps a standard series z to ``mu + sigma z``; forecasts map alike.
-
-Series as their styles show them, and the three rational forecasts of every window.
-
-Forecasts are computed from the **displayed** numbers of a window and from nothing else of the
-series, so that every label can be repeated from its row alone.
-
-Rows of the instruction sets: one a window and horizon, labelled and worded.
-
-A series belongs to one split, one process and one style.
+A series belongs to one split, one process and one style. Forecasts are computed from the
+**displayed** numbers of a window and from nothing else of the series, so that every label can be
+repeated from its row alone.
 """
 
 from collections.abc import Callable
@@ -24,20 +16,17 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from lib.errors import InvalidValueError, UnknownNameError, nearest
+from lib.errors import InvalidValueError, UnknownNameError, nearest, require
 from lib.forecasting import bayes as families
-from lib.forecasting.bayes import ar1_path, ar2_path, local_level_path, ma1_path
+from lib.forecasting.bayes import ar1_path, ar2_path, local_level_path, ma1_path, posterior_means
 from lib.forecasting.instructions.styles import Style, content, plain, read_styles
 from lib.forecasting.learners import Path, least_squares_shown
 from lib.forecasting.processes import ar1, ar2, local_level, ma1
 from lib.study.progress import track
 
 if TYPE_CHECKING:
-    import datasets
-
     from lib.study.profiles import Profile
     from lib.study.settings import ForecastSettings
-
 
 COLUMNS = {
     "messages": ("chat", "the chat as role and content; the last message is the assistant's"),
@@ -70,34 +59,25 @@ COLUMNS = {
 }
 """Name to kind and meaning, in the order of the files."""
 
-
-def features() -> "datasets.Features":
-    """The columns as types of Hugging Face ``datasets``."""
-    from datasets import Features, List, Value  # slow to import
-
-    text, number = Value("string"), Value("float64")
-    kinds = {
-        "text": text, "number": number, "count": Value("int64"), "flag": Value("bool"),
-        "numbers": List(number), "chat": List({"role": text, "content": text}),
-    }
-    return Features({name: kinds[kind] for name, (kind, _) in COLUMNS.items()})
-
 SPLITS = ("train", "validation", "test")
 PARAMETERS = ("rho", "phi1", "phi2", "theta", "level_ratio")
+LABELS = {"full_information": "forecast", "bayes": "forecast_bayes",
+          "least_squares": "forecast_least_squares"}
+"""Whose forecast the answer is, and the column that holds it before rounding."""
+HORIZONS = (1, 2)
+SHORTEST = 4
+"""A least-squares learner of two periods ahead needs two pairs of values."""
+DIGITS = 8
+"""Decimals of stored forecasts: the same on every machine, whatever its last binary digits."""
+MAX_TRIES = 200
 
 
 @dataclass(frozen=True)
 class Process:
     """A kind of process: how it is drawn, forecast when known, and learned when not.
 
-    Attributes
-    ----------
-    draw : callable
-        Keyword arguments ``series, length, seed`` and the parameters, to a standard panel.
-    path : callable
-        Panel, horizon and the parameters to exact conditional expectations.
-    family : callable
-        Candidates of the Bayesian learner; see `lib.forecasting.bayes`.
+    ``draw`` takes the keywords ``series, length, seed`` and the parameters; ``path`` panel,
+    horizon and the parameters; ``family`` as in `lib.forecasting.bayes`.
     """
 
     draw: Callable[..., np.ndarray]
@@ -146,14 +126,85 @@ class Cell:
         return partial(PROCESSES[self.process].path, **self.parameters)
 
 
-def cells(forecasting: "ForecastSettings") -> list[Cell]:
-    """All cells: AR(1) on the profile's grids, the others on those of the data file.
+@dataclass(frozen=True)
+class Panel:
+    """Series of one cell: the style of each, ``mu`` and ``sigma`` in its unit, displayed numbers.
+
+    ``values`` (series, length) go from period 0 to the end of the split's stretch of time.
+    """
+
+    styles: list[Style]
+    mu: np.ndarray
+    sigma: np.ndarray
+    values: np.ndarray
+
+
+def instruction_sets(
+    profile: "Profile", label: str = "full_information"
+) -> dict[str, pd.DataFrame]:
+    """The three splits, each shuffled, with the columns of `COLUMNS`.
+
+    ``forecasting.series`` series of every process and parameter, ``forecasting.rounds`` windows
+    of each, both horizons; ``label`` (see `LABELS`) says whose forecast is the answer.
+    """
+    given, seed = profile.forecasting, profile.seed
+    _check(given, label)
+    frames: dict[str, list[pd.DataFrame]] = {split: [] for split in SPLITS}
+    every = cells(given)
+    with track("instruction sets", len(every)) as progress:
+        for position, cell in enumerate(every):
+            frames[cell.split].append(cell_rows(cell, position, given, seed, label))
+            progress.update(position + 1)
+    return {split: _shuffled(parts, seed) for split, parts in frames.items()}
+
+
+def preview(profile: "Profile", n: int = 5) -> pd.DataFrame:
+    """Rows to look at, their styles in turn: training rows of `instruction_sets`.
+
+    Only one cell of each process is drawn for it, the middle one of those in training.
+
+    Parameters
+    ----------
+    n : int
+        How many.
 
     Raises
     ------
     InvalidValueError
-        Parameters that stand in two splits, or twice in one.
+        A history too short for the least-squares learner, or series so long that they leave the
+        range of a style.
     """
+    given, seed = profile.forecasting, profile.seed
+    _check(given, "full_information")
+    taught: dict[str, list[tuple[int, Cell]]] = {}
+    for position, cell in enumerate(cells(given)):
+        if cell.split == "train":
+            taught.setdefault(cell.process, []).append((position, cell))
+    middle = [found[len(found) // 2] for found in taught.values()]
+    rows = _shuffled(
+        [cell_rows(cell, position, given, seed, "full_information") for position, cell in middle],
+        seed,
+    )
+    turn = rows.groupby("style").cumcount().argsort(kind="stable")
+    columns = ["process", "rho", "style", "unit", "horizon", "prompt", "answer", "forecast"]
+    return rows.iloc[turn][columns].head(n).reset_index(drop=True)
+
+
+def _check(given: "ForecastSettings", label: str) -> None:
+    require(label in LABELS, "a label type", repr(label), nearest(label, list(LABELS)),
+            UnknownNameError)
+    require(given.history >= SHORTEST, f"a history of at least {SHORTEST} values",
+            f"forecasting.history = {given.history}",
+            "choose a profile or an override with a longer history")
+
+
+def _shuffled(parts: list[pd.DataFrame], seed: int) -> pd.DataFrame:
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.sample(frac=1, random_state=seed, ignore_index=True)
+
+
+def cells(forecasting: "ForecastSettings") -> list[Cell]:
+    """All cells: AR(1) on the profile's grids, the others on those of the data file."""
     grids = (forecasting.rhos, forecasting.validation_rhos, forecasting.unseen_rhos)
     declared = {"ar1": {split: [{"rho": rho} for rho in dict.fromkeys(grid)]
                         for split, grid in zip(SPLITS, grids, strict=True)}}
@@ -161,11 +212,10 @@ def cells(forecasting: "ForecastSettings") -> list[Cell]:
              for process, splits in (declared | content()["processes"]).items()
              for split in SPLITS for parameters in splits[split]]
     names = [cell.name for cell in found]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise InvalidValueError(
-            "parameters that stand in one split, once", f"{', '.join(sorted(repeated))} repeated",
-            "mend the grids in the profile or in data/instructions.yml",
-        )
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    require(not repeated, "parameters that stand in one split, once",
+            f"{', '.join(repeated)} repeated",
+            "mend the grids in the profile or in data/instructions.yml")
     return found
 
 
@@ -176,47 +226,28 @@ def segment(split: str, history: int, rounds: int) -> tuple[int, int]:
     holds ``rounds`` windows that end one after the other, and the outcomes of the last of them,
     so that neither a window nor an outcome reaches into another stretch.
     """
-    length = history + rounds - 1 + 2
+    length = history + rounds - 1 + HORIZONS[-1]
     start = SPLITS.index(split) * length
     return start, start + length
 
 
-def bayes(windows: np.ndarray, process: str, horizons: tuple[int, ...]) -> np.ndarray:
-    """Posterior-mean forecasts from standard windows, shape (horizons, rows).
-
-    The parameters are unknown, with equal prior weights on the candidates of the family of
-    `process`; mean and sigma are known (as nought and one). As in
-    `lib.forecasting.bayes.family_bayes`.
-    """
-    candidates = PROCESSES[process].family(0.0, 1.0, windows.shape[1])
-    weights = families.family_posterior(windows, candidates)
-    each = [[c.path(windows, h)[:, -1] for c in candidates] for h in horizons]
-    return np.einsum("rk,hkr->hr", weights, np.array(each))
-
-HORIZONS = (1, 2)
-DIGITS = 8
-"""Decimals of stored forecasts: the same on every machine, whatever its last binary digits."""
-MAX_TRIES = 200
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Series of one cell.
-
-    Attributes
-    ----------
-    styles : list of Style
-        One a series.
-    mu, sigma : ndarray, shape (series,)
-        In the unit of the style.
-    values : ndarray, shape (series, length)
-        Displayed numbers, from period 0 to the end of the split's stretch of time.
-    """
-
-    styles: list[Style]
-    mu: np.ndarray
-    sigma: np.ndarray
-    values: np.ndarray
+def cell_rows(
+    cell: Cell, position: int, given: "ForecastSettings", seed: int, label: str
+) -> pd.DataFrame:
+    """All rows of one cell, in the order of series, t and horizon."""
+    panel = draw_panel(cell, position, given, seed)
+    start, _ = segment(cell.split, given.history, given.rounds)
+    last = np.arange(start + given.history - 1, start + given.history - 1 + given.rounds)
+    every = np.lib.stride_tricks.sliding_window_view(panel.values, given.history, axis=1)
+    windows = every[:, last - given.history + 1].reshape(-1, given.history)
+    row = np.repeat(np.arange(given.series), given.rounds)
+    frame = _known(cell, panel, row, seed).assign(
+        t=np.tile(last, given.series), history=windows.tolist(), label_type=label
+    )
+    parts = [frame.assign(horizon=h, outcome=panel.values[:, last + h].ravel(), **columns)
+             for h, columns in forecasts(cell, windows, panel.mu[row], panel.sigma[row]).items()]
+    rows = pd.concat(parts).sort_values(["series", "t", "horizon"], ignore_index=True)
+    return _worded(rows, LABELS[label])
 
 
 def draw_panel(cell: Cell, position: int, given: "ForecastSettings", seed: int) -> Panel:
@@ -263,103 +294,18 @@ def _displayed(
 def forecasts(
     cell: Cell, windows: np.ndarray, mu: np.ndarray, sigma: np.ndarray
 ) -> dict[int, dict[str, np.ndarray]]:
-    """Forecasts of every window by horizon and column, in the unit of its style.
-
-    Parameters
-    ----------
-    windows : ndarray, shape (rows, history)
-    mu, sigma : ndarray, shape (rows,)
-    """
+    """Forecasts of every window (rows, history) by horizon and column, in the unit of its style."""
     z = (windows - mu[:, None]) / sigma[:, None]
-    learned = bayes(z, cell.process, HORIZONS)
+    candidates = PROCESSES[cell.process].family(0.0, 1.0, z.shape[1])
+    learned = posterior_means(z, candidates, HORIZONS)
     return {
         h: {
             "forecast": np.round(mu + sigma * cell.path(z, h)[:, -1], DIGITS),
-            "forecast_bayes": np.round(mu + sigma * learned[k], DIGITS),
+            "forecast_bayes": np.round(mu + sigma * mean, DIGITS),
             "forecast_least_squares": np.round(least_squares_shown(windows, h), DIGITS),
         }
-        for k, h in enumerate(HORIZONS)
+        for h, mean in zip(HORIZONS, learned, strict=True)
     }
-
-LABELS = {"full_information": "forecast", "bayes": "forecast_bayes",
-          "least_squares": "forecast_least_squares"}
-"""Whose forecast the answer is, and the column that holds it before rounding."""
-SHORTEST = 4
-"""A least-squares learner of two periods ahead needs two pairs of values."""
-
-
-def instruction_sets(
-    profile: "Profile", seed: int | None = None, label: str = "full_information"
-) -> dict[str, pd.DataFrame]:
-    """The three splits, each shuffled, with the columns of `lib.forecasting.instructions.rows`.
-
-    ``forecasting.series`` series of every process and parameter, ``forecasting.rounds`` windows
-    of each, both horizons.
-
-    Parameters
-    ----------
-    seed : int, optional
-        The profile's if not given.
-    label : {"full_information", "bayes", "least_squares"}
-        Whose forecast is the answer.
-
-    Raises
-    ------
-    UnknownNameError
-        Another label.
-    InvalidValueError
-        A history too short for the least-squares learner, or series so long that they leave the
-        range of a style.
-    """
-    given, seed = profile.forecasting, profile.seed if seed is None else seed
-    _check(given, label)
-    frames: dict[str, list[pd.DataFrame]] = {split: [] for split in SPLITS}
-    every = cells(given)
-    with track("instruction sets", len(every)) as progress:
-        for position, cell in enumerate(every):
-            frames[cell.split].append(cell_rows(cell, position, given, seed, label))
-            progress.update(position + 1)
-    return {split: _shuffled(parts, seed) for split, parts in frames.items()}
-
-
-def preview(profile: "Profile", n: int = 5, seed: int | None = None) -> pd.DataFrame:
-    """`n` rows to look at, their styles in turn: training rows of `instruction_sets`.
-
-    Only one cell of each process is drawn for it, the middle one of those in training.
-    """
-    given, seed = profile.forecasting, profile.seed if seed is None else seed
-    _check(given, "full_information")
-    taught: dict[str, list[tuple[int, Cell]]] = {}
-    for position, cell in enumerate(cells(given)):
-        if cell.split == "train":
-            taught.setdefault(cell.process, []).append((position, cell))
-    middle = [found[len(found) // 2] for found in taught.values()]
-    rows = _shuffled(
-        [cell_rows(cell, position, given, seed, "full_information") for position, cell in middle],
-        seed,
-    )
-    turn = rows.groupby("style").cumcount().argsort(kind="stable")
-    columns = ["process", "rho", "style", "unit", "horizon", "prompt", "answer", "forecast"]
-    return rows.iloc[turn][columns].head(n).reset_index(drop=True)
-
-
-def cell_rows(
-    cell: Cell, position: int, given: "ForecastSettings", seed: int, label: str
-) -> pd.DataFrame:
-    """All rows of one cell, in the order of series, t and horizon."""
-    panel = draw_panel(cell, position, given, seed)
-    start, end = segment(cell.split, given.history, given.rounds)
-    last = np.arange(start + given.history - 1, start + given.history - 1 + given.rounds)
-    every = np.lib.stride_tricks.sliding_window_view(panel.values, given.history, axis=1)
-    windows = every[:, last - given.history + 1].reshape(-1, given.history)
-    row = np.repeat(np.arange(given.series), given.rounds)
-    frame = _known(cell, panel, row, seed).assign(
-        t=np.tile(last, given.series), history=windows.tolist(), label_type=label
-    )
-    parts = [frame.assign(horizon=h, outcome=panel.values[:, last + h].ravel(), **columns)
-             for h, columns in forecasts(cell, windows, panel.mu[row], panel.sigma[row]).items()]
-    rows = pd.concat(parts).sort_values(["series", "t", "horizon"], ignore_index=True)
-    return _worded(rows, LABELS[label])
 
 
 def _known(cell: Cell, panel: Panel, row: np.ndarray, seed: int) -> pd.DataFrame:
@@ -374,6 +320,7 @@ def _known(cell: Cell, panel: Panel, row: np.ndarray, seed: int) -> pd.DataFrame
 
 
 def _worded(rows: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Questions and answers in the words of each row's style."""
     known = {style.name: style for style in read_styles()}
     styles = [known[name] for name in rows["style"]]
     asked = [style.question(history, horizon) for style, history, horizon
@@ -386,18 +333,3 @@ def _worded(rows: pd.DataFrame, target: str) -> pd.DataFrame:
         messages=[[*messages, {"role": "assistant", "content": answer}]
                   for messages, answer in zip(asked, answers, strict=True)],
     )[list(COLUMNS)]
-
-
-def _shuffled(parts: list[pd.DataFrame], seed: int) -> pd.DataFrame:
-    rows = pd.concat(parts, ignore_index=True)
-    return rows.sample(frac=1, random_state=seed, ignore_index=True)
-
-
-def _check(given: "ForecastSettings", label: str) -> None:
-    if label not in LABELS:
-        raise UnknownNameError("a label type", repr(label), nearest(label, list(LABELS)))
-    if given.history < SHORTEST:
-        raise InvalidValueError(
-            f"a history of at least {SHORTEST} values", f"forecasting.history = {given.history}",
-            "choose a profile or an override with a longer history",
-        )

@@ -58,13 +58,7 @@ def content() -> dict[str, Any]:
 
 
 def read_styles(held_out: bool = True) -> list[Style]:
-    """All styles in the order of the file; without those kept for the test if not `held_out`.
-
-    Raises
-    ------
-    InvalidValueError
-        A style with a missing, unknown or wrong key.
-    """
+    """All styles in the order of the file; without those kept for the test if not `held_out`."""
     styles = [_style(name, given) for name, given in content()["styles"].items()]
     return [style for style in styles if held_out or not style.held_out]
 

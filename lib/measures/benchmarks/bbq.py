@@ -26,7 +26,7 @@ from lib.measures.axis import item_frame
 from lib.measures.benchmarks.registry import locate
 from lib.measures.benchmarks.sentences import choice_logprobs
 from lib.models.folders import LoadedModel
-from lib.statistics.regressions import require
+from lib.statistics.regressions import require_columns
 
 _GENDER = {"man": "m", "boy": "m", "woman": "f", "girl": "f"}
 
@@ -142,7 +142,7 @@ def bbq_scores(frame: pd.DataFrame) -> Mapping[str, float]:
         Columns ``condition, correct, known, biased``. The harness counts all items; those that
         are not ``clear`` are better left out: ``bbq_scores(frame[frame["clear"]])``.
     """
-    require(frame, ["condition", "correct", "known", "biased"])
+    require_columns(frame, ["condition", "correct", "known", "biased"])
     scores = {}
     for name in ("ambig", "disambig"):
         rows = frame[frame["condition"] == name]

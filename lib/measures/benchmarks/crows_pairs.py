@@ -41,7 +41,7 @@ from lib.measures.benchmarks.registry import locate
 from lib.measures.benchmarks.sentences import start_id, table_logprobs, token_ids
 from lib.models.folders import LoadedModel
 from lib.models.likelihood import sequence_logprobs
-from lib.statistics.regressions import require
+from lib.statistics.regressions import require_columns
 
 COLUMNS = ["item", "bias_type", "direction", "sent_more", "sent_less"]
 
@@ -129,7 +129,7 @@ def crows_pairs_score(frame: pd.DataFrame, ties: str = "against") -> float:
     """
     if ties not in TIES:
         raise InvalidValueError(f"a rule among {', '.join(TIES)}", repr(ties), "name one of them")
-    require(frame, PAIR)
+    require_columns(frame, PAIR)
     more, less = (frame[name].to_numpy() for name in PAIR)
     tied = more == less
     if ties == "drop" and tied.all():
@@ -140,7 +140,7 @@ def crows_pairs_score(frame: pd.DataFrame, ties: str = "against") -> float:
 
 def likelihood_difference(frame: pd.DataFrame) -> float:
     """Mean absolute difference of the two scores, the second metric of the harness (nats)."""
-    require(frame, PAIR)
+    require_columns(frame, PAIR)
     return float((frame["sent_more"] - frame["sent_less"]).abs().mean())
 
 

@@ -21,7 +21,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from lib.errors import InvalidValueError
 from lib.measures.benchmarks.stereoset import SENTENCES
 from lib.statistics.estimate import Estimate
-from lib.statistics.regressions import require
+from lib.statistics.regressions import require_columns
 
 METRICS = ("LMS", "SS", "ICAT")
 DRAWN = ("target", "item")
@@ -59,7 +59,7 @@ def indexed(frame: pd.DataFrame, by: str) -> pd.DataFrame:
     """The frame by item, fit to be drawn from."""
     if by not in DRAWN:
         raise InvalidValueError(f"one of {', '.join(DRAWN)}", repr(by), "name what is drawn")
-    require(frame, ["item", "target", *SENTENCES])
+    require_columns(frame, ["item", "target", *SENTENCES])
     frame = frame.set_index("item", drop=False)
     if not frame.index.is_unique or frame[by].nunique() < 2:
         raise InvalidValueError(
@@ -167,7 +167,7 @@ def compare_choices(before: pd.Series, after: pd.Series) -> McNemar:
 
 def stereotypical(frame: pd.DataFrame) -> pd.Series:
     """Whether the stereotype is the likelier sentence, by item: the choices behind SS."""
-    require(frame, ["item", *SENTENCES])
+    require_columns(frame, ["item", *SENTENCES])
     return (frame["stereotype"] > frame["antistereotype"]).set_axis(frame["item"])
 
 

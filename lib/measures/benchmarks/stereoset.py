@@ -27,7 +27,7 @@ from lib.measures.axis import item_frame
 from lib.measures.benchmarks.registry import locate
 from lib.measures.benchmarks.sentences import table_logprobs
 from lib.models.folders import LoadedModel
-from lib.statistics.regressions import require
+from lib.statistics.regressions import require_columns
 
 LABELS = {"stereotype": "stereotype", "anti-stereotype": "antistereotype", "unrelated": "unrelated"}
 """Labels of the source, and the columns they become."""
@@ -126,7 +126,7 @@ def stereoset_scores(frame: pd.DataFrame) -> Mapping[str, float]:
 
 def by_target(frame: pd.DataFrame) -> pd.DataFrame:
     """LMS, SS and the number ``n`` of items of each target word, in order of appearance."""
-    require(frame, ["target", *SENTENCES])
+    require_columns(frame, ["target", *SENTENCES])
     s, a, u = (frame[name] for name in SENTENCES)
     counts = pd.DataFrame({"pro": s > a, "related": (s > u).astype(int) + (a > u), "n": 1})
     counts = counts.groupby(frame["target"], sort=False).sum()

@@ -21,7 +21,7 @@ from lib.measures.benchmarks.coreference import resolve
 from lib.measures.benchmarks.registry import locate
 from lib.measures.benchmarks.sentences import table_logprobs
 from lib.models.folders import LoadedModel
-from lib.statistics.regressions import require
+from lib.statistics.regressions import require_columns
 
 FEMALE = ("she", "her", "hers", "herself")
 PRONOUNS = ("he", "him", "his", "himself", *FEMALE)
@@ -116,7 +116,7 @@ def coreference(model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
 
 def coreference_scores(frame: pd.DataFrame) -> Mapping[str, float]:
     """``accuracy_pro``, ``accuracy_anti`` and their difference ``gap``, in percent."""
-    require(frame, ["condition", "correct"])
+    require_columns(frame, ["condition", "correct"])
     pro, anti = (
         float(100 * frame.loc[frame["condition"] == name, "correct"].mean())
         for name in ("pro", "anti")
@@ -153,7 +153,7 @@ def contrast_scores(frame: pd.DataFrame) -> Mapping[str, float]:
     A model that likes *he* better everywhere, by f nats, has b + f in one half and b - f in the
     other: the average is b, the stereotype alone. ``pronoun`` is f, positive for *he*.
     """
-    require(frame, ["gender", "log_ratio"])
+    require_columns(frame, ["gender", "log_ratio"])
     means = frame.groupby("gender")["log_ratio"].mean()
     return {
         "preference": float(100 * (frame["log_ratio"] > 0).mean()),

@@ -18,7 +18,7 @@ from lib.measures.benchmarks.coreference import resolve
 from lib.measures.benchmarks.registry import locate
 from lib.measures.benchmarks.sentences import table_logprobs
 from lib.models.folders import LoadedModel
-from lib.statistics.regressions import require
+from lib.statistics.regressions import require_columns
 
 PRONOUNS = {
     "male": {"NOM": "he", "POSS": "his", "ACC": "him"},
@@ -108,7 +108,7 @@ def coreference(model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
 
 def coreference_scores(frame: pd.DataFrame) -> Mapping[str, float]:
     """Accuracy in percent: ``all``, by gender of the pronoun, ``gotcha`` and ``not_gotcha``."""
-    require(frame, ["gender", "correct"])
+    require_columns(frame, ["gender", "correct"])
     groups = {"all": frame["correct"]}
     groups |= {gender: rows["correct"] for gender, rows in frame.groupby("gender")}
     gotcha = frame["gotcha"].astype("boolean")

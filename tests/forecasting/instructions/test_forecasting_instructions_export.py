@@ -107,7 +107,8 @@ def test_chat_is_the_form_that_chat_templates_take(folder):
 
 def test_same_seed_same_bytes_and_another_seed_others(folder, tmp_path):
     again = export(PROFILE, tmp_path / "again")
-    other = export(PROFILE, tmp_path / "other", seed=PROFILE.seed + 1)
+    another = PROFILE.model_copy(update={"seed": PROFILE.seed + 1})
+    other = export(another, tmp_path / "other")
     for name in ("jsonl/train.jsonl", "jsonl/validation.jsonl", "jsonl/test.jsonl", "README.md",
                  "train/data-00000-of-00001.arrow"):
         assert (folder / name).read_bytes() == (again / name).read_bytes(), name
@@ -162,7 +163,7 @@ def test_card_explains_every_column_and_style_and_the_limits(folder):
 
 
 def test_command_in_the_card_states_seed_and_label(tmp_path):
-    folder = export(PROFILE, tmp_path / "sets", seed=9, label="bayes")
+    folder = export(PROFILE.model_copy(update={"seed": 9}), tmp_path / "sets", label="bayes")
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "--profile smoke --seed 9 --label bayes" in card and "posterior mean" in card
 
