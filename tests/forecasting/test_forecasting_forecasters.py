@@ -33,7 +33,7 @@ def near(estimate, truth, floor=0.0):
 @pytest.mark.parametrize("r1", [0.45, 0.7, 0.95])
 def test_misperceived_persistence_has_the_closed_form_coefficient(panels, rho, r1):
     frame = habits.misperceived(panels[rho], r1)
-    assert implied_persistence(frame).value == pytest.approx(r1, abs=1e-9)
+    assert implied_persistence(frame).value == pytest.approx(r1, rel=1e-9)
     assert near(error_revision(frame), habits.revision_coefficient(r1, r1**2, rho))
     assert near(error_on_level(frame), rho - r1)
 
@@ -48,15 +48,15 @@ def test_at_rho_zero_the_coefficient_does_not_measure_the_bias(panels):
 
 def test_humans_are_interpolated_over_unseen_rho():
     frame = habits.misperceived(panel(0.5, 20, 5), habits.HUMANS)
-    assert implied_persistence(frame).value == pytest.approx((0.77 + 0.85) / 2, abs=1e-9)
+    assert implied_persistence(frame).value == pytest.approx((0.77 + 0.85) / 2, rel=1e-9)
     planted = habits.misperceived(panel(0.5, 20, 5), {0.0: 0.4, 1.0: 1.0})
-    assert implied_persistence(planted).value == pytest.approx(0.7, abs=1e-9)
+    assert implied_persistence(planted).value == pytest.approx(0.7, rel=1e-9)
 
 
 @pytest.mark.parametrize("rho", RHOS[1:])
 def test_full_information_has_no_bias(panels, rho):
     frame = full_information(panels[rho])
-    assert implied_persistence(frame).value == pytest.approx(rho, abs=1e-9)
+    assert implied_persistence(frame).value == pytest.approx(rho, rel=1e-9)
     assert near(error_revision(frame), 0.0)
 
 

@@ -203,7 +203,7 @@ def test_full_information_equals_statsmodels_on_the_past_of_each_item(name):
         for column, end, ahead in (("forecast", t, 1), ("previous_forecast", t - 1, 2)):
             past = values[row[i], : end + 1] - 100.0
             expected = centre + build(past).smooth(np.array(params)).forecast(ahead)[-1]
-            assert frame[column][i] == pytest.approx(expected, abs=1e-8)
+            assert frame[column][i] == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", DEPARTURES)

@@ -387,7 +387,7 @@ def test_bayes_of_an_ar1_by_hand():
                   for k in range(11)}
         for j, h in enumerate((1, 2)):
             expected = sum(w * rho**h for rho, w in weight.items()) / sum(weight.values()) * x[-1]
-            assert found[j][i] == pytest.approx(expected, abs=1e-10)
+            assert found[j][i] == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("process", ["ar1", "ma1"])
