@@ -12,7 +12,8 @@ from lib.measures.chat.judge import audit, teach
 from lib.measures.chat.measures import by_category, change_rows, judged, replies, summarise
 from lib.measures.chat.requests import requests
 from lib.models.folders import chat_ids, load
-from lib.plots.intervals import before_after, use_style
+from lib.plots.intervals import before_after
+from lib.plots.style import use_style
 from lib.statistics.estimate import Measure, measure_table
 from lib.study.disk import storage_errors, write_text
 from lib.study.machine import hardware, versions
