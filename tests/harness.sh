@@ -17,4 +17,4 @@ env -u PYTHONPATH "$copy/bin/python" -m pip install --quiet --no-input --disable
   -c "$study_root/requirements.lock" lm-eval==0.4.13
 "$copy/bin/python" -c "import lm_eval"  # or its tests would be skipped
 STUDY_VENV=$copy "$here/run.sh" -n0 tests/measures/benchmarks/test_measures_benchmarks_harness.py \
-  tests/measures/benchmarks/test_measures_benchmarks_bbq_data.py "$@"
+  tests/measures/benchmarks/test_measures_benchmarks_bbq.py "$@"
