@@ -33,15 +33,15 @@ def test_branches_equal_plain_paths(model):
     found = branch_logprobs(model, PROMPTS, BRANCHES)
     assert [len(row) for row in found] == [4, 1, 3, 3, 12]
     truth = [[plain(model, p, s) for s in row] for p, row in zip(PROMPTS, BRANCHES, strict=True)]
-    np.testing.assert_allclose(flat(found), flat(truth), atol=2e-5)
+    np.testing.assert_allclose(flat(found), flat(truth), rtol=1e-5, atol=1e-5)
 
 
 def test_branches_do_not_depend_on_company(model):
     alone = [branch_logprobs(model, [p], [b])[0] for p, b in zip(PROMPTS, BRANCHES, strict=True)]
     together = branch_logprobs(model, PROMPTS, BRANCHES)
-    np.testing.assert_allclose(flat(together), flat(alone), atol=1e-5)
+    np.testing.assert_allclose(flat(together), flat(alone), rtol=1e-5, atol=1e-5)
     back = branch_logprobs(model, PROMPTS[::-1], BRANCHES[::-1])[::-1]
-    np.testing.assert_allclose(flat(together), flat(back), atol=1e-5)
+    np.testing.assert_allclose(flat(together), flat(back), rtol=1e-5, atol=1e-5)
 
 
 def test_prompts_of_other_lengths_share_a_batch():
@@ -52,16 +52,17 @@ def test_prompts_of_other_lengths_share_a_batch():
 def test_branches_equal_sequences_and_the_tree_of_all_prompts(model):
     sequences = [(7,), (7, 3), (9, 3)]
     found = np.array(branch_logprobs(model, PROMPTS, [sequences] * len(PROMPTS)))
-    np.testing.assert_allclose(found, tree_logprobs(model, PROMPTS, sequences, []), atol=1e-5)
+    tree = tree_logprobs(model, PROMPTS, sequences, [])
+    np.testing.assert_allclose(found, tree, rtol=1e-5, atol=1e-5)
     for column, sequence in zip(found.T, sequences, strict=True):
         one = sequence_logprobs(model, PROMPTS, [sequence] * len(PROMPTS))["logprob"]
-        np.testing.assert_allclose(column, one, atol=1e-5)
+        np.testing.assert_allclose(column, one, rtol=1e-5, atol=1e-5)
 
 
 def test_next_tokens_sum_to_one(words):
     everything = [(i,) for i in range(words.model.config.vocab_size)]
     found = branch_logprobs(words, [[6, 7], [6]], [everything] * 2)
-    assert np.exp(found).sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert np.exp(found).sum(axis=1) == pytest.approx(1, rel=1e-5)
 
 
 def test_nothing_in_nothing_out(words):

@@ -225,7 +225,7 @@ def test_trained_adapter_merges(base, lora, tmp_path):
     merge_adapter(base, lora[0], tmp_path)
     prompts, answers = [e.prompt for e in countdown()], [e.answer for e in countdown()]
     scores = [sequence_logprobs(load(f), prompts, answers)["logprob"] for f in (tmp_path, lora[0])]
-    np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5, atol=1e-5)
 
 
 def test_adapter_is_portable_and_free_of_machine_paths(lora):

@@ -94,7 +94,7 @@ def test_likelihoods_equal_a_plain_forward_pass(few):
         for i in range(3):
             texts = bbq.UNKNOWN if i == item["unknown"] else [item[f"ans{i}"]]
             truth = max(answer_sum(model, prompt, f" {text}") for text in texts)
-            assert row[f"logprob{i}"] == pytest.approx(truth, abs=1e-4)
+            assert row[f"logprob{i}"] == pytest.approx(truth, rel=1e-5)
         assert row["correct"] == (row["chosen"] == item["label"])
 
 
