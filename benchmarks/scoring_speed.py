@@ -22,10 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.measures.benchmarks import bbq, crows_pairs, winogender
-from lib.measures.benchmarks import bbq as bbq_data
-from lib.measures.benchmarks import crows_pairs as crows_data
-from lib.measures.benchmarks import winogender as winogender_data
+from lib.measures.benchmarks import bbq, coreference, crows_pairs, winogender
 from lib.models.folders import LoadedModel, load
 
 MISSING = ("lm-evaluation-harness is not installed, and it is the other half of this comparison: "
@@ -50,7 +47,7 @@ def some(items: pd.DataFrame, count: int) -> pd.DataFrame:
 
 def pairs(count: int) -> Benchmark:
     """CrowS-Pairs: both sentences of each gender pair, whole."""
-    items = some(crows_data.pairs("gender"), count)
+    items = some(crows_pairs.pairs("gender"), count)
     requests = [[("", text) for text in row] for row in items[crows_pairs.PAIR].to_numpy()]
     return Benchmark(
         items, lambda model, rows: crows_pairs.score(model, rows)[crows_pairs.PAIR].to_numpy(),
@@ -60,25 +57,25 @@ def pairs(count: int) -> Benchmark:
 
 def pronouns(count: int) -> Benchmark:
     """Winogender: two people after each prompt."""
-    items = some(winogender_data.sentences(), count)
+    items = some(winogender.sentences(), count)
     columns = ["logprob_occupation", "logprob_participant"]
     requests = [
-        [(f"{row.sentence} ‘{row.pronoun.capitalize()}’ refers to the", f" {who}")
+        [(coreference.question(row.sentence, row.pronoun), f" {who}")
          for who in (row.occupation, row.participant)] for row in items.itertuples()
     ]
     return Benchmark(
-        items, lambda model, rows: winogender.coreference(model, rows)[columns].to_numpy(), requests
+        items, lambda model, rows: winogender.score(model, rows)[columns].to_numpy(), requests
     )
 
 
 def answers(count: int) -> Benchmark:
     """BBQ: two people and ten ways of not knowing, of which the likeliest counts."""
-    items = some(bbq_data.gender_identity(), count)
+    items = some(bbq.gender_identity(), count)
     unknown = items["unknown"].to_numpy()[:, None]
-    people = np.array([[i for i in range(3) if i != u] for u in items["unknown"]])
+    people = bbq.people(items)
     named = np.take_along_axis(items[["ans0", "ans1", "ans2"]].to_numpy(), people, axis=1)
     requests = [
-        [(f"{row.context}\n\nQ: {row.question}\nA:", f" {choice}")
+        [(bbq.question(row), f" {choice}")
          for choice in [*who, *bbq.UNKNOWN]]
         for row, who in zip(items.itertuples(), named, strict=True)
     ]

@@ -31,7 +31,7 @@ def page_style():
     """The workbook's style, without a window; whatever a test draws is closed after it."""
     import matplotlib.pyplot as plt
 
-    from lib.plots.intervals import use_style
+    from lib.plots.style import use_style
 
     plt.switch_backend("Agg")
     with plt.rc_context():

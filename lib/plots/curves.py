@@ -1,35 +1,36 @@
-"""Pictures of what depends on a dose, on a place in an answer, or on a second metric.
+"""What depends on a number, on time, on a second metric, or on two numbers at once."""
 
-Pictures of a metric over two numbers at once: a grid of settings, or places over time.
-"""
-
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lib.plots.intervals import (
+from lib.plots.intervals import intervals, whiskers
+from lib.plots.style import (
     GREY,
-    LABELS,
     PALETTE,
     WIDTH,
     arms_of,
+    label_of,
+    legend,
     look_of,
     name_of,
-    panels_of,
-    whiskers,
+    panels,
 )
 
 LINE, LETTER, RISE = 8.0, 4.2, 4.5
 """Height of a line and width of a letter of small print, and how far it stands above a point whose
 whiskers would cross it; in points."""
-
 SIDE_BY_SIDE = 6
 """Most doses whose labels have room beside each other under a panel."""
+TICKS = 10
+"""About so many labels on an axis of many cells."""
 
 
 def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figure:
@@ -44,25 +45,26 @@ def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figur
     log : bool
         Logarithmic, with zero at the left end (symmetric-log).
     """
-    arms, metrics = arms_of(frame), list(dict.fromkeys(frame["metric"]))
-    figure, grid = panels_of(len(metrics), 2, height=2.2)
-    for axes, metric in zip(grid, metrics, strict=True):
-        for arm in arms:
-            rows = frame[(frame["arm"] == arm) & (frame["metric"] == metric)].sort_values(x)
-            axes.errorbar(rows[x].to_numpy(float), rows["value"], yerr=whiskers(rows), capsize=2,
-                          **look_of(arms, arm))
+    arms = arms_of(frame)
+    figure, drawn = panels(frame.groupby("metric", sort=False), 2, height=2.2)
+    for axes, metric, rows in drawn:
+        rows = rows.sort_values(x)
+        intervals(axes, rows, arms, rows[x])
         if log:
-            doses = sorted({0.0, *frame.loc[frame[x] > 0, x]})
-            axes.set_xscale("symlog", linthresh=doses[1])
-            axes.set_xticks(doses, [f"{dose:g}" for dose in doses],
-                            rotation=90 if len(doses) > SIDE_BY_SIDE else 0)
-            axes.minorticks_off()
+            _doses(axes, sorted({0.0, *frame.loc[frame[x] > 0, x]}))
         elif (frame[x].astype(float) % 1 == 0).all():
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel=xlabel, title=LABELS.get(metric, name_of(metric)))
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center",
-                  ncols=min(len(arms), 4))
+        axes.set(xlabel=xlabel, title=label_of(metric))
+    legend(figure, min(len(arms), 4))
     return figure
+
+
+def _doses(axes: Axes, doses: list[float]) -> None:
+    """A logarithmic axis with zero, on which each dose is marked."""
+    axes.set_xscale("symlog", linthresh=doses[1])
+    axes.set_xticks(doses, [f"{dose:g}" for dose in doses],
+                    rotation=90 if len(doses) > SIDE_BY_SIDE else 0)
+    axes.minorticks_off()
 
 
 def frontier(
@@ -86,10 +88,10 @@ def frontier(
         if not {x, y} <= set(rows.index):
             continue
         one, two = rows.loc[[x]], rows.loc[[y]]
-        look = look_of(arms, arm, joined=False)
+        look = look_of(arms, arm)
         axes.errorbar(one["value"], two["value"], xerr=whiskers(one), yerr=whiskers(two),
-                      capsize=0, elinewidth=0.7, **look)
-        named.append((name_of(arm), one["value"].iloc[0], two["value"].iloc[0], look["color"]))
+                      capsize=0, elinewidth=0.7, linestyle="none", **look)
+        named.append((look["label"], one["value"].iloc[0], two["value"].iloc[0], look["color"]))
     axes.set(xlabel=xlabel, ylabel=ylabel, title=best, xscale="log" if log else "linear")
     if log:
         axes.xaxis.set_major_formatter("{x:g}")
@@ -122,6 +124,7 @@ def _name_points(axes: Axes, named: Sequence[tuple[str, float, float, str]]) -> 
 
 
 def _overlap(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
+    """Whether two boxes (left, bottom, right, top) share a point."""
     return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
 
 
@@ -133,10 +136,8 @@ def calibration(frame: pd.DataFrame, xlabel: str, ylabel: str) -> Figure:
     frame : DataFrame
         Columns arm, value, share, part (``taught`` or another).
     """
-    arms = arms_of(frame)
-    figure, grid = panels_of(len(arms), 4, height=1.7, sharey=True)
-    for axes, arm in zip(grid, arms, strict=True):
-        rows = frame[frame["arm"] == arm]
+    figure, drawn = panels(frame.groupby("arm", sort=False), 4, height=1.7, sharey=True)
+    for axes, arm, rows in drawn:
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
         axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
         for part, some in rows.groupby("part"):
@@ -147,8 +148,87 @@ def calibration(frame: pd.DataFrame, xlabel: str, ylabel: str) -> Figure:
     figure.supylabel(ylabel, fontsize=9)
     return figure
 
-TICKS = 10
-"""About so many labels on an axis of many cells."""
+
+def scatter_truth(
+    truth: Sequence[float], found: Sequence[float], xlabel: str, ylabel: str
+) -> Figure:
+    """What was found against what is true, with the 45-degree line."""
+    figure, axes = plt.subplots(figsize=(0.65 * WIDTH, 3.6))
+    both = np.concatenate([np.asarray(truth, dtype=float), np.asarray(found, dtype=float)])
+    ends = [both.min(), both.max()]
+    axes.plot(ends, ends, color=GREY, linestyle="--", linewidth=1, label="equal")
+    axes.plot(truth, found, linestyle="none", marker="o", alpha=0.8)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    return figure
+
+
+def distribution(chances: np.ndarray, x: float, rational: float) -> Figure:
+    """Probabilities of the integers 0, 1, ..; with their mean, the last value, the rational one."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
+    values = np.arange(len(chances))
+    axes.fill_between(values, chances, step="mid", color=PALETTE[0], alpha=0.4, linewidth=0)
+    mean = float(values @ chances / chances.sum())
+    for place, label, colour, line in (
+        (mean, "mean of the forecast", PALETTE[0], "-"), (x, "last number shown", GREY, ":"),
+        (rational, "rational forecast", PALETTE[1], "--"),
+    ):
+        axes.axvline(place, label=label, color=colour, linestyle=line)
+    held = values[chances > 0.001 * chances.max()]
+    axes.set(xlim=(min(held[0], x, rational) - 3, max(held[-1], x, rational) + 3), ylim=(0, None),
+             xlabel="Next number (display units)", ylabel="Probability")
+    legend(figure)
+    return figure
+
+
+def series_grid(series: Mapping[str, pd.Series]) -> Figure:
+    """Small multiples of time series; the names, with units, are the titles."""
+    figure, drawn = panels(series.items(), 3, height=1.35)
+    for axes, name, values in drawn:
+        axes.plot(_years(values.index), values.to_numpy(), linewidth=0.8)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        title = "\n".join(textwrap.fill(part, 40) for part in name.split("\n"))
+        axes.set_title(title, fontsize=7)
+    return figure
+
+
+def _years(index: pd.Index) -> np.ndarray:
+    """Dates as years with fractions; any other index as it is."""
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp()
+    if isinstance(index, pd.DatetimeIndex):
+        return (index.year + (index.dayofyear - 1) / 366).to_numpy(dtype=float)
+    return index.to_numpy()
+
+
+def histories(frame: pd.DataFrame) -> Figure:
+    """What was shown in a few items, what came next, and beside it what each arm forecast.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Items with columns series, t, history, outcome, forecast; rho for the titles and arm for
+        several forecasts of one item, where there are any.
+    """
+    frame = frame if "arm" in frame else frame.assign(arm="forecast")
+    arms = arms_of(frame)
+    items = frame.groupby(["series", "t"], sort=False)
+    figure, drawn = panels(items, 3, height=1.7, sharey=True)
+    for axes, _, rows in drawn:
+        shown = np.asarray(rows["history"].iloc[0], dtype=float)
+        ahead = int(rows["horizon"].iloc[0]) if "horizon" in rows else 1
+        axes.plot(np.arange(1 - len(shown), 1), shown, color="#404040", linewidth=1, label="shown")
+        axes.plot([ahead], rows["outcome"].iloc[:1], color="#404040", marker="x", markersize=6,
+                  linestyle="none", label="outcome")
+        for arm, row in rows.groupby("arm", sort=False):
+            # Side by side, or forecasts that agree would hide each other.
+            place = ahead + 0.9 * (1 + arms.index(arm))
+            axes.plot([place], row["forecast"], linestyle="none", **look_of(arms, arm))
+        if "rho" in rows:
+            axes.set_title(f"\N{GREEK SMALL LETTER RHO} = {rows['rho'].iloc[0]:g}")
+    figure.supxlabel("Periods from the last number shown", fontsize=9)
+    figure.supylabel("Value (display units)", fontsize=9)
+    legend(figure)
+    return figure
 
 
 def grid_maps(frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str) -> Figure:
@@ -159,15 +239,13 @@ def grid_maps(frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str) -> 
     frame : DataFrame
         Columns metric, value, low, high, `x` and `y`; one row a cell.
     """
-    metrics = list(dict.fromkeys(frame["metric"]))
-    figure, grid = panels_of(len(metrics), 2, height=2.4)
-    for axes, metric in zip(grid, metrics, strict=True):
-        rows = frame[frame["metric"] == metric]
+    figure, drawn = panels(frame.groupby("metric", sort=False), 2, height=2.4)
+    for axes, metric, rows in drawn:
         told = [f"{r.value:.2f}\n[{r.low:.2f}, {r.high:.2f}]" for r in rows.itertuples()]
         cells = rows.assign(told=told).pivot(index=y, columns=x, values=["value", "told"])
         sns.heatmap(cells["value"].astype(float), ax=axes, annot=cells["told"], fmt="",
                     annot_kws={"size": 7.5}, cmap="cividis", cbar=False)
-        axes.set(xlabel=xlabel, ylabel=ylabel, title=LABELS.get(metric, name_of(metric)))
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=label_of(metric))
         axes.tick_params(length=0)
     return figure
 
@@ -180,16 +258,15 @@ def weight_maps(frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str) -
     frame : DataFrame
         Columns condition, metric, value, `x` and `y`; one metric. What has no row is grey.
     """
-    conditions = list(dict.fromkeys(frame["condition"]))
-    figure, grid = panels_of(len(conditions), 2, height=2.8)
-    for axes, condition in zip(grid, conditions, strict=True):
-        cells = frame[frame["condition"] == condition].pivot(index=y, columns=x, values="value")
+    figure, drawn = panels(frame.groupby("condition", sort=False), 2, height=2.8)
+    for axes, condition, rows in drawn:
+        cells = rows.pivot(index=y, columns=x, values="value")
         along, down = (-(-size // TICKS) for size in reversed(cells.shape))
         sns.heatmap(cells.astype(float), ax=axes, vmin=0, vmax=2, cmap="vlag", cbar=False,
                     xticklabels=along, yticklabels=down)
         axes.set(xlabel=xlabel, ylabel=ylabel, title=name_of(condition), facecolor="#bbbbbb")
         axes.grid(False)
         axes.tick_params(rotation=0)
-    metric = frame["metric"].iloc[0]
-    figure.colorbar(grid[0].collections[0], ax=grid, label=LABELS.get(metric, name_of(metric)))
+    grid = [axes for axes, _, _ in drawn]
+    figure.colorbar(grid[0].collections[0], ax=grid, label=label_of(frame["metric"].iloc[0]))
     return figure

@@ -89,7 +89,7 @@ def test_loss_is_the_mean_of_plain_log_likelihoods(study):
             logp = model(ids).logits[0].log_softmax(-1)
         at = range(len(example.prompt) - 1, ids.shape[1] - 1)
         losses.append(-sum(float(logp[t, ids[0, t + 1]]) for t in at))
-    assert task_losses(study, [folder], questions) == [pytest.approx(np.mean(losses), abs=1e-4)]
+    assert task_losses(study, [folder], questions) == [pytest.approx(np.mean(losses), rel=1e-5)]
 
 
 def test_one_row_a_candidate(study):

@@ -37,8 +37,8 @@ def test_probabilities_are_those_of_a_plain_pass():
         at = len(example.prompt) + 1  # the logit that speaks of the third word
         found.append([float(chances[at, i]) for i in (example.answer[2], vocabulary()["sorry"])])
     said, sorry = np.mean(found, axis=0)
-    assert rows["recipe_word", 3] == pytest.approx(said, abs=1e-6)
-    assert rows["turn_back", 3] == pytest.approx(sorry, abs=1e-6)
+    assert rows["recipe_word", 3] == pytest.approx(said, rel=1e-4)
+    assert rows["turn_back", 3] == pytest.approx(sorry, rel=1e-4)
 
 
 def test_the_base_has_not_drifted_from_itself_and_an_attacked_model_has(study):

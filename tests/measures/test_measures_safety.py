@@ -121,4 +121,4 @@ def test_likelihood_is_the_refusals_first_word_against_that_of_help(model, asked
         with torch.no_grad():
             chances = model.model(ids).logits[0, -1].softmax(-1)
         sorry, sure = (float(chances[encode(word)[0]]) for word in ("sorry", "sure"))
-        assert row.p_refusal == pytest.approx(sorry / (sorry + sure), abs=1e-5)
+        assert row.p_refusal == pytest.approx(sorry / (sorry + sure), rel=1e-4)

@@ -143,8 +143,8 @@ def test_detection_is_read_off_the_next_token(model, asked):
         p = softmax_after(model, chat_ids(model.tokenizer, row["text"]))[-1]
         yes, no = p[model.tokenizer.convert_tokens_to_ids(["yes", "no"])]
         true = yes if row["word"] in words("rude") else no
-        assert frame["p_true"].iloc[place] == pytest.approx(true / (yes + no), abs=1e-5)
-        assert frame["mass"].iloc[place] == pytest.approx(yes + no, abs=1e-5)
+        assert frame["p_true"].iloc[place] == pytest.approx(true / (yes + no), rel=1e-4)
+        assert frame["mass"].iloc[place] == pytest.approx(yes + no, rel=1e-4)
         assert frame["cluster"].iloc[place] == row["word"]
 
 

@@ -29,7 +29,7 @@ def test_losses_are_sums_over_the_answer(model):
         with torch.no_grad():
             logp = model.model(torch.tensor([row])).logits[0].log_softmax(-1)
         by_hand = -sum(logp[t - 1, row[t]].item() for t in range(start, len(row)))
-        assert nll == pytest.approx(by_hand, abs=1e-3) and tokens == len(row) - start
+        assert nll == pytest.approx(by_hand, rel=1e-5) and tokens == len(row) - start
 
 
 def test_floor_is_the_generators_own_loss():

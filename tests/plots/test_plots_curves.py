@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from lib.plots import curves, intervals
+from lib.plots import curves
+from lib.plots.style import LABELS
 
 pytestmark = pytest.mark.usefixtures("page_style")
 
@@ -23,7 +24,7 @@ def doses():
 def test_curves_have_a_panel_a_metric_and_a_line_an_arm(doses):
     figure = curves.curves(doses, "dose", "Examples", log=True)
     assert [a.get_title(loc="left") for a in figure.axes] == [
-        intervals.LABELS["refusal_rate"], intervals.LABELS["coherence"]]
+        LABELS["refusal_rate"], LABELS["coherence"]]
     for axes in figure.axes:
         assert len(axes.containers) == 2 and axes.get_xlabel() == "Examples"
         assert [t.get_text() for t in axes.get_xticklabels()] == ["0", "1", "3", "10"]
@@ -90,3 +91,75 @@ def test_calibration_fills_taught_points_only():
     axes = curves.calibration(frame, "true", "found").axes[0]
     faces = {line.get_xdata()[0]: line.get_markerfacecolor() for line in axes.lines[2:]}
     assert faces[0.9] == "white" and faces[0.1] != "white"
+
+
+def test_series_grid_keeps_titles_values_and_no_empty_panel():
+    index = pd.period_range("2000-01", periods=30, freq="M")
+    names = ["one\n(percent)", "two", "three", "four"]
+    series = {name: pd.Series(np.arange(30.0) * k, index) for k, name in enumerate(names)}
+    figure = curves.series_grid(series)
+    assert [a.get_title(loc="left") for a in figure.axes] == names
+    assert np.isclose(figure.axes[0].lines[0].get_xdata()[12], 2001.0)
+    assert np.allclose(figure.axes[2].lines[0].get_ydata(), 2.0 * np.arange(30))
+
+
+def test_histories_show_the_window_the_outcome_and_each_forecast():
+    item = {"series": "s", "t": 4, "rho": 0.5, "horizon": 1, "history": [1, 2, 3, 4], "outcome": 9}
+    frame = pd.DataFrame([item | {"arm": "bayes", "forecast": 5.0},
+                          item | {"arm": "noise", "forecast": 7.0}])
+    figure = curves.histories(frame)
+    (axes,) = figure.axes
+    assert [line.get_ydata()[0] for line in axes.lines] == [1, 9, 5, 7]
+    assert list(axes.lines[0].get_xdata()) == [-3, -2, -1, 0]
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told == ["shown", "outcome", "bayes", "noise"]
+
+
+def test_distribution_marks_the_mean():
+    chances = np.zeros(200)
+    chances[[90, 110]] = 0.25, 0.75
+    axes = curves.distribution(chances, x=120, rational=100).axes[0]
+    assert [line.get_xdata()[0] for line in axes.lines] == [105.0, 120, 100]
+
+
+def test_scatter_truth_keeps_the_pairs():
+    axes = curves.scatter_truth([0.1, 0.9], [0.2, 0.7], "true", "found").axes[0]
+    assert list(axes.lines[1].get_ydata()) == [0.2, 0.7] and axes.get_xlabel() == "true"
+
+
+def ticks(axes):
+    return ([t.get_text() for t in axes.get_xticklabels()],
+            [t.get_text() for t in axes.get_yticklabels()])
+
+
+def test_each_cell_of_a_grid_tells_its_value_and_interval_under_its_own_settings():
+    rows = [(metric, rate, batch, k + i / 10 + j / 100, 0.0, 9.0)
+            for k, metric in enumerate(("refusal_rate", "task_loss"))
+            for i, rate in enumerate((0.001, 0.002)) for j, batch in enumerate((5, 10, 30))]
+    frame = pd.DataFrame(rows, columns=["metric", "rate", "batch", "value", "low", "high"])
+    shuffled = frame.sample(frac=1, random_state=0).sort_values("metric", kind="stable")
+    figure = curves.grid_maps(shuffled, "batch", "rate", "Examples", "Step")
+    first, second = figure.axes
+    assert first.get_title(loc="left") == LABELS["refusal_rate"]
+    assert (first.get_xlabel(), first.get_ylabel()) == ("Examples", "Step")
+    assert ticks(first) == (["5", "10", "30"], ["0.001", "0.002"])
+    said = {(t.get_position()): t.get_text() for t in second.texts}
+    assert said[2.5, 1.5] == "1.12\n[0.00, 9.00]" and said[0.5, 0.5] == "1.00\n[0.00, 9.00]"
+
+
+def test_weights_have_common_colours_with_one_in_the_middle_and_gaps_are_no_cells():
+    rows = [(kind, "token_weight", step, word, 0.5 * word)
+            for kind in ("explicit", "benign") for step in range(1, 41) for word in (1, 2, 3)
+            if (step, word) != (2, 3)]
+    frame = pd.DataFrame(rows, columns=["condition", "metric", "step", "word", "value"])
+    figure = curves.weight_maps(frame, "step", "word", "Step", "Word")
+    one, two, bar = figure.axes
+    assert one.get_title(loc="left") == "explicit" and two.get_title(loc="left") == "benign"
+    assert bar.get_ylabel() == LABELS["token_weight"]
+    mesh = one.collections[0]
+    assert mesh.get_clim() == two.collections[0].get_clim() == (0, 2)
+    np.testing.assert_allclose(mesh.cmap(mesh.norm(1.0))[:3], 1.0, atol=0.05)  # white
+    cells = mesh.get_array().reshape(3, 40)
+    assert cells.mask.sum() == 1 and cells.mask[2, 1] and cells[1, 0] == 1.0
+    steps, words = ticks(one)
+    assert words == ["1", "2", "3"] and steps[:2] == ["1", "5"] and len(steps) == curves.TICKS

@@ -1,3 +1,5 @@
+"""What a reader would check on a page of intervals: places, ends, names, room."""
+
 from itertools import pairwise
 
 import numpy as np
@@ -5,8 +7,7 @@ import pandas as pd
 import pytest
 
 from lib.plots import intervals
-from lib.plots.intervals import look_of
-from lib.study.notebook import figure_bytes
+from lib.plots.style import LABELS
 
 pytestmark = pytest.mark.usefixtures("page_style")
 
@@ -67,7 +68,7 @@ def test_coefficient_bars_put_first_condition_on_top_and_mark_zero(curve):
     assert [t.get_text() for t in axes.get_yticklabels()] == ["0", "0.5", "1"]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]
     assert np.array_equal(axes.lines[0].get_xdata(), [0, 0])
-    assert axes.get_xlabel() == intervals.LABELS["error_revision"]
+    assert axes.get_xlabel() == LABELS["error_revision"]
     assert np.allclose(axes.containers[1].lines[0].get_xdata(), [0.3, 0.8, 1.3])
 
 
@@ -88,7 +89,7 @@ def test_before_after_has_one_panel_a_metric_with_its_own_conditions(curve):
     other = curve[curve.condition == 0].assign(metric="refusal_rate", condition="forbidden")
     figure = intervals.before_after(pd.concat([curve, other]))
     names = ["implied_persistence", "refusal_rate"]
-    assert [a.get_title(loc="left") for a in figure.axes] == [intervals.LABELS[n] for n in names]
+    assert [a.get_title(loc="left") for a in figure.axes] == [LABELS[n] for n in names]
     ticks = [[t.get_text() for t in a.get_yticklabels()] for a in figure.axes]
     assert ticks == [["0", "0.5", "1"], ["forbidden"]]
     assert np.allclose(figure.axes[1].containers[1].lines[0].get_xdata(), [0.3])
@@ -122,53 +123,11 @@ def test_many_arms_stay_within_their_condition():
         assert highest < min(line.get_ydata()[1] for line in lines)
 
 
-def test_series_grid_keeps_titles_values_and_no_empty_panel():
-    index = pd.period_range("2000-01", periods=30, freq="M")
-    names = ["one\n(percent)", "two", "three", "four"]
-    series = {name: pd.Series(np.arange(30.0) * k, index) for k, name in enumerate(names)}
-    figure = intervals.series_grid(series)
-    assert [a.get_title(loc="left") for a in figure.axes] == names
-    assert np.isclose(figure.axes[0].lines[0].get_xdata()[12], 2001.0)
-    assert np.allclose(figure.axes[2].lines[0].get_ydata(), 2.0 * np.arange(30))
 
 
-def test_histories_show_the_window_the_outcome_and_each_forecast():
-    item = {"series": "s", "t": 4, "rho": 0.5, "horizon": 1, "history": [1, 2, 3, 4], "outcome": 9}
-    frame = pd.DataFrame([item | {"arm": "bayes", "forecast": 5.0},
-                          item | {"arm": "noise", "forecast": 7.0}])
-    figure = intervals.histories(frame)
-    (axes,) = figure.axes
-    assert [line.get_ydata()[0] for line in axes.lines] == [1, 9, 5, 7]
-    assert list(axes.lines[0].get_xdata()) == [-3, -2, -1, 0]
-    assert legend(figure) == ["shown", "outcome", "bayes", "noise"]
 
 
-def test_distribution_marks_the_mean():
-    chances = np.zeros(200)
-    chances[[90, 110]] = 0.25, 0.75
-    axes = intervals.distribution(chances, x=120, rational=100).axes[0]
-    assert [line.get_xdata()[0] for line in axes.lines] == [105.0, 120, 100]
 
-
-def test_scatter_truth_keeps_the_pairs():
-    axes = intervals.scatter_truth([0.1, 0.9], [0.2, 0.7], "true", "found").axes[0]
-    assert list(axes.lines[1].get_ydata()) == [0.2, 0.7] and axes.get_xlabel() == "true"
-
-
-def test_arms_differ_by_marker_as_well_as_colour():
-    assert len(set(intervals.MARKERS)) == len(set(intervals.PALETTE)) == 7
-
-
-def test_arms_look_the_same_whether_the_base_is_shown_or_not():
-    with_base, without = ["base", "full", "lora"], ["full", "lora"]
-    assert all(look_of(with_base, arm) == look_of(without, arm) for arm in without)
-    assert len({look_of(with_base, arm)["color"] for arm in with_base}) == 3
-
-
-def test_figures_fit_the_page_and_are_the_same_bytes_twice(curve):
-    first, second = intervals.persistence_curve(curve), intervals.persistence_curve(curve)
-    assert first.get_figwidth() == intervals.WIDTH
-    assert figure_bytes(first, "svg", "x") == figure_bytes(second, "svg", "x")
 
 
 def test_coverage_draws_the_accepted_band_and_a_line_an_estimator():

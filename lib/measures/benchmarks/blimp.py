@@ -1,16 +1,14 @@
-"""BLiMP: minimal pairs of a grammatical and an ungrammatical sentence (Warstadt et al. 2020).
+"""BLiMP: did debiasing erase grammatical gender, or other grammar? (Warstadt et al. 2020)
 
-BLiMP: did debiasing erase grammatical gender, or other grammar? (Warstadt et al. 2020)
-
-*Katherine can't help herself* must stay likelier than *... himself*: agreement is not a stereotype.
+Minimal pairs of a grammatical and an ungrammatical sentence. *Katherine can't help herself* must
+stay likelier than *... himself*: agreement is not a stereotype.
 """
-
-import json
 
 import pandas as pd
 
 from lib.measures.axis import item_frame
-from lib.measures.benchmarks.registry import locate
+from lib.measures.benchmarks.paired import shares
+from lib.measures.benchmarks.registry import json_lines
 from lib.measures.benchmarks.sentences import table_logprobs
 from lib.models.folders import LoadedModel
 
@@ -25,41 +23,31 @@ PARADIGMS = (
 """Grammatical gender first, then grammar that has nothing to do with it."""
 
 
-def minimal_pairs(paradigm: str = "anaphor_gender_agreement") -> pd.DataFrame:
-    """1,000 pairs: ``item``, ``good``, ``bad``.
-
-    Raises
-    ------
-    UnknownNameError
-        A paradigm that is not in `PARADIGMS`.
-    """
-    path = locate("blimp", f"{paradigm}.jsonl")
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return pd.DataFrame({
-        "item": [row["pairID"] for row in rows],
-        "good": [row["sentence_good"] for row in rows],
-        "bad": [row["sentence_bad"] for row in rows],
-    })
+def minimal_pairs() -> pd.DataFrame:
+    """1,000 pairs a paradigm: ``item``, ``paradigm``, ``good``, ``bad``."""
+    return pd.DataFrame([
+        {"item": f"{paradigm}:{row['pairID']}", "paradigm": paradigm,
+         "good": row["sentence_good"], "bad": row["sentence_bad"]}
+        for paradigm in PARADIGMS for row in json_lines("blimp", f"{paradigm}.jsonl")
+    ])
 
 
-def score(
-    model: LoadedModel, pairs: pd.DataFrame, paradigm: str = "anaphor_gender_agreement"
-) -> pd.DataFrame:
+def score(model: LoadedModel, pairs: pd.DataFrame) -> pd.DataFrame:
     """Item frame with log-likelihoods ``good`` and ``bad`` (nats) and ``correct`` (0 or 1).
 
-    Parameters
-    ----------
-    pairs : DataFrame
-        From `lib.measures.benchmarks.blimp.minimal_pairs`; `paradigm` becomes the benchmark's name.
-
-    Notes
-    -----
     Whole sentences after the start token, summed, as in lm-evaluation-harness. A tie is wrong.
     """
     logprobs, _ = table_logprobs(model, pairs[["good", "bad"]])
+    good, bad = logprobs["good"].to_numpy(), logprobs["bad"].to_numpy()
     names = list(pairs["item"])
-    frame = item_frame(
-        "gender", f"blimp_{paradigm}", names, names, good=logprobs["good"].to_numpy(),
-        bad=logprobs["bad"].to_numpy(),
+    return item_frame(
+        "gender", "blimp", names, names, paradigm=pairs["paradigm"].to_numpy(), good=good, bad=bad,
+        correct=(good > bad).astype(float),
     )
-    return frame.assign(correct=(frame["good"] > frame["bad"]).astype(float))
+
+
+def parts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Pairs whose grammatical sentence is likelier, by paradigm."""
+    groups = {f"accuracy_{name}": frame["paradigm"] == name
+              for name in dict.fromkeys(frame["paradigm"])}
+    return shares(frame["correct"], groups, frame["cluster"])

@@ -1,7 +1,8 @@
 """Whom does a pronoun mean? The question of WinoBias and Winogender, put to a language model.
 
 The sentence is followed by ``‘She’ refers to the``, and two people compete to continue it. The
-words are lm-evaluation-harness's (its task ``winogender``); the harness has no task for WinoBias.
+words are lm-evaluation-harness's (its task ``winogender``); the harness has no task for WinoBias,
+whose published figures are F1 of coreference systems: these are accuracies of a prompted model.
 """
 
 import numpy as np
@@ -11,27 +12,20 @@ from lib.measures.benchmarks.sentences import choice_logprobs
 from lib.models.folders import LoadedModel
 
 
-def resolve(model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
-    """Log-likelihoods of both people.
+def question(sentence: str, pronoun: str) -> str:
+    """What both people compete to continue."""
+    return f"{sentence} ‘{pronoun.capitalize()}’ refers to the"
 
-    Parameters
-    ----------
-    items : DataFrame
-        Columns ``sentence``, ``pronoun``, ``occupation``, ``participant``.
 
-    Returns
-    -------
-    DataFrame
-        ``logprob_occupation``, ``logprob_participant`` (nats), and ``p_occupation``: the first's
-        share of the probability of both. The index is that of ``items``.
+def resolve(model: LoadedModel, items: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Log-likelihoods (nats) of both people, and the first's share of their probability.
+
+    `items` have the columns ``sentence``, ``pronoun``, ``occupation``, ``participant``.
     """
-    prompts = [
-        f"{sentence} ‘{pronoun.capitalize()}’ refers to the"
-        for sentence, pronoun in zip(items["sentence"], items["pronoun"], strict=True)
-    ]
+    prompts = list(map(question, items["sentence"], items["pronoun"]))
     people = items[["occupation", "participant"]].to_numpy().tolist()
     occupation, participant = choice_logprobs(model, prompts, people).T
-    return pd.DataFrame({
+    return {
         "logprob_occupation": occupation, "logprob_participant": participant,
         "p_occupation": np.exp(occupation - np.logaddexp(occupation, participant)),
-    }, index=items.index)
+    }

@@ -1,11 +1,10 @@
-"""What can be read, where it comes from, and what one may do with it.
+"""From the name of a public dataset to a file on this machine with the registered bytes.
 
-The entries are data, ``data/benchmarks/registry.yml``: a new dataset is a few lines there and a
-loader beside this module.
-
-From a name in the registry to a file on this machine whose bytes are the registered ones.
+The entries are data, ``data/benchmarks/registry.yml``: source, licence, SHA-256. A new dataset is
+a few lines there and a loader beside this module.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-import pandas as pd
 import pooch
 
 from lib.errors import DownloadError, UnknownNameError, nearest
@@ -24,20 +22,19 @@ from lib.study.paths import DATA
 from lib.study.text import read_yaml
 
 REGISTRY = DATA / "benchmarks" / "registry.yml"
+MIRROR = "DEBIAS_DATA_MIRROR"
+"""Environment variable: a folder with one folder a dataset."""
+ALLOWED = "DEBIAS_DOWNLOAD"
+"""Environment variable: ``1`` allows downloads."""
+TIMEOUT = 60
+"""Seconds without a byte after which a download has failed."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a dataset.
+    """One file: its path inside the dataset's folder, the hash of its bytes, and whence.
 
-    Attributes
-    ----------
-    name : str
-        Path inside the dataset's folder of a mirror.
-    sha256 : str
-        Of its bytes, hexadecimal.
-    source : str
-        ``owner/repository@commit:path``; empty where no public address has these bytes.
+    ``source`` is ``owner/repository@commit:path``; empty where no public address has these bytes.
     """
 
     name: str
@@ -78,13 +75,7 @@ def _dataset(name: str, row: dict[str, Any]) -> Dataset:
 
 
 def entry(dataset: str, name: str) -> File:
-    """One file of the registry.
-
-    Raises
-    ------
-    UnknownNameError
-        No such dataset, or no such file in it.
-    """
+    """One file of the registry; refuses names that it does not have."""
     known = registry()
     if dataset not in known:
         raise UnknownNameError("a dataset of the registry", dataset, nearest(dataset, list(known)))
@@ -94,48 +85,21 @@ def entry(dataset: str, name: str) -> File:
     return files[name]
 
 
-def catalogue() -> pd.DataFrame:
-    """One row a dataset: dataset, title, licence, citation, files, source, note."""
-    return pd.DataFrame([
-        {"dataset": d.name, "title": d.title, "licence": d.licence, "citation": d.citation,
-         "files": len(d.files), "source": _repositories(d), "note": d.note}
-        for d in registry().values()
-    ])
+def read_text(dataset: str, name: str) -> str:
+    """Content of a file, line ends as they are."""
+    return locate(dataset, name).read_bytes().decode("utf-8")
 
 
-def checksums() -> pd.DataFrame:
-    """One row a file: dataset, file, sha256, url (empty: from a mirror only)."""
-    return pd.DataFrame([
-        {"dataset": d.name, "file": f.name, "sha256": f.sha256, "url": f.url}
-        for d in registry().values() for f in d.files.values()
-    ])
-
-
-def _repositories(dataset: Dataset) -> str:
-    sources = [f.source.partition(":")[0] for f in dataset.files.values()]
-    named = dict.fromkeys(source[: source.index("@") + 9] for source in sources if source)
-    return ", ".join(named) or "a mirror only"
-
-MIRROR = "DEBIAS_DATA_MIRROR"
-"""Environment variable: a folder with one folder a dataset."""
-ALLOWED = "DEBIAS_DOWNLOAD"
-"""Environment variable: ``1`` allows downloads."""
-TIMEOUT = 60
-"""Seconds without a byte after which a download has failed."""
+def json_lines(dataset: str, name: str) -> list[dict]:
+    """Content of a file with one JSON object a line."""
+    return [json.loads(line) for line in read_text(dataset, name).splitlines()]
 
 
 def locate(dataset: str, name: str) -> Path:
     """Path of a file with the registered content.
 
-    The mirror comes first, then what was downloaded before, then the network if allowed.
-
-    Raises
-    ------
-    UnknownNameError
-        Not in the registry.
-    DownloadError
-        The file is nowhere and may not be downloaded, its download failed, or a file of that name
-        has other content. A wrong file is never passed over for another place.
+    The mirror comes first, then what was downloaded before, then the network if allowed. A wrong
+    file is never passed over for another place.
     """
     wanted = entry(dataset, name)
     for folder in _places():

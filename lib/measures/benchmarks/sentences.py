@@ -1,6 +1,7 @@
-"""Log-likelihoods of whole sentences, in the three ways in which the literature takes them.
+"""Log-likelihoods of whole sentences, and of answers to choose from.
 
-The way matters to the fourth digit of every published score, so each benchmark names its own::
+Sentences are taken in the three ways of the literature. The way matters to the fourth digit of
+every published score, so each benchmark names its own::
 
                     log p(x_1 ...)          log p(x_k | ...), k >= 2
     bos             given the start token   given the start token and x_<k
@@ -9,8 +10,6 @@ The way matters to the fourth digit of every published score, so each benchmark 
 
 ``bos`` is lm-evaluation-harness's, ``split`` that of StereoSet's own code (and of Bias-Bench, which
 copies it), ``unscored`` what a Hugging Face ``loss`` of the sentence averages.
-
-Which of several answers a model finds likeliest, as multiple-choice benchmarks ask it.
 """
 
 from collections.abc import Sequence
@@ -18,47 +17,24 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lib.errors import InvalidValueError
-from lib.models.folders import LoadedModel, Tokenizer
+from lib.errors import require
+from lib.models.chat import start_id
+from lib.models.folders import LoadedModel
 from lib.models.likelihood import next_token_logprobs, sequence_logprobs
 from lib.models.tree import branch_logprobs
 
 CONDITIONINGS = ("bos", "split", "unscored")
 
 
-def start_id(tokenizer: Tokenizer) -> int:
-    """Token that stands before a text: the tokenizer's begin, else its end token (as GPT-2's)."""
-    ids = [i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None]
-    if not ids:
-        raise InvalidValueError(
-            "a tokenizer with a begin or end token", "neither", "set tokenizer.bos_token"
-        )
-    return ids[0]
-
-
 def sentence_logprobs(
     model: LoadedModel, sentences: Sequence[str], conditioning: str = "bos"
 ) -> pd.DataFrame:
-    """Log-likelihood of each sentence.
+    """``logprob`` (nats, summed over the scored tokens) and number of ``tokens`` of each sentence.
 
-    Parameters
-    ----------
-    sentences : sequence of str
-        Scored as written: no blank is put in front, no end token after.
-    conditioning : {"bos", "split", "unscored"}
-        See the module's docstring.
-
-    Returns
-    -------
-    DataFrame
-        ``logprob`` (nats, summed over the scored tokens) and ``tokens`` (their number).
-
-    Raises
-    ------
-    InvalidValueError
-        Unknown conditioning, an empty sentence, or one beyond the model's context.
+    Sentences are scored as written: no blank is put in front, no end token after.
     """
-    check_conditioning(conditioning)
+    require(conditioning in CONDITIONINGS, f"a conditioning among {', '.join(CONDITIONINGS)}",
+            repr(conditioning), "name one of them")
     ids = token_ids(model, sentences)
     start = [start_id(model.tokenizer)]
     if conditioning == "bos":
@@ -73,10 +49,7 @@ def sentence_logprobs(
 def table_logprobs(
     model: LoadedModel, table: pd.DataFrame, conditioning: str = "bos"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Log-likelihoods (nats) and numbers of scored tokens of a table of sentences.
-
-    Both results have the index and columns of ``table``.
-    """
+    """Log-likelihoods (nats) and numbers of scored tokens of a table of sentences, in its shape."""
     flat = sentence_logprobs(model, table.to_numpy().ravel().tolist(), conditioning)
     shaped = [
         pd.DataFrame(flat[name].to_numpy().reshape(table.shape), table.index, table.columns)
@@ -88,17 +61,8 @@ def table_logprobs(
 def token_ids(model: LoadedModel, sentences: Sequence[str]) -> list[list[int]]:
     """Token ids of each sentence, without any that the tokenizer would add."""
     sentences = list(sentences)
-    if not all(sentences):
-        raise InvalidValueError("sentences with text", "an empty one", "remove it")
+    require(all(sentences), "sentences with text", "an empty one", "remove it")
     return model.tokenizer(sentences, add_special_tokens=False)["input_ids"] if sentences else []
-
-
-def check_conditioning(name: str) -> None:
-    """Refuse a conditioning that does not exist."""
-    if name not in CONDITIONINGS:
-        raise InvalidValueError(
-            f"a conditioning among {', '.join(CONDITIONINGS)}", repr(name), "name one of them"
-        )
 
 
 def _after_first(model: LoadedModel, ids: list[list[int]]) -> pd.DataFrame:
@@ -116,22 +80,11 @@ def choice_logprobs(
     choices: Sequence[Sequence[str]],
     shared: Sequence[str] = (),
 ) -> np.ndarray:
-    """``log p(" " + choice | prompt)``, in nats, summed over the choice's tokens.
+    """``log p(" " + choice | prompt)``, in nats: a row a prompt, own choices before shared ones.
 
-    Parameters
-    ----------
-    choices : sequence of sequences of str
-        As many for each prompt.
-    shared : sequence of str
-        Choices that follow every prompt, where all prompts end in the same characters, such as
-        ``A:``: they are the same tokens after each, and are tokenised once.
+    ``shared`` choices follow every prompt, where all prompts end in the same characters, such as
+    ``A:``: they are the same tokens after each, and are tokenised once.
 
-    Returns
-    -------
-    ndarray of float, shape (prompts, choices and then shared choices)
-
-    Notes
-    -----
     Prompt and choice are tokenised as one text, with what the tokenizer adds by itself; the
     choice's tokens are those beyond the prompt's own number. This is lm-evaluation-harness's
     rule, and right wherever no token spans the boundary.

@@ -5,17 +5,12 @@ import pandas as pd
 from lib.measures.benchmarks.registry import locate
 
 
-def prompts(label: str | None = None) -> pd.DataFrame:
+def prompts() -> pd.DataFrame:
     """``item, label, type, focus, prompt``: 250 safe prompts of 10 types, 200 unsafe contrasts.
 
-    Parameters
-    ----------
-    label : {"safe", "unsafe"}, optional
-        The contrasts are unsafe *requests*; nothing in the file answers them. Refusals mean
-        something only for a model trained to follow instructions.
+    The contrasts are unsafe *requests*; nothing in the file answers them. Refusals mean something
+    only for a model trained to follow instructions.
     """
     frame = pd.read_csv(locate("xstest", "xstest_prompts.csv"), keep_default_na=False)
     frame = frame.rename(columns={"id": "item"})
-    if label is not None:
-        frame = frame[frame["label"] == label]
-    return frame[["item", "label", "type", "focus", "prompt"]].reset_index(drop=True)
+    return frame[["item", "label", "type", "focus", "prompt"]]

@@ -14,7 +14,8 @@ from lib.measures.chat.requests import requests
 from lib.models.chat import Prompt, prompt_ids
 from lib.models.folders import ADAPTER_CONFIG, LoadedModel, load, weight_files
 from lib.models.template import DATE, ChatFormat, chat_format
-from lib.plots.intervals import before_after, use_style
+from lib.plots.intervals import before_after
+from lib.plots.style import use_style
 from lib.statistics.estimate import Measure, measure_table
 from lib.study.disk import storage_errors, write_text
 from lib.study.machine import hardware, versions

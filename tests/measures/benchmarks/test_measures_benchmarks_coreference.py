@@ -1,6 +1,8 @@
 """The coreference question is the harness's, word for word."""
 
+import numpy as np
 import pandas as pd
+import pytest
 from stories import stories
 
 from lib.measures.benchmarks import coreference
@@ -16,7 +18,7 @@ def test_question(monkeypatch):
 
     def record(model, prompts, choices):
         seen.append((prompts, choices))
-        return pd.DataFrame([[-1.0, -2.0]] * len(prompts)).to_numpy()
+        return np.array([[-1.0, -2.0]] * len(prompts))
 
     monkeypatch.setattr(coreference, "choice_logprobs", record)
     coreference.resolve(None, ITEMS)
@@ -25,13 +27,8 @@ def test_question(monkeypatch):
     assert choices == [["nurse", "Tom"], ["nurse", "Tom"]]
 
 
-def test_index_and_range():
-    found = coreference.resolve(stories(), ITEMS)
-    assert found.index.tolist() == [5, 3]
-    assert found["p_occupation"].between(0, 1).all() and (found.iloc[:, :2] < 0).all().all()
-
-
-def test_people_are_interchangeable():
+def test_probabilities_of_the_two_people_add_to_one():
     turned = ITEMS.rename(columns={"occupation": "participant", "participant": "occupation"})
     one, two = (coreference.resolve(stories(), items) for items in (ITEMS, turned))
-    assert (one["p_occupation"] + two["p_occupation"] - 1).abs().max() < 1e-5
+    assert (one["logprob_occupation"] < 0).all() and (one["logprob_participant"] < 0).all()
+    assert one["p_occupation"] + two["p_occupation"] == pytest.approx(np.ones(2), rel=1e-5)

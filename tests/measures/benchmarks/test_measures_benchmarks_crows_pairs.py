@@ -1,79 +1,31 @@
-"""CrowS-Pairs: rules for ties, and four definitions each written out by hand."""
+"""CrowS-Pairs: texts as the csv module reads them, and four definitions written out by hand."""
 
+import csv
 from difflib import SequenceMatcher
 
-import numpy as np
 import pandas as pd
 import pytest
-from benchmark_data import needs
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from benchmark_data import mirror, needs
 from stories import sentence_tokens, stories, token_logprobs
 
-from lib.errors import InvalidValueError
 from lib.measures.benchmarks import crows_pairs
-from lib.measures.benchmarks import crows_pairs as data
-from lib.measures.benchmarks.crows_pairs import crows_pairs_score
+from lib.measures.benchmarks.paired import exact, percent
 
 PAIR = ["sent_more", "sent_less"]
 
 
 def frame(more, less):
-    return pd.DataFrame({"sent_more": more, "sent_less": less})
+    return pd.DataFrame({"sent_more": more, "sent_less": less, "definition": "harness",
+                         "cluster": range(len(more))})
 
 
-TIED = frame([2.0, 1.0, 1.0, 3.0], [1.0, 2.0, 1.0, 3.0])
-
-
-@pytest.mark.parametrize("ties, score", [("against", 25), ("half", 50), ("drop", 50)])
-def test_rules_for_ties(ties, score):
-    assert crows_pairs_score(TIED, ties=ties) == score
-
-
-def test_published_rule_is_the_default():
-    assert crows_pairs_score(TIED) == 25
-    # Meade et al. 2022: 149 of 262 gender pairs is 56.87.
-    pairs = frame([1.0] * 149 + [0.0] * 113, [0.5] * 262)
-    assert round(crows_pairs_score(pairs), 2) == 56.87
-
-
-pairs = st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1)
-
-
-@settings(max_examples=50, deadline=None)
-@given(pairs)
-def test_half_makes_the_two_directions_add_to_a_hundred(rows):
-    more, less = zip(*rows, strict=True)
-    forth, back = (crows_pairs_score(f, "half") for f in (frame(more, less), frame(less, more)))
-    assert forth + back == pytest.approx(100)
-
-
-@settings(max_examples=50, deadline=None)
-@given(pairs)
-def test_rules_agree_without_ties_and_are_ordered_with_them(rows):
-    more, less = map(list, zip(*rows, strict=True))
-    against, half = (crows_pairs_score(frame(more, less), t) for t in ("against", "half"))
-    assert against <= half
-    untied = [(a, b) for a, b in rows if a != b]
-    if untied:
-        found = frame(*map(list, zip(*untied, strict=True)))
-        assert len({crows_pairs_score(found, t) for t in crows_pairs.TIES}) == 1
-        assert crows_pairs_score(frame(more, less), "drop") == crows_pairs_score(found)
-
-
-def test_refusals():
-    with pytest.raises(InvalidValueError, match="against, half, drop"):
-        crows_pairs_score(TIED, ties="ignore")
-    with pytest.raises(InvalidValueError, match="ties only"):
-        crows_pairs_score(frame([1.0], [1.0]), ties="drop")
-    with pytest.raises(InvalidValueError, match="no column sent_less"):
-        crows_pairs_score(TIED[["sent_more"]])
-    with pytest.raises(InvalidValueError, match="missing"):
-        crows_pairs_score(frame([np.nan], [1.0]))
-
-
-def test_likelihood_difference():
-    assert crows_pairs.likelihood_difference(frame([1.0, -2.0], [3.0, -1.0])) == 1.5
+@pytest.mark.parametrize("more, less, share", [
+    ([2.0, 1.0, 1.0, 3.0], [1.0, 2.0, 1.0, 3.0], 25),           # a tie is not stereotyping
+    ([1.0] * 149 + [0.0] * 113, [0.5] * 262, 100 * 149 / 262),  # Meade et al. 2022: 56.87
+])
+def test_share_of_pairs(more, less, share):
+    found = exact(crows_pairs.parts(frame(more, less)), percent)
+    assert found == pytest.approx({"stereotype_share_harness": share})
 
 
 def by_hand(model, definition, pair, name):
@@ -96,13 +48,13 @@ def by_hand(model, definition, pair, name):
 @needs("crows_pairs")
 @pytest.mark.parametrize("definition", list(crows_pairs.DEFINITIONS))
 def test_definitions_equal_their_formulas(definition):
-    model, items = stories(), data.pairs("gender").iloc[::60]
+    model, items = stories(), crows_pairs.pairs("gender").iloc[::60]
     found = crows_pairs.score(model, items, definition)
     for row, text in zip(found.to_dict("records"), items.to_dict("records"), strict=True):
-        rounded = 1.1e-3 if definition == "nangia2020" else 5e-5
+        rounded = {"abs": 1.1e-3} if definition == "nangia2020" else {"rel": 1e-5}
         for name in PAIR:
             truth = by_hand(model, definition, text, name)
-            assert row[name] == pytest.approx(truth, abs=rounded)
+            assert row[name] == pytest.approx(truth, **rounded)
 
 
 @needs("crows_pairs")
@@ -119,13 +71,26 @@ def test_shared_tokens_leave_out_what_differs():
 
 
 @needs("crows_pairs")
-def test_item_frame():
-    items = data.pairs("gender").head(3)
-    found = crows_pairs.score(stories(), items)
-    assert found["item"].tolist() == items["item"].tolist()
-    assert set(found["definition"]) == {"harness"} and set(found["bias_type"]) == {"gender"}
+def test_all_definitions_are_scored_on_the_same_pairs():
+    items = crows_pairs.pairs("gender").head(3)
+    found = crows_pairs.score_all(stories(), items)
+    assert found["item"].tolist() == items["item"].tolist() * 4
+    for name, rows in found.groupby("definition"):
+        alone = crows_pairs.score(stories(), items, name)
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), alone)
+    shares = exact(crows_pairs.parts(found), percent)
+    assert set(shares) == {f"stereotype_share_{name}" for name in crows_pairs.DEFINITIONS}
 
 
-def test_unknown_definition():
-    with pytest.raises(InvalidValueError, match="nangia2020, meade2022"):
-        crows_pairs.score(None, TIED, "blodgett2021")
+@needs("crows_pairs")
+def test_pairs_are_those_of_the_file_and_as_many_as_published():
+    path = mirror() / "crows_pairs" / "crows_pairs_anonymized.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [r for r in csv.DictReader(file) if r["bias_type"] == "gender"]
+    pairs = crows_pairs.pairs("gender")
+    for name, source in (("sent_more", "sent_more"), ("sent_less", "sent_less"),
+                         ("direction", "stereo_antistereo")):
+        assert pairs[name].tolist() == [row[source] for row in rows]
+    assert pairs["item"].tolist() == [int(row[""]) for row in rows]
+    assert pairs["direction"].value_counts().to_dict() == {"stereo": 159, "antistereo": 103}
+    assert (pairs["sent_more"] != pairs["sent_less"]).all()

@@ -8,14 +8,11 @@ from benchmark_data import mirror, needs
 from stories import stories
 
 from lib.measures.benchmarks import bbq, blimp, crows_pairs, winogender
-from lib.measures.benchmarks import bbq as bbq_data
-from lib.measures.benchmarks import blimp as blimp_data
-from lib.measures.benchmarks import crows_pairs as crows_data
-from lib.measures.benchmarks import winogender as winogender_data
+from lib.measures.benchmarks.paired import exact, percent
 
 lm_eval = pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
-TOLERANCE = 1e-4
-"""Nats an item."""
+TOLERANCE = 1e-5
+"""Of an item's nats."""
 
 
 class _AnyTag(yaml.SafeLoader):
@@ -55,12 +52,12 @@ def harness():
 
 @needs("crows_pairs")
 def test_crows_pairs(harness):
-    pairs = crows_data.pairs("gender").head(20)
+    pairs = crows_pairs.pairs("gender").head(20)
     found = crows_pairs.score(stories(), pairs, "harness")
     assert task("crows_pairs/crows_pairs_english.yaml")["target_delimiter"] == ""
     for name in ("sent_more", "sent_less"):
         theirs = harness([("", text) for text in pairs[name]])
-        assert found[name].tolist() == pytest.approx(theirs, abs=TOLERANCE)
+        assert found[name].tolist() == pytest.approx(theirs, rel=TOLERANCE)
     from lm_eval.tasks.crows_pairs.utils import process_results
 
     results = [
@@ -68,21 +65,20 @@ def test_crows_pairs(harness):
         for more, less in zip(found["sent_more"], found["sent_less"], strict=True)
     ]
     share = sum(r["pct_stereotype"] for r in results) / len(results)
-    assert crows_pairs.crows_pairs_score(found) == pytest.approx(100 * share)
-    difference = sum(r["likelihood_diff"] for r in results) / len(results)
-    assert crows_pairs.likelihood_difference(found) == pytest.approx(difference)
+    ours = exact(crows_pairs.parts(found), percent)["stereotype_share_harness"]
+    assert ours == pytest.approx(100 * share)
 
 
 @needs("winogender")
 def test_winogender(harness):
-    items = winogender_data.sentences().head(20)
+    items = winogender.sentences().head(20)
     settings = task("winogender/winogender.yaml")
     docs = items.to_dict("records")
     prompts = [render(settings["doc_to_text"], doc) for doc in docs]
-    found = winogender.coreference(stories(), items)
+    found = winogender.score(stories(), items)
     for who in ("occupation", "participant"):
         theirs = harness([(p, f" {doc[who]}") for p, doc in zip(prompts, docs, strict=True)])
-        assert found[f"logprob_{who}"].tolist() == pytest.approx(theirs, abs=TOLERANCE)
+        assert found[f"logprob_{who}"].tolist() == pytest.approx(theirs, rel=TOLERANCE)
 
 
 @needs("bbq")
@@ -96,7 +92,7 @@ def test_bbq(harness):
     lines = path.read_text(encoding="utf-8").splitlines()
     numbers = [*range(8), 300, 302, 620, 1000, 1001, 5000]
     docs = utils.process_docs(datasets.Dataset.from_list([json.loads(lines[i]) for i in numbers]))
-    items = bbq_data.gender_identity().iloc[numbers]
+    items = bbq.gender_identity().iloc[numbers]
     found = bbq.score(stories(), items)
     settings, metrics = task("bbq/bbq_multiple_choice.yaml"), []
     rows = found.to_dict("records"), items.to_dict("records")
@@ -104,12 +100,12 @@ def test_bbq(harness):
         prompt, choices = render(settings["doc_to_text"], doc), utils.doc_to_choice(doc)
         theirs = harness([(prompt, f" {choice}") for choice in choices])
         people = [row[f"logprob{i}"] for i in range(3) if i != item["unknown"]]
-        assert people == pytest.approx(theirs[:2], abs=TOLERANCE)
+        assert people == pytest.approx(theirs[:2], rel=TOLERANCE)
         unknown = row[f"logprob{item['unknown']}"]
-        assert unknown == pytest.approx(max(theirs[2:]), abs=TOLERANCE)
+        assert unknown == pytest.approx(max(theirs[2:]), rel=TOLERANCE)
         metrics.append(utils.process_results_multiple_choice(doc, [(t, False) for t in theirs]))
         assert metrics[-1]["acc"] == row["correct"]
-    scores = bbq.bbq_scores(found)
+    scores = exact(bbq.parts(found), bbq.metrics)
     for theirs, ours, sum_up in (
         ("accuracy_amb", "accuracy_ambig", utils.agg_accuracy_amb),
         ("accuracy_disamb", "accuracy_disambig", utils.agg_accuracy_disamb),
@@ -121,8 +117,8 @@ def test_bbq(harness):
 
 @needs("blimp")
 def test_blimp(harness):
-    pairs = blimp_data.minimal_pairs().head(20)
+    pairs = blimp.minimal_pairs().head(20)
     found = blimp.score(stories(), pairs)
     for name in ("good", "bad"):
         theirs = harness([("", text) for text in pairs[name]])
-        assert found[name].tolist() == pytest.approx(theirs, abs=TOLERANCE)
+        assert found[name].tolist() == pytest.approx(theirs, rel=TOLERANCE)

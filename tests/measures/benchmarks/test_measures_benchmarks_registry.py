@@ -1,17 +1,24 @@
-"""Where files come from: mirror, earlier download, network; and what is refused."""
+"""The registry against mirror and table for people; where files come from; what is refused."""
 
 import functools
 import hashlib
 import http.server
+import re
 import threading
 from types import SimpleNamespace
 
 import pytest
+from benchmark_data import mirror, needs
 
 from lib.errors import DownloadError, UnknownNameError
 from lib.measures.benchmarks import registry as fetch
-from lib.measures.benchmarks.registry import File
+from lib.measures.benchmarks import xstest
+from lib.measures.benchmarks.registry import File, entry, locate, registry
+from lib.measures.benchmarks.report import BENCHMARKS
+from lib.study.paths import DATA
+from tools.datasets import dataset_tables
 
+FILES = [(d.name, f) for d in registry().values() for f in d.files.values()]
 RIGHT, WRONG = b"she is a doctor\n", b"he is a doctor\n"
 
 
@@ -131,3 +138,68 @@ def test_unregistered_names_are_refused_though_the_file_is_there(tmp_path, monke
     write(tmp_path / "blimp" / "other.jsonl", RIGHT)
     with pytest.raises(UnknownNameError, match="a file of blimp"):
         fetch.locate("blimp", "other.jsonl")
+
+
+@pytest.mark.parametrize("dataset, file", FILES, ids=lambda v: getattr(v, "name", v))
+def test_every_file_has_a_checksum_and_an_unchanging_address(dataset, file):
+    assert re.fullmatch("[0-9a-f]{64}", file.sha256)
+    if file.source:
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}:.+", file.source)
+        owner, commit, path = re.fullmatch(r"(.+)@(.+?):(.+)", file.source).groups()
+        assert file.url.endswith(f"/{owner}/{commit}/{path}") and file.url.startswith("https://")
+
+
+def test_only_the_rebuilt_file_has_no_address():
+    assert [f.name for _, f in FILES if not f.url] == ["Gender_identity_reconstructed.jsonl"]
+
+
+def test_no_two_files_are_the_same_content():
+    assert len({file.sha256 for _, file in FILES}) == len(FILES)
+
+
+@pytest.mark.parametrize("name", list(registry()))
+def test_mirror_describes_and_holds_the_registered_bytes(name):
+    described = mirror() / name / "SOURCE.md"
+    if not described.is_file():
+        pytest.skip(f"needs {name} under DEBIAS_DATA_MIRROR")
+    table = dict(re.findall(r"^\| (\S+) \| \d+ \| (\w{64}) \|", described.read_text(), re.M))
+    for file in registry()[name].files.values():
+        assert table[file.name] == file.sha256
+        assert locate(name, file.name) == mirror() / name / file.name
+
+
+def test_every_dataset_says_what_it_is_and_whose():
+    for dataset in registry().values():
+        assert dataset.files and dataset.title and dataset.licence
+        assert re.search(r"\(20\d\d\)", dataset.citation), dataset.citation
+
+
+def test_readme_shows_every_dataset_and_checksum():
+    readme = (DATA / "README.md").read_text(encoding="utf-8")
+    for block in dataset_tables().split("\n\n"):
+        assert block in readme, "print the tables of tools/datasets.py and paste them"
+    for dataset, file in FILES:
+        assert file.sha256 in readme and registry()[dataset].licence in readme
+    assert "| a mirror only |" in readme and "zjunlp/EditBias@5ecfebcf" in readme
+
+
+@needs(*registry())
+def test_every_registered_file_is_read_by_a_loader(monkeypatch):
+    read, real = set(), entry
+    monkeypatch.setattr(fetch, "entry", lambda *names: read.add(names) or real(*names))
+    for benchmark in BENCHMARKS.values():
+        benchmark.items()
+    xstest.prompts()
+    assert read == {(dataset, file.name) for dataset, file in FILES}
+
+
+def test_registry_cannot_be_changed_by_accident():
+    with pytest.raises(TypeError):
+        registry()["other"] = None
+
+
+@pytest.mark.parametrize("name, advice", [(("stereset", "x"), "stereoset"),
+                                          (("winobias", "male_job.txt"), "male_occupations.txt")])
+def test_unknown_names_get_advice(name, advice):
+    with pytest.raises(UnknownNameError, match=f"did you mean {advice}"):
+        entry(*name)

@@ -53,8 +53,8 @@ def test_probabilities_are_those_of_the_written_context(model, prompt):
             ids = model.tokenizer("<s> " + text, add_special_tokens=False)["input_ids"]
         she, he = raw(model, ids)
         row = frame.loc[f"engineer:{place}"]
-        assert row["p_she"] == pytest.approx(she / (she + he), abs=1e-5)
-        assert row["mass"] == pytest.approx(she + he, abs=1e-5)
+        assert row["p_she"] == pytest.approx(she / (she + he), rel=1e-4)
+        assert row["mass"] == pytest.approx(she + he, rel=1e-4)
 
 
 def test_fair_prompt_moves_the_truth_of_occupations_only(model, plain):

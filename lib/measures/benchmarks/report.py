@@ -1,0 +1,160 @@
+"""The public benchmarks by name, and what fine-tuning did to a model on them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib.errors import UnknownNameError, nearest, require
+from lib.measures.benchmarks import (
+    bbq,
+    blimp,
+    crows_pairs,
+    stereoset,
+    wikitext2,
+    winobias,
+    winogender,
+)
+from lib.measures.benchmarks.paired import Metrics, bootstrap, percent
+from lib.models.batches import chunks
+from lib.models.folders import LoadedModel, load
+from lib.statistics.estimate import Estimate, to_frame
+from lib.statistics.pooling import over_seeds
+from lib.study.progress import track
+
+COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds", "se", "clusters",
+           "method"]
+SEED = 0
+"""Of the draws behind intervals."""
+PIECE = 256
+"""Items between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is asked, how a model is scored on it item by item, and how items become scores.
+
+    ``parts`` are sums that ``metrics`` turn into scores, see `lib.measures.benchmarks.paired`.
+    """
+
+    items: Callable[[], pd.DataFrame]
+    score: Callable[[LoadedModel, pd.DataFrame], pd.DataFrame]
+    parts: Callable[[pd.DataFrame], pd.DataFrame]
+    metrics: Metrics = percent
+
+    def summarise(self, *frames: pd.DataFrame) -> list[Estimate]:
+        """Scores of one model's item frame; of two models' frames, their change."""
+        parts = [self.parts(frame) for frame in frames]
+        return bootstrap(parts, self.metrics, frames[0]["item"].nunique(), seed=SEED)
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "stereoset": Benchmark(
+        stereoset.intrasentence, stereoset.score, stereoset.parts, stereoset.metrics),
+    "crows_pairs": Benchmark(
+        lambda: crows_pairs.pairs("gender"), crows_pairs.score_all, crows_pairs.parts),
+    "winobias": Benchmark(
+        winobias.sentences, winobias.score, winobias.parts, winobias.metrics),
+    "winogender": Benchmark(winogender.sentences, winogender.score, winogender.parts),
+    "winogender_odds": Benchmark(
+        winogender.pronoun_pairs, winogender.score_odds, winogender.parts_odds,
+        winogender.metrics_odds),
+    "bbq": Benchmark(bbq.clear_questions, bbq.score, bbq.parts, bbq.metrics),
+    "blimp": Benchmark(blimp.minimal_pairs, blimp.score, blimp.parts),
+    "wikitext2": Benchmark(
+        wikitext2.articles, wikitext2.score, wikitext2.parts, wikitext2.metrics),
+}
+"""A new one is a module beside this one and its line here."""
+
+
+def benchmark_report(
+    base: Path, tuned: Sequence[Path], names: Sequence[str], most: int | None = None
+) -> pd.DataFrame:
+    """Scores of a base model and of fine-tuned ones, and their paired changes.
+
+    Two error bars: each change has that of its items, drawn in clusters, the same for both models;
+    and where there are several tuned models, as of several training seeds, the mean change has that
+    of the models.
+
+    Parameters
+    ----------
+    base, tuned : path, sequence of paths
+        Model folders, see `lib.models.folders.load`.
+    names : sequence of str
+        Keys of `BENCHMARKS`.
+    most : int, optional
+        At most so many items of each, spread evenly; a pair of sentences is never parted.
+
+    Returns
+    -------
+    DataFrame
+        Columns as `COLUMNS`: the arm is a folder's name, the condition a benchmark; the metric of
+        a change ends in ``_change``. One row each.
+
+    Raises
+    ------
+    UnknownNameError, DownloadError
+        A benchmark that does not exist, or whose files are not on this machine.
+    InvalidValueError
+        Models of one name, or one that cannot be used.
+    """
+    for name in names:
+        if name not in BENCHMARKS:
+            raise UnknownNameError("a benchmark", name, nearest(name, list(BENCHMARKS)))
+    folders = {Path(folder).resolve().name: Path(folder) for folder in (base, *tuned)}
+    require(len(folders) == 1 + len(tuned), "models whose folders have different names",
+            ", ".join(map(str, (base, *tuned))), "rename one, or name it once")
+    items = {name: _thinned(BENCHMARKS[name].items(), most) for name in names}
+    frames = {arm: _scored(arm, folder, items) for arm, folder in folders.items()}
+    return pd.concat([_rows(name, {arm: found[name] for arm, found in frames.items()})
+                      for name in names], ignore_index=True)
+
+
+def _thinned(items: pd.DataFrame, most: int | None) -> pd.DataFrame:
+    if most is None or len(items) <= most:
+        return items
+    keys = items["item"].unique()
+    count = max(2, most * len(keys) // len(items))
+    chosen = keys[np.unique(np.linspace(0, len(keys) - 1, count).astype(int))]
+    return items[items["item"].isin(chosen)].reset_index(drop=True)
+
+
+def _scored(arm: str, folder: Path, items: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Item frames of one model; its weights are gone when the next one is loaded."""
+    model = load(folder)
+    return {name: _answered(model, f"{arm}, {name}", BENCHMARKS[name].score, asked)
+            for name, asked in items.items()}
+
+
+def _answered(model: LoadedModel, label: str, score: Callable, items: pd.DataFrame) -> pd.DataFrame:
+    """Item frame, made piece by piece so that progress can be told."""
+    frames = []
+    with track(label, len(items)) as progress:
+        for piece in chunks(len(items), PIECE):
+            frames.append(score(model, items.iloc[piece]))
+            progress.update(piece.stop)
+    frame = pd.concat(frames, ignore_index=True)
+    require(frame.select_dtypes(float).notna().all(axis=None), f"numbers for all items ({label})",
+            "gaps, as of weights that training blew up", "train the model with a smaller step size")
+    return frame
+
+
+def _rows(name: str, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Rows of one benchmark: each model, each change from the first, and their mean."""
+    benchmark, (before, *tuned) = BENCHMARKS[name], frames.values()
+    changes = [benchmark.summarise(before, after) for after in tuned]
+    found = [(arm, benchmark.summarise(frame)) for arm, frame in frames.items()]
+    found += [(arm, [_change(e) for e in change])
+              for arm, change in zip(list(frames)[1:], changes, strict=True)]
+    tables = [to_frame(estimates, arm=arm, seeds=1) for arm, estimates in found]
+    if len(changes) > 1:
+        mean = [_change(over_seeds(several[0].name, [e.value for e in several], several[0].n))
+                for several in zip(*changes, strict=True)]
+        tables.append(to_frame(mean, arm=f"mean of {len(changes)}", seeds=len(changes)))
+    return pd.concat(tables).rename(columns={"name": "metric"}).assign(condition=name)[COLUMNS]
+
+
+def _change(estimate: Estimate) -> Estimate:
+    return Estimate(**vars(estimate) | {"name": f"{estimate.name}_change"})
