@@ -56,7 +56,7 @@ def test_a_method_moves_its_own_weights_and_nothing_else(method, tmp_path):
     assert moved and all(MOVED[method](name) for name in moved)
     assert figures["last_loss"] < figures["first_loss"]
     scores = [example_logprobs(load(f), EXAMPLES)["logprob"] for f in (adapter, merged)]
-    np.testing.assert_allclose(*scores, atol=1e-5)
+    np.testing.assert_allclose(*scores, rtol=1e-5)
 
 
 def test_norms_count_every_scale_and_no_more(tmp_path):

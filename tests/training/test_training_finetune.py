@@ -214,7 +214,7 @@ def test_lora_moves_only_the_adapter_and_lowers_the_loss(base, lora):
 def test_trained_adapter_merges(base, lora, tmp_path):
     merge_adapter(base, lora[0], tmp_path)
     scores = [example_logprobs(load(f), countdown())["logprob"] for f in (tmp_path, lora[0])]
-    np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5)
 
 
 def test_adapter_is_portable_and_free_of_machine_paths(lora):
