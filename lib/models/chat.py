@@ -19,6 +19,11 @@ TRANSCRIPT = (
 """How a chat is written for a model without a chat template: a plain transcript."""
 TODAY = datetime(2025, 1, 1)
 """The date that templates which print one are given, or every day would ask another prompt."""
+CALENDAR = (
+    "{%- macro strftime_now(format) -%}{{ format"
+    + "".join(f"|replace('%{part}', '{TODAY:%{part}}')" for part in "aAbBdeHjmMSyY")
+    + " }}{%- endmacro -%}"
+)
 OPENING_MARKS = "([{<\"'`$€£#=-/"
 
 Messages = tuple[tuple[str, str], ...]
@@ -156,13 +161,19 @@ def chat_format(tokenizer: Tokenizer) -> str:
     """How a chat is written for the model: recorded with all that is measured of it."""
     if not tokenizer.chat_template:
         return "transcript"
-    dated = "strftime_now" in str(tokenizer.chat_template)
+    dated = CALENDAR in _template(tokenizer)
     return "chat template" + (f", dated {TODAY:%Y-%m-%d}" if dated else "")
 
 
 def parted(text: str) -> bool:
     """Whether a space belongs between this text and a word that follows it."""
     return bool(text) and not text[-1].isspace() and text[-1] not in OPENING_MARKS
+
+
+def _template(tokenizer: Tokenizer) -> str:
+    """The tokenizer's chat template, which reads a fixed date, or a transcript."""
+    given = tokenizer.get_chat_template() if tokenizer.chat_template else TRANSCRIPT
+    return CALENDAR + given if "strftime_now" in given else given
 
 
 def _written(
@@ -173,8 +184,8 @@ def _written(
     named = [[{"role": role, "content": said} for role, said in chat] for chat in distinct]
     try:
         texts = tokenizer.apply_chat_template(
-            named, tokenize=False, add_generation_prompt=not answered, strftime_now=TODAY.strftime,
-            chat_template=None if tokenizer.chat_template else TRANSCRIPT,
+            named, tokenize=False, add_generation_prompt=not answered,
+            chat_template=_template(tokenizer),
         ) if named else []
     except Exception as error:  # whatever a template raises, or stumbles over
         raise InvalidValueError(

@@ -6,7 +6,7 @@ import pytest
 
 from lib.measures.axis import Axis, item_frame
 from lib.measures.effects import AXES, metric_table, side_effects
-from lib.models.folders import chat_ids
+from lib.models.chat import Prompt
 from lib.models.generation import generate
 from lib.statistics.estimate import COLUMNS, Measure
 from lib.statistics.shares import rate
@@ -21,7 +21,7 @@ class Brevity(Axis):
         return pd.DataFrame({"text": ["what is a plum ?", "what does a cow eat ?"]})
 
     def score(self, model, items):
-        said = generate(model, [chat_ids(model.tokenizer, t) for t in items["text"]], 8)
+        said = generate(model, [Prompt.chat(t) for t in items["text"]], 8)
         return item_frame("brevity", "toy", list(items["text"]), list(items["text"]),
                           short=[float(len(s.split()) <= 5) for s in said])
 
