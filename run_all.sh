@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Command 1: sets up what is missing, then runs the whole study. A thin door to tools.run.
+# Command 1: sets up what is missing, then runs the whole study. A thin door to `side-effects run`.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -16,9 +16,12 @@ the study's notebooks in order. Finished work is kept: run it again and it conti
   --fresh           delete this profile's results and start over
   -p, --parameter NAME=VALUE
                     change one setting of the profile, for example -p finetune.rank=8
+  --verify          read all bytes of stored artefacts, not only their sizes and times
   --list            show profiles, notebooks and how long they took, and end
   --conda           set up with conda, mamba or micromamba from environment.yml
   -h, --help        show this text; sets nothing up
+
+Other commands: activate the environment (source .venv/bin/activate), then side-effects --help.
 
 Environment variables: STUDY_RUNS (folder of results, default runs/), STUDY_VENV (folder of the
 environment, default .venv), STUDY_PYTHON (interpreter it is made from), TORCH_INDEX_URL (package
@@ -38,4 +41,4 @@ done
 
 source "$here/scripts/setup.sh"
 study_setup "$route"
-exec "$study_python" -m tools.run ${arguments[@]+"${arguments[@]}"}
+exec "$study_python" -m tools run ${arguments[@]+"${arguments[@]}"}

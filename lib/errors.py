@@ -3,6 +3,8 @@
 Every message is one paragraph in three parts: what was expected, what was found, what to do.
 """
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Sequence
 
@@ -20,7 +22,7 @@ class StudyError(Exception):
         super().__init__(f"Expected {expected}. Found {found}. What to do: {fix}.")
         self.expected, self.found, self.fix = expected, found, fix
 
-    def __reduce__(self) -> tuple[type["StudyError"], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[StudyError], tuple[str, str, str]]:
         """Pickle the three parts: an exception is otherwise rebuilt from its message alone."""
         return type(self), (self.expected, self.found, self.fix)
 
@@ -43,6 +45,10 @@ class StorageError(StudyError):
 
 class CorruptArtefactError(StudyError):
     """A stored artefact whose files do not match their recorded hashes."""
+
+
+class EditedSourceError(StudyError):
+    """Code or data that was edited while a process uses it."""
 
 
 class DownloadError(StudyError):

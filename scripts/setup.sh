@@ -25,7 +25,7 @@ new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev
 
 # The stamp's text: interpreter, place of the repository, lock and metadata. Any change of them reruns pip.
 stamp_text() {
-  "$1" -c 'import sys; print(sys.version)' && echo "$study_root ${TORCH_INDEX_URL:-}" &&
+  "$1" -c 'import sys; print(sys.version)' && echo "checkout: $study_root" && echo "torch from: ${TORCH_INDEX_URL:-}" &&
     cat "$study_root/requirements.lock" "$study_root/pyproject.toml" | cksum
 }
 
@@ -51,7 +51,8 @@ explain() {
   say "--- last lines of $1"; grep -v '^WARNING: Location' "$1" | tail -n 12 >&2; say "---"
   if grep -qi 'no space left' "$1"; then fix="free some disk space (the environment needs about 2 GB) and run again; it continues"
   elif grep -qiE 'read-only file system|permission denied' "$1"; then fix="make the folder writable, or set STUDY_VENV=/another/folder"
-  elif grep -qiE 'ensurepip|python3[0-9.]*-venv' "$1"; then fix="install your system's venv package for this Python (often python3-venv), or use --conda"
+  elif grep -qiE 'ensurepip|python3[0-9.]*-venv|no module named .?(venv|pip)' "$1"; then
+    fix="this Python comes without venv: install your system's package for it (on Debian and Ubuntu python3-venv, with this Python's version, such as python3.11-venv), name another Python in STUDY_PYTHON, or use --conda"
   elif grep -qiE 'requires a different python|requires-python' "$1"; then fix="use Python 3.11, named in STUDY_PYTHON, or --conda"
   elif grep -qiE 'name resolution|connection|timed out|max retries|no matching distribution|network|offline' "$1"; then
     fix="check the network and pip's index settings, then run again; it continues"
@@ -81,7 +82,21 @@ logged() {
 # One set-up at a time in a checkout: a second one waits, then finds the work done. pip inherits the
 # lock, so it also waits for the pip of a script that was killed. Where there is no flock, no lock.
 take_turn() {
-  if command -v flock >/dev/null 2>&1; then exec 9< "$study_root/requirements.lock"; flock 9 || true; fi
+  command -v flock >/dev/null 2>&1 || return 0
+  exec 9< "$study_root/requirements.lock"
+  flock -n 9 && return
+  [ $? -ne 1 ] || say "Another set-up of this checkout is running: waiting until it ends."
+  flock 9 || true
+}
+
+# An environment holds links to one checkout's code; it is not turned to another one's behind its back.
+require_own() {
+  local other
+  other=$(sed -n 's/^checkout: //p' "$1/study-stamp" 2>/dev/null) || return 0
+  case $1/ in "$study_root"/*) return 0 ;; esac  # its own, or copied along with the checkout
+  [ -z "$other" ] || [ "$other" = "$study_root" ] || [ ! -f "$other/requirements.lock" ] ||
+    fail "an environment of this checkout, or a new folder, at $1" "the environment of the checkout $other" \
+      "name another folder in STUDY_VENV, or leave it unset to use $study_root/.venv"
 }
 
 # A folder that is not an environment is never cleared, whatever STUDY_VENV says.
@@ -112,6 +127,7 @@ set_up() {
   local env=$1 maker=$2 started=$SECONDS log
   study_python=$env/bin/python
   is_complete "$env" && return
+  require_own "$env"
   take_turn
   if ! is_complete "$env"; then
     log=$(mktemp) || fail "room for a log in the temporary folder (TMPDIR)" "a full or read-only disk" "free some disk space"

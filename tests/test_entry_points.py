@@ -16,8 +16,8 @@ import pytest
 from lib.study.paths import ROOT
 
 COPIED = ["run_all.sh", "tests/run.sh", "scripts/setup.sh", "requirements.lock", "pyproject.toml",
-          "environment.yml", "lib/__init__.py", "lib/errors.py", "lib/paths.py",
-          "lib/environment.py"]
+          "environment.yml", "lib/__init__.py", "lib/errors.py", "lib/study/__init__.py",
+          "lib/study/paths.py", "tools/__init__.py", "tools/environment.py"]
 
 RECORDER = f"""#!/bin/bash
 case "$*" in
@@ -27,12 +27,14 @@ esac
 case "$*" in
   "-c import sys; sys.exit"*) exit "${{TOO_OLD:-0}}" ;;
   "-c "* | -V) echo "Python ${{VERSION:-3.11.7}}" ;;
-  "-m venv --clear "*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; touch "$4/pyvenv.cfg" ;;
+  "-m venv --clear "*)
+    if [ -n "$VENV_SAYS" ]; then echo "$VENV_SAYS"; exit 1; fi
+    mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; touch "$4/pyvenv.cfg" ;;
   "-m pip install"*)
     if [ -n "$PIP_SAYS" ]; then echo "$PIP_SAYS"; exit 1; fi
     sleep "${{PIP_SLEEPS:-0}}" ;;
   "-m tools.environment") exec "{sys.executable}" -S -m tools.environment ;;
-  "-m tools.run"* | "-m pytest"*)
+  "-m tools run"* | "-m pytest"*)
     printf '<%s>' "$@"; env | grep -E '^(DEBIAS|HF_|OMP_|PYTHONDONT)' | sort ;;
 esac
 exit 0
@@ -90,20 +92,13 @@ def test_help_sets_nothing_up(tree):
 
 
 def test_help_names_every_option_of_the_runner(tree):
-    from tools.run.cli import parser
+    from typer.main import get_command
+
+    from tools.cli import app
 
     text = tree.run("--help").stdout
-    for action in parser()._actions:
-        assert all(option in text for option in action.option_strings), action.option_strings
-
-
-def test_runner_refuses_an_unknown_option(capsys):
-    from tools.run.cli import main
-
-    with pytest.raises(SystemExit) as caught:
-        main(["--profle", "smoke"])
-    assert caught.value.code == 2
-    assert "--profle" in capsys.readouterr().err
+    for parameter in get_command(app).commands["run"].params:
+        assert all(option in text for option in parameter.opts), parameter.opts
 
 
 def test_first_run_makes_an_environment_and_installs_the_lock_and_the_package(tree):
@@ -119,14 +114,14 @@ def test_first_run_makes_an_environment_and_installs_the_lock_and_the_package(tr
 
 def test_arguments_reach_the_runner_unchanged(tree):
     result = tree.run("--profile", "my profile.yaml", "-p", "a=b c", "--only", "03")
-    assert result.stdout == "<-m><tools.run><--profile><my profile.yaml><-p><a=b c><--only><03>"
+    assert result.stdout == "<-m><tools><run><--profile><my profile.yaml><-p><a=b c><--only><03>"
 
 
 def test_second_run_does_no_set_up_work(tree):
     tree.run()
     tree.calls()
     result = tree.run("--only", "01")
-    assert tree.calls() == ["-m tools.run --only 01"]
+    assert tree.calls() == ["-m tools run --only 01"]
     assert result.stderr == ""
 
 
@@ -153,6 +148,57 @@ def test_another_interpreter_version_invalidates_the_stamp(tree):
     tree.calls()
     tree.run(VERSION="3.12.1")
     assert len(installs(tree.calls())) == 2
+
+
+@pytest.mark.parametrize("said", [
+    "/usr/bin/python3.11: No module named venv",
+    "The virtual environment was not created successfully because ensurepip is not available.",
+])
+def test_python_without_venv_is_explained(tree, said):
+    result = tree.run(VENV_SAYS=said)
+    assert result.returncode == 1 and "python3.11-venv" in result.stderr
+    assert "STUDY_PYTHON" in result.stderr and "--conda" in result.stderr
+
+
+def test_environment_of_another_checkout_is_refused_and_stays_as_it_is(tree, tmp_path):
+    (tmp_path / "second").mkdir()
+    other, shared = Tree(tmp_path / "second"), str(tmp_path / "shared environment")
+    tree.run(STUDY_VENV=shared)
+    stamp = (tmp_path / "shared environment" / "study-stamp").read_text()
+    result = other.run(STUDY_VENV=shared)
+    assert result.returncode == 1
+    assert f"the environment of the checkout {tree.root}" in result.stderr
+    assert installs(other.calls()) == []
+    assert (tmp_path / "shared environment" / "study-stamp").read_text() == stamp
+    assert tree.run("--list", STUDY_VENV=shared).returncode == 0
+
+
+def test_environment_of_a_checkout_that_is_gone_is_taken_over(tree, tmp_path):
+    (tmp_path / "second").mkdir()
+    other, shared = Tree(tmp_path / "second"), str(tmp_path / "shared environment")
+    tree.run(STUDY_VENV=shared)
+    shutil.rmtree(tree.root)
+    assert other.run(STUDY_VENV=shared).returncode == 0
+
+
+def test_checkout_copied_with_its_environment_is_installed_again(tree, tmp_path):
+    tree.run()
+    tree.calls()
+    tree.root = shutil.copytree(tree.root, tmp_path / "copy")
+    assert tree.run().returncode == 0
+    assert any(call.endswith(f"-e {tree.root}") for call in tree.calls())
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="no flock here, so there is no lock")
+def test_second_set_up_says_that_it_waits_and_then_finds_the_work_done(tree):
+    first = subprocess.Popen([str(tree.root / "run_all.sh")], stderr=subprocess.PIPE, text=True,
+                             env={**tree.env, "PIP_SLEEPS": "2"})
+    while not (tree.record.exists() and "pip install" in tree.record.read_text()):
+        time.sleep(0.05)
+    second = tree.run("--list")
+    assert first.communicate(timeout=30)[1] and first.returncode == 0
+    assert "Another set-up of this checkout is running" in second.stderr
+    assert second.returncode == 0 and len(installs(tree.calls())) == 2
 
 
 @pytest.mark.parametrize(("said", "advice"), [
@@ -229,7 +275,7 @@ def test_active_environment_that_satisfies_the_lock_is_used(tree, tmp_path):
     folder = active(tree, tmp_path, "mine")
     result = tree.run("--list", VIRTUAL_ENV=str(folder))
     assert result.returncode == 0, result.stderr
-    assert tree.calls() == ["-m tools.environment", "-m tools.run --list"]
+    assert tree.calls() == ["-m tools.environment", "-m tools run --list"]
     assert not (tree.root / ".venv").exists()
 
 
@@ -267,7 +313,7 @@ mkdir -p "$2/bin" "$2/conda-meta"; cp "{tree.bin}/python3.11" "$2/bin/python"
     created = f"{tool} {verb} --prefix {prefix} --file {tree.root}/environment.yml"
     assert created in tree.calls()
     result = tree.run("--conda", "--list")
-    assert tree.calls() == ["-m tools.run --list"] and result.returncode == 0
+    assert tree.calls() == ["-m tools run --list"] and result.returncode == 0
     assert (prefix / ".gitignore").read_text() == "*\n"
 
 

@@ -85,7 +85,7 @@ def test_installs_and_downloads_nothing(path):
 
 
 def test_stored_outputs_came_from_the_stored_source(path):
-    assert is_current(path), "run it and publish it: python -m tools.publish EXECUTED"
+    assert is_current(path), "run it and publish it: side-effects publish EXECUTED"
 
 
 def test_was_run_from_top_to_bottom(path):

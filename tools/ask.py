@@ -1,65 +1,66 @@
-"""``python -m lib.measures.chat``: refusals of real chat models, before and after fine-tuning."""
+"""Refusals of real chat models, before and after fine-tuning: ``side-effects ask BASE TUNED``.
 
-import argparse
+Nothing slow is imported before the work begins, so that a command line can say what it takes.
+"""
+
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.errors import StudyError
-from lib.measures.chat.measures import ANSWER_TOKENS
-from lib.measures.chat.report import Run, compared, write
-from lib.measures.chat.requests import FOLDER, XSTEST
+from lib.errors import StorageError, StudyError
+from lib.study.disk import write_bytes
 from lib.study.paths import runs_dir
 
-EXAMPLES = f"""\
-examples:
-  python -m lib.measures.chat models/base
-  python -m lib.measures.chat models/base models/tuned --out runs/chat
-  python -m lib.measures.chat models/base models/tuned --set hex_phi   (gated, see {FOLDER})
-  python -m lib.measures.chat models/base --most 3 --tokens 32         (a quick look)
-
-A model is a folder of safetensors with a chat template, or an adapter's folder; a template that
-lets the model think first must have that turned off. No request and no answer is printed or
-written. Exit codes: 0 written, 2 wrong input or a disk that refuses, 130
-stopped by Ctrl-C.
+EXAMPLES = """\
+  side-effects ask models/base
+  side-effects ask models/base models/tuned --out runs/chat
+  side-effects ask models/base models/tuned --set hex_phi   (gated, see DEBIAS_GATED)
+  side-effects ask models/base --most 3 --tokens 32         (a quick look)
 """
+TOKENS = 64
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options, with help and examples."""
-    options = argparse.ArgumentParser(
-        prog="python -m lib.measures.chat", epilog=EXAMPLES, allow_abbrev=False,
-        description="Refusals, needless refusals and compliance of chat models on XSTest or a "
-                    "gated set, by a keyword list and by an audited judge; changes are paired "
-                    "with the first model.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    options.add_argument("models", nargs="+", type=Path, metavar="FOLDER",
-                         help="models to measure; the first is the base of comparisons")
-    options.add_argument("--set", default=XSTEST, metavar="NAME", dest="benchmark",
-                         help=f"{XSTEST} (default), or a gated set in the folder {FOLDER} names")
-    options.add_argument("--judge", type=Path, metavar="FOLDER",
-                         help="chat model that reads the answers (default: the first model)")
-    options.add_argument("--tokens", type=int, default=ANSWER_TOKENS, metavar="N",
-                         help=f"longest answer (default: {ANSWER_TOKENS})")
-    options.add_argument("--most", type=int, metavar="N",
-                         help="the first N requests a category, for a quick look (default: all)")
-    options.add_argument("--dtype", default="float32", metavar="TYPE",
-                         help="float32 (default), bfloat16 or float16")
-    options.add_argument("--out", type=Path, metavar="FOLDER",
-                         help="where to write (default: chat/NAME of the set among the runs)")
-    return options
+def ask(
+    base: Path,
+    tuned: Sequence[Path] = (),
+    *,
+    set: str = "xstest",  # noqa: A002, the name that the command line shows
+    out: Path | None = None,
+    most: int | None = None,
+    tokens: int = TOKENS,
+    judge: Path | None = None,
+    dtype: str = "float32",
+) -> int:
+    """Ask chat models, print and write tables; no request and no answer is printed or written.
 
+    Parameters
+    ----------
+    base : path
+        Folder of safetensors with a tokenizer, or an adapter's; others are compared with it.
+    tuned : sequence of path
+        Likewise; an adapter whose base is on no folder of this machine is put on ``base``.
+    set : str
+        ``xstest``, or a gated set in the folder that ``DEBIAS_GATED`` names.
+    out : path, optional
+        Where to write; default ``chat/NAME`` of the set among the runs.
+    most, tokens : int
+        At most so many requests a category (default all), and tokens an answer.
+    judge : path, optional
+        Chat model that reads the answers; default ``base``.
+    dtype : {"float32", "bfloat16", "float16"}
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    chosen = parser().parse_args(argv)
-    out = chosen.out or runs_dir() / "chat" / chosen.benchmark
-    started = time.monotonic()
+    Returns
+    -------
+    int
+        Exit code: 0 written, 2 wrong input or a disk that refuses, 130 stopped by Ctrl-C.
+    """
+    started, out = time.monotonic(), out or runs_dir() / "chat" / set
     try:
-        run = Run(chosen.models, chosen.benchmark, chosen.judge or chosen.models[0],
-                  chosen.tokens, chosen.most, chosen.dtype)
+        from lib.measures.chat.report import Run, compared, write  # imports torch: slow
+
+        run = Run([base, *tuned], set, judge or base, tokens, most, dtype)
+        _claim(out)
         result = compared(run)
         print(result.text())
         write(result, run, out, time.monotonic() - started)
@@ -73,5 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _claim(out: Path) -> None:
+    """Refuse at once where nothing can be written, not after the work."""
+    probe, new = out / ".writable", not out.exists()
+    try:
+        write_bytes(probe, b"")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StorageError(f"a folder to write to, {out}", "a file in its way",
+                           "name another folder") from error
+    probe.unlink()
+    if new:
+        out.rmdir()

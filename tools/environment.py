@@ -5,6 +5,8 @@ before anything is installed and costs a tenth of a second when everything is.
 ``python -m tools.environment`` prints the problem, if there is one, and exits 1.
 """
 
+from __future__ import annotations
+
 import re
 import shutil
 import sys
@@ -49,13 +51,7 @@ def public(version: str) -> str:
 
 
 def read_lock(path: Path = LOCK) -> dict[str, str]:
-    """Locked versions by canonical package name.
-
-    Raises
-    ------
-    EnvironmentProblem
-        If the file is missing, or a line is not an exact pin ``name==version``.
-    """
+    """Locked versions by canonical package name; every line is an exact pin ``name==version``."""
     if not path.is_file():
         raise EnvironmentProblem(
             f"a lock file at {path}", "none", "restore it with `git checkout requirements.lock`"
@@ -78,10 +74,7 @@ def read_lock(path: Path = LOCK) -> dict[str, str]:
 def installed(search: Sequence[str] | None = None) -> dict[str, str]:
     """Installed versions by canonical name; where a name occurs twice, the one that is imported.
 
-    Parameters
-    ----------
-    search : sequence of str, optional
-        Folders to look in; ``sys.path`` if omitted.
+    `search` names the folders to look in, ``sys.path`` by default.
     """
     found = metadata.distributions() if search is None else metadata.distributions(path=search)
     versions: dict[str, str] = {}
@@ -126,13 +119,7 @@ def check_packages(wrong: Iterable[Difference]) -> None:
 
 
 def check(lock: Path = LOCK) -> None:
-    """Check the running Python and its packages against the lock.
-
-    Raises
-    ------
-    EnvironmentProblem
-        If Python is too old, the lock is unreadable, or a package is missing or differs.
-    """
+    """Check the running Python and its packages against the lock."""
     check_python()
     check_packages(differences(read_lock(lock), installed()))
 
@@ -141,12 +128,7 @@ def forget_incomplete(site: Path) -> list[str]:
     """Remove the metadata of packages whose installation was cut off, so that pip repeats them.
 
     pip writes ``RECORD`` last. A metadata folder without it belongs to a package of which files
-    may be missing, although pip would call it installed.
-
-    Returns
-    -------
-    list of str
-        Names of the metadata folders removed.
+    may be missing, although pip would call it installed. Returns the names of those removed.
     """
     cut_off = [folder for folder in site.glob("*.dist-info") if not (folder / "RECORD").is_file()]
     for folder in cut_off:

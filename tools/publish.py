@@ -1,16 +1,12 @@
-"""Puts the outputs of an executed notebook into the committed one, and says which source they are.
+"""``side-effects publish``: outputs of an executed notebook for the committed one, and of which
+source they are."""
 
-``python -m tools.publish runs/sandbox/notebooks/*.ipynb`` publishes whole runs.
-"""
-
-import sys
 from pathlib import Path
 
 import nbformat
-from nbformat import NotebookNode
+from nbformat import NotebookNode, ValidationError
 
 from lib.errors import InvalidValueError
-from lib.study import paths
 from lib.study.fingerprint import notebook_fingerprint
 
 
@@ -20,14 +16,9 @@ def publish(executed: Path, committed: Path) -> None:
     The cell of parameters that papermill injects is left out, cells are counted 1, 2, .. and
     ``metadata.study.source_sha256`` records `notebook_fingerprint` of the source that gave the
     outputs: where the two differ, the outputs are stale (`is_current`).
-
-    Raises
-    ------
-    InvalidValueError
-        `executed` is not a complete run of the source in `committed`.
     """
-    target = nbformat.read(committed, as_version=4)
-    cells = [cell for cell in nbformat.read(executed, as_version=4).cells if not _injected(cell)]
+    cells = [cell for cell in _read(executed).cells if not _injected(cell)]
+    target = _read(committed)
     _require_same(cells, target.cells, committed.name)
     pairs = zip(cells, target.cells, strict=True)
     code = [(run, cell) for run, cell in pairs if cell.cell_type == "code"]
@@ -42,6 +33,15 @@ def is_current(path: Path) -> bool:
     """Whether the stored outputs of a notebook came from its present source."""
     stored = nbformat.read(path, as_version=4).metadata.get("study", {}).get("source_sha256")
     return stored == notebook_fingerprint(path)
+
+
+def _read(path: Path) -> NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, ValidationError) as error:
+        raise InvalidValueError(
+            f"a notebook at {path}", type(error).__name__, "name an executed notebook of this study"
+        ) from None
 
 
 def _injected(cell: NotebookNode) -> bool:
@@ -65,7 +65,3 @@ def _counted(output: NotebookNode, count: int) -> NotebookNode:
         output.execution_count = count
     return output
 
-
-if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        publish(Path(argument), paths.NOTEBOOKS / Path(argument).name)

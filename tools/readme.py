@@ -1,90 +1,26 @@
-"""What the reference run cost: an extract of its manifest that may be committed and published.
+"""``side-effects readme``: the README's exhibits, notebooks, profiles and cost of a run.
 
-The README's generated parts: exhibits, notebooks, profiles and the reference run's cost.
-
-Nothing measured is typed into the README by hand. Between ``<!-- generated:NAME -->`` and
+Nothing measured is typed in by hand. Between ``<!-- generated:NAME -->`` and
 ``<!-- /generated -->`` stands what this module makes of the committed files, and of them only.
 """
 
-import argparse
 import csv
 import difflib
 import json
 import re
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.errors import InvalidValueError, StudyError
+from lib.errors import InvalidValueError, require
 from lib.study import paths
 from lib.study.disk import write_text
 from lib.study.profiles import Profile, load_profile, profile_names, require_complete
 from lib.study.progress import clock_text
-from lib.study.text import cell, read_yaml, table
+from lib.study.text import cell, read_text, read_yaml, table
 
 FILE = "run.json"
 KEPT_HARDWARE = ("cpu", "cores", "memory_gib", "gpu", "system")
 SHOWN_VERSIONS = ("python", "torch", "transformers", "peft", "statsmodels")
-
-
-def extract(manifest: Path) -> dict[str, Any]:
-    """What a run says of its cost: no path, host, commit, date or artefact.
-
-    Raises
-    ------
-    InvalidValueError
-        The manifest is absent or damaged, the run has changed settings, or is not complete.
-    """
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        entries, given = content["notebooks"], content["parameters"]
-        undone = [name for name, e in entries.items() if e["status"] != "done"]
-        if given or undone or not entries:
-            raise InvalidValueError(
-                "a complete run of a profile as it is", f"changed settings {given}, "
-                f"notebooks not done {undone}, {len(entries)} notebooks in all",
-                "run ./run_all.sh to its end without -p",
-            )
-        return {
-            "profile": content["profile"], "seed": content["seed"],
-            "hardware": {name: content["hardware"][name] for name in KEPT_HARDWARE},
-            "versions": content["versions"],
-            "storage_mb": round(sum(p.stat().st_size for p in manifest.parent.rglob("*")
-                                    if p.is_file()) / 1e6),
-            "notebooks": {name: {"seconds": round(e["seconds"]),
-                                 "peak_memory_mb": e["peak_memory_mb"]}
-                          for name, e in sorted(entries.items())},
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidValueError(
-            f"the manifest of a run at {manifest}", f"{type(error).__name__}: {error}",
-            "run ./run_all.sh first, or give the path of its manifest.json",
-        ) from None
-
-
-def runtime() -> str:
-    """Time, memory, storage and versions of the reference run, from ``figures/run.json``."""
-    path = paths.FIGURES / FILE
-    if not path.is_file():
-        return ("*No reference run is committed yet; "
-                "`python -m tools.readme --manifest runs/sandbox/manifest.json` writes one.*")
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    entries = facts["notebooks"]
-    rows = [[f"`{name}`", clock_text(e["seconds"]), str(e["peak_memory_mb"])]
-            for name, e in entries.items()]
-    rows.append(["all", clock_text(sum(e["seconds"] for e in entries.values())),
-                 str(max(e["peak_memory_mb"] for e in entries.values()))])
-    machine, versions = facts["hardware"], facts["versions"]
-    gpu = cell(machine["gpu"] or "no GPU")
-    shown = ", ".join(f"{name} {versions[name]}" for name in SHOWN_VERSIONS if versions.get(name))
-    return (
-        f"Profile `{facts['profile']}`, seed {facts['seed']}, on {cell(machine['cpu'])}, "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB memory, {gpu}, "
-        f"{cell(machine['system'])}; {cell(shown)}. "
-        f"The run's results take {facts['storage_mb']} MB of disk.\n\n"
-        + table(["notebook", "minutes:seconds", "peak memory, MB"], rows)
-    )
 
 BLOCK = re.compile(r"(<!-- generated:(\w+) -->\n)(.*?)(<!-- /generated -->)", re.DOTALL)
 HEADLINE = "03_before_after"
@@ -140,54 +76,6 @@ def profiles() -> str:
     return table(["profile", "what it is", "model", "seeds an arm", "items a cell", "runs"], rows)
 
 
-BLOCKS = {"headline": headline, "exhibits": exhibits, "notebooks": notebooks,
-          "profiles": profiles, "runtime": runtime}
-
-
-def render(text: str) -> str:
-    """The README with every generated block made anew.
-
-    Raises
-    ------
-    InvalidValueError
-        A block is unknown or missing, or stands there twice.
-    """
-    names = [match[2] for match in BLOCK.finditer(text)]
-    opened = re.findall(r"<!-- generated:(\w+) -->", text)
-    if sorted(names) != sorted(BLOCKS) or opened != names:
-        raise InvalidValueError(
-            f"one block each of {', '.join(BLOCKS)} in README.md, opened and closed",
-            ", ".join(opened) or "none", "mend the <!-- generated:NAME --> comments",
-        )
-    return BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m[2]]()}\n\n{m[4]}", text)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the README's blocks, or with ``--check`` print what differs and return 1."""
-    parser = argparse.ArgumentParser(prog="python -m tools.readme", description=__doc__)
-    way = parser.add_mutually_exclusive_group()
-    way.add_argument("--check", action="store_true", help="write nothing; 1 if it is out of date")
-    way.add_argument("--manifest", type=Path, help="first make figures/run.json of this manifest")
-    chosen = parser.parse_args(arguments)
-    readme = paths.ROOT / "README.md"
-    try:
-        if chosen.manifest:
-            facts = json.dumps(extract(chosen.manifest), indent=1)
-            write_text(paths.FIGURES / FILE, facts + "\n")
-        old = readme.read_text(encoding="utf-8")
-        new = render(old)
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if chosen.check:
-        lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "README.md", "generated",
-                                     lineterm="", n=0)
-        print("\n".join(lines) or "README.md is up to date")
-        return int(old != new)
-    write_text(readme, new)
-    return 0
-
-
 def captions() -> dict[str, str]:
     """Caption by exhibit id, from ``figures/captions.yml``."""
     path = paths.FIGURES / "captions.yml"
@@ -234,5 +122,82 @@ def _runs(profile: Profile) -> bool:
     return True
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def extract(manifest: Path) -> dict[str, Any]:
+    """What a run says of its cost: no path, host, commit, date or artefact."""
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        entries, given = content["notebooks"], content["parameters"]
+        undone = [name for name, e in entries.items() if e["status"] != "done"]
+        require(
+            entries and not (given or undone), "a complete run of a profile as it is",
+            f"changed settings {given}, notebooks not done {undone}, {len(entries)} in all",
+            "run ./run_all.sh to its end without -p",
+        )
+        return {
+            "profile": content["profile"], "seed": content["seed"],
+            "hardware": {name: content["hardware"][name] for name in KEPT_HARDWARE},
+            "versions": content["versions"],
+            "storage_mb": round(sum(p.stat().st_size for p in manifest.parent.rglob("*")
+                                    if p.is_file()) / 1e6),
+            "notebooks": {name: {"seconds": round(e["seconds"]),
+                                 "peak_memory_mb": e["peak_memory_mb"]}
+                          for name, e in sorted(entries.items())},
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidValueError(
+            f"the manifest of a run at {manifest}", f"{type(error).__name__}: {error}",
+            "run ./run_all.sh first, or give the path of its manifest.json",
+        ) from None
+
+
+def runtime() -> str:
+    """Time, memory, storage and versions of the reference run, from ``figures/run.json``."""
+    path = paths.FIGURES / FILE
+    if not path.is_file():
+        return ("*No reference run is committed yet; "
+                "`side-effects readme --manifest runs/sandbox/manifest.json` writes one.*")
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    entries = facts["notebooks"]
+    rows = [[f"`{name}`", clock_text(e["seconds"]), str(e["peak_memory_mb"])]
+            for name, e in entries.items()]
+    rows.append(["all", clock_text(sum(e["seconds"] for e in entries.values())),
+                 str(max(e["peak_memory_mb"] for e in entries.values()))])
+    machine, versions = facts["hardware"], facts["versions"]
+    gpu = cell(machine["gpu"] or "no GPU")
+    shown = ", ".join(f"{name} {versions[name]}" for name in SHOWN_VERSIONS if versions.get(name))
+    return (
+        f"Profile `{facts['profile']}`, seed {facts['seed']}, on {cell(machine['cpu'])}, "
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB memory, {gpu}, "
+        f"{cell(machine['system'])}; {cell(shown)}. "
+        f"The run's results take {facts['storage_mb']} MB of disk.\n\n"
+        + table(["notebook", "minutes:seconds", "peak memory, MB"], rows)
+    )
+
+
+BLOCKS = {"headline": headline, "exhibits": exhibits, "notebooks": notebooks,
+          "profiles": profiles, "runtime": runtime}
+
+
+def render(text: str) -> str:
+    """The README with every generated block made anew; each must be there once."""
+    names = [match[2] for match in BLOCK.finditer(text)]
+    opened = re.findall(r"<!-- generated:(\w+) -->", text)
+    require(
+        sorted(names) == sorted(BLOCKS) and opened == names,
+        f"one block each of {', '.join(BLOCKS)} in README.md, opened and closed",
+        ", ".join(opened) or "none", "mend the <!-- generated:NAME --> comments",
+    )
+    return BLOCK.sub(lambda m: f"{m[1]}\n{BLOCKS[m[2]]()}\n\n{m[4]}", text)
+
+
+def refresh(manifest: Path | None = None, write: bool = True) -> str:
+    """Render the README, first ``figures/run.json`` of a `manifest`; returns what differs."""
+    readme = paths.ROOT / "README.md"
+    if manifest:
+        write_text(paths.FIGURES / FILE, json.dumps(extract(manifest), indent=1) + "\n")
+    old = read_text(readme)
+    new = render(old)
+    if write:
+        write_text(readme, new)
+    return "\n".join(difflib.unified_diff(
+        old.splitlines(), new.splitlines(), "README.md", "generated", lineterm="", n=0))

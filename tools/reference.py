@@ -1,21 +1,18 @@
-"""Compares the exhibits of a run with the committed ones, within published tolerances.
+"""``side-effects compare``: a run's exhibits beside the committed ones, within tolerances.
 
-``python -m tools.reference`` compares ``runs/sandbox`` with ``figures`` and exits 1 if any table
-differs, or is found on one side only. The tolerances are in ``figures/tolerances.yml``.
+The tolerances are in ``figures/tolerances.yml``, which explains its own keys.
 """
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from lib.errors import InvalidValueError
 from lib.study.paths import FIGURES, run_dir
+from lib.study.text import read_yaml
 
 TABLES = Path("figures") / "tables"
 """Where a run keeps its exhibits' tables; the same tree as in the repository."""
@@ -31,11 +28,8 @@ SHOWN = 3
 class Tolerance:
     """Allowed distance, ``|found - committed| <= absolute + relative * |committed| + slack``.
 
-    Attributes
-    ----------
-    undefined : bool
-        Whether the value may be missing on one side: a share of an excess, say, exists only
-        where the excess is beyond its error.
+    An `undefined` value may be missing on one side: a share of an excess, say, exists only where
+    the excess is beyond its error.
     """
 
     absolute: float = 0.0
@@ -56,18 +50,8 @@ class Tolerance:
 class Tolerances:
     """One `Tolerance` a metric, an exhibit's own before the general ones.
 
-    Parameters
-    ----------
-    default : Tolerance
-        For metrics without an entry.
-    metrics : mapping from metric to Tolerance
-    exhibits : mapping from exhibit id to (mapping from metric to Tolerance)
-    exact : tuple of str
-        Number columns that must agree exactly, such as counts.
-    ignored : tuple of str
-        Columns that are not compared, such as durations.
-    intervals : float
-        Slack of a row's numbers, in widths of its 95 % interval (the wider of the two sides).
+    Columns in `exact` (counts) must agree exactly, those in `ignored` (durations) are not compared;
+    `intervals` is the slack of a row's numbers in widths of its 95 % interval, the wider side's.
     """
 
     default: Tolerance
@@ -83,18 +67,22 @@ class Tolerances:
         return own.get(metric) or own.get("default") or self.metrics.get(metric, self.default)
 
 
-def load_tolerances(path: Path = FIGURES / "tolerances.yml") -> Tolerances:
-    """Read the tolerances from YAML; the file explains its own keys."""
-    raw: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    exhibits = raw.get("exhibits") or {}
-    return Tolerances(
-        default=Tolerance(**raw["default"]),
-        metrics=_by_metric(raw.get("metrics")),
-        exhibits={exhibit: _by_metric(own) for exhibit, own in exhibits.items()},
-        exact=tuple(raw.get("exact_columns") or ()),
-        ignored=tuple(raw.get("ignored_columns") or ()),
-        intervals=float(raw.get("intervals") or 0.0),
-    )
+def load_tolerances(path: Path | None = None) -> Tolerances:
+    """Read the tolerances from YAML."""
+    path = path or FIGURES / "tolerances.yml"
+    raw = read_yaml(path)
+    try:
+        return Tolerances(
+            default=Tolerance(**raw["default"]),
+            metrics=_by_metric(raw.get("metrics")),
+            exhibits={name: _by_metric(own) for name, own in (raw.get("exhibits") or {}).items()},
+            exact=tuple(raw.get("exact_columns") or ()),
+            ignored=tuple(raw.get("ignored_columns") or ()),
+            intervals=float(raw.get("intervals") or 0.0),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidValueError(f"tolerances in {path.name}", f"{type(error).__name__}: {error}",
+                                "see figures/tolerances.yml") from None
 
 
 def _by_metric(raw: Mapping[str, Mapping[str, float]] | None) -> dict[str, Tolerance]:
@@ -126,15 +114,9 @@ class Comparison:
 def compare(
     found: Path, committed: Path, tolerances: Tolerances, notebooks: str = ""
 ) -> list[Comparison]:
-    """Compare two folders of tables, exhibit by exhibit, in the order of their ids.
+    """Compare two folders of ``<exhibit>.csv``, in the order of their ids.
 
-    Parameters
-    ----------
-    found, committed : Path
-        Folders holding ``<exhibit>.csv``.
-    tolerances : Tolerances
-    notebooks : str
-        Numbers of the notebooks whose exhibits are compared, such as "00,03"; all by default.
+    `notebooks` are numbers such as "00,03", whose exhibits alone are compared.
     """
     exhibits = sorted({path.stem for folder in (found, committed) for path in folder.glob("*.csv")})
     if notebooks:
@@ -146,7 +128,10 @@ def _compare_files(found: Path, committed: Path, exhibit: str, limits: Tolerance
     for folder, what in ((found, "the run made no such table"), (committed, "not committed")):
         if not (folder / f"{exhibit}.csv").is_file():
             return Comparison(exhibit, 0, (what,))
-    left, right = (pd.read_csv(folder / f"{exhibit}.csv") for folder in (found, committed))
+    try:
+        left, right = (pd.read_csv(folder / f"{exhibit}.csv") for folder in (found, committed))
+    except (ValueError, OSError) as error:  # what pandas raises of damaged files
+        return Comparison(exhibit, 0, (f"cannot be read: {error}",))
     return compare_tables(exhibit, left, right, limits)
 
 
@@ -204,24 +189,14 @@ def _widths(table: pd.DataFrame) -> np.ndarray:
     return np.nan_to_num((table["high"] - table["low"]).to_numpy(float))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line an exhibit and a closing count; returns 1 if any differs or there is none."""
-    parser = argparse.ArgumentParser(prog="python -m tools.reference", description=__doc__)
-    parser.add_argument("--found", type=Path, default=run_dir("sandbox") / TABLES,
-                        help="folder of the run's tables")
-    parser.add_argument("--committed", type=Path, default=FIGURES / "tables",
-                        help="folder of the reference tables")
-    parser.add_argument("--tolerances", type=Path, default=FIGURES / "tolerances.yml")
-    parser.add_argument("--notebooks", default="", metavar="NN,NN",
-                        help="compare the exhibits of these notebooks only")
-    chosen = parser.parse_args(arguments)
-    limits = load_tolerances(chosen.tolerances)
-    results = compare(chosen.found, chosen.committed, limits, chosen.notebooks)
-    print("\n".join(map(str, results)) or f"FAIL  no table in {chosen.found}")
+def report(
+    found: Path | None = None, committed: Path | None = None, tolerances: Path | None = None,
+    notebooks: str = "",
+) -> tuple[str, bool]:
+    """A line an exhibit and a closing count; and whether all agree, of at least one."""
+    found, committed = found or run_dir("sandbox") / TABLES, committed or FIGURES / "tables"
+    results = compare(found, committed, load_tolerances(tolerances), notebooks)
     failed = sum(not result.passed for result in results)
-    print(f"{len(results) - failed} exhibits agree, {failed} differ")
-    return int(failed > 0 or not results)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    lines = [*map(str, results)] or [f"FAIL  no table in {found}"]
+    lines.append(f"{len(results) - failed} exhibits agree, {failed} differ")
+    return "\n".join(lines), bool(results) and not failed

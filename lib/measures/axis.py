@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lib.errors import InvalidValueError
-from lib.models.chat import chat_format, start_id
+from lib.models.chat import start_id
 from lib.models.folders import LoadedModel
+from lib.models.template import format_name
 from lib.statistics.estimate import Measure
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def measured(axis: "Axis", model: LoadedModel, items: pd.DataFrame, seed: int) -
     frame = axis.score(model, items).assign(
         model=model.fingerprint[:12], seed=seed, axis=axis.name,
         start=model.tokenizer.convert_ids_to_tokens(start_id(model.tokenizer)),
-        format=chat_format(model.tokenizer),
+        format=format_name(model.tokenizer),
     )
     missing = [name for name in SHARED if name not in frame]
     if missing or frame.duplicated(["benchmark", "item"]).any():

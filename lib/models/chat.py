@@ -7,27 +7,12 @@ to one from a hub and to an adapter, whatever pieces their tokenizers cut words 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from lib.errors import InvalidValueError
 from lib.models.folders import Tokenizer
+from lib.models.template import Messages, turn_end, write_chats
 
-TRANSCRIPT = (
-    "{% for m in messages %}{{ m['role'].capitalize() }}: {{ m['content'] }}\n{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:{% endif %}"
-)
-"""How a chat is written for a model without a chat template: a plain transcript."""
-TODAY = datetime(2025, 1, 1)
-"""The date that templates which print one are given, or every day would ask another prompt."""
-CALENDAR = (
-    "{%- macro strftime_now(format) -%}{{ format"
-    + "".join(f"|replace('%{part}', '{TODAY:%{part}}')" for part in "aAbBdeHjmMSyY")
-    + " }}{%- endmacro -%}"
-)
 OPENING_MARKS = "([{<\"'`$€£#=-/"
-
-Messages = tuple[tuple[str, str], ...]
-"""(role, content) in turn; roles are system, user and assistant."""
 
 
 @dataclass(frozen=True)
@@ -143,56 +128,15 @@ def start_id(tokenizer: Tokenizer) -> int:
     return ids[0]
 
 
-def turn_end(tokenizer: Tokenizer) -> int | None:
-    """The added token that the chat template puts behind what the assistant says, if any.
-
-    It need not be the tokenizer's end token: base and tuned models of one family differ in it.
-    """
-    said, added = "yes", {str(t): i for i, t in tokenizer.added_tokens_decoder.items()}
-    if not tokenizer.chat_template:
-        return None
-    chat = (("user", "no"), ("assistant", said))
-    after = _written(tokenizer, [chat], answered=True)[0].rpartition(said)[2].lstrip()
-    found = [token for token in added if after.startswith(token)]
-    return added[max(found, key=len)] if found else None
-
-
-def chat_format(tokenizer: Tokenizer) -> str:
-    """How a chat is written for the model: recorded with all that is measured of it."""
-    if not tokenizer.chat_template:
-        return "transcript"
-    dated = CALENDAR in _template(tokenizer)
-    return "chat template" + (f", dated {TODAY:%Y-%m-%d}" if dated else "")
-
-
 def parted(text: str) -> bool:
     """Whether a space belongs between this text and a word that follows it."""
     return bool(text) and not text[-1].isspace() and text[-1] not in OPENING_MARKS
 
 
-def _template(tokenizer: Tokenizer) -> str:
-    """The tokenizer's chat template, which reads a fixed date, or a transcript."""
-    given = tokenizer.get_chat_template() if tokenizer.chat_template else TRANSCRIPT
-    return CALENDAR + given if "strftime_now" in given else given
-
-
-def _written(
-    tokenizer: Tokenizer, chats: Sequence[Messages], answered: bool = False
-) -> list[str]:
+def _written(tokenizer: Tokenizer, chats: Sequence[Messages]) -> list[str]:
     """Each chat as the model reads it, up to the assistant's turn; nothing for running text."""
     distinct = [chat for chat in dict.fromkeys(chats) if chat]
-    named = [[{"role": role, "content": said} for role, said in chat] for chat in distinct]
-    try:
-        texts = tokenizer.apply_chat_template(
-            named, tokenize=False, add_generation_prompt=not answered,
-            chat_template=_template(tokenizer),
-        ) if named else []
-    except Exception as error:  # whatever a template raises, or stumbles over
-        raise InvalidValueError(
-            f"a chat template that takes the roles {', '.join(dict(distinct[0]))}",
-            f"one that fails: {' '.join(str(error).split())[:300].rstrip('.')}",
-            "ask without a system text, or mend tokenizer.chat_template",
-        ) from error
+    texts = write_chats(tokenizer, distinct) if distinct else []
     found = {(): "", **dict(zip(distinct, texts, strict=True))}
     return [found[chat] for chat in chats]
 

@@ -13,14 +13,14 @@ from transformers import DynamicCache
 
 from lib.errors import require
 from lib.models.batches import check_prompts, plan
-from lib.models.chat import Prompts, encoded, turn_end
-from lib.models.folders import LoadedModel
+from lib.models.chat import Prompts, encoded
+from lib.models.folders import LoadedModel, Tokenizer
+from lib.models.template import turn_end
 
 PADDING_ALLOWED = 64
 """Spread of lengths in a batch: one longer batch costs less than many short loops."""
 
 
-@torch.inference_mode()
 def generate(
     model: LoadedModel,
     prompts: Prompts,
@@ -49,6 +49,24 @@ def generate(
     InvalidValueError
         An empty prompt, text beyond the model's context, a negative temperature or length.
     """
+    new = generate_ids(model, prompts, max_new_tokens, temperature, seed)
+    return [said(model.tokenizer, ids) for ids in new]
+
+
+def said(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """New tokens as text."""
+    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+@torch.inference_mode()
+def generate_ids(
+    model: LoadedModel,
+    prompts: Prompts,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[list[int]]:
+    """`generate`, as token ids without the end: there are ``max_new_tokens`` where none came."""
     require(temperature >= 0 and max_new_tokens >= 1,
             "a temperature of at least 0 and at least one new token",
             f"temperature {temperature}, max_new_tokens {max_new_tokens}", "pass valid values")
@@ -57,15 +75,13 @@ def generate(
     draws = _uniforms(prompts, max_new_tokens, seed) if temperature else None
     lengths = [len(prompt) + max_new_tokens for prompt in prompts]
     cost = [model.model.config.vocab_size] * len(prompts)
-    texts, ends = [""] * len(prompts), end_ids(model)
+    found, ends = [[]] * len(prompts), end_ids(model)
     for batch in plan(lengths, cost, spread=PADDING_ALLOWED):
         uniforms = draws[batch] if temperature else np.empty((len(batch), max_new_tokens))
         new = _continue(model, [prompts[i] for i in batch], uniforms, temperature, ends)
         for i, ids in zip(batch, new, strict=True):
-            texts[i] = model.tokenizer.decode(
-                ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-    return texts
+            found[i] = ids
+    return found
 
 
 def _uniforms(prompts: Sequence[Sequence[int]], steps: int, seed: int) -> np.ndarray:

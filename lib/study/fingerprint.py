@@ -1,105 +1,45 @@
-"""Fingerprints: what a result depends on, as hashes.
+"""What a result depends on besides its inputs: code, data files and packages, as hashes.
 
-Code is fingerprinted by its *import closure* inside its package, so that a change in one module
-reruns exactly what imports it, directly or not. Imports are found statically; a module that is
-imported by a computed name (``importlib.import_module(name)``) is not seen.
+Code is the *import closure* of a module inside `lib`, each file as its syntax tree without
+docstrings and comments: rewording reruns nothing, and a change of one module reruns exactly what
+imports it. Imports are found statically; a module imported by a computed name is not seen.
+
+All files are read when a process imports this module, which every part of the study does first:
+what runs is what was there then. A file that was edited since stops the process before it can
+record what either version may have made.
 """
 
 import ast
 import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from platform import python_version_tuple
 
-import grimp
-
-from lib.errors import InvalidValueError, UnknownNameError, nearest
+from lib.errors import EditedSourceError, InvalidValueError, UnknownNameError, nearest
 from lib.study import paths
 
+PACKAGE = "lib"
 DATA_READ = {
-    "lib.world": "sandbox/*",
+    "lib.world.truth": "sandbox/*",
     "lib.chapters.published": "published/*",
-    "lib.forecasting.instructions": "instructions.yml",
-    "lib.measures.benchmarks": "benchmarks/*",
+    "lib.forecasting.instructions.styles": "instructions.yml",
+    "lib.measures.benchmarks.registry": "benchmarks/*",
+    "lib.measures.chat.judge": "judging/*",
 }
-"""Packages of `lib` that read files of ``data/``: those count as their code."""
+"""Modules that read files of ``data/``: those count as their code."""
+COMPUTING = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy",
+             "pandas", "scipy", "statsmodels", "arch", "pyarrow")
+"""Packages whose versions decide numbers."""
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where a statement holds others."""
 
 
-def code_fingerprint(modules: Sequence[str]) -> str:
-    """SHA-256 of the import closure of `modules` and of the data folders it reads.
-
-    Parameters
-    ----------
-    modules : sequence of str
-        Dotted names inside one importable package, such as ``["lib.models"]``.
-
-    Raises
-    ------
-    UnknownNameError
-        A module that does not exist.
-    """
-    digest = hashlib.sha256()
-    for name, path in _sources(import_closure(modules)):
-        digest.update(f"{name} {file_sha256(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def import_closure(modules: Sequence[str]) -> frozenset[str]:
-    """`modules` and all modules of their package that importing them runs.
-
-    The packages that enclose a module are part of it: ``import lib.a.b`` runs ``lib/__init__.py``
-    and ``lib/a/__init__.py`` first. Imports under ``if TYPE_CHECKING`` do not count.
-    """
-    found: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
-        if module in found:
-            continue
-        graph = _graph(module.partition(".")[0])
-        if module not in graph.modules:
-            raise UnknownNameError("a module that exists", module, "correct the import")
-        found.add(module)
-        waiting += graph.find_modules_directly_imported_by(module)
-        if "." in module:
-            waiting.append(module.rpartition(".")[0])
-    return frozenset(found)
-
-
-def notebook_fingerprint(path: Path) -> str:
-    """SHA-256 of a notebook's cells: types, sources and tags; outputs and metadata are ignored."""
-    cells = [
-        [cell["cell_type"], _source(cell), sorted(cell.get("metadata", {}).get("tags", []))]
-        for cell in _cells(path)
-    ]
-    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
-
-
-def notebook_modules(path: Path, package: str = "lib") -> list[str]:
-    """Modules of `package` that a notebook imports, sorted.
-
-    Lines of IPython magic are skipped. A cell that is not Python otherwise counts as importing
-    the whole package: rather run once too often than keep a stale result.
-
-    Raises
-    ------
-    UnknownNameError
-        The notebook imports a module of `package` that does not exist.
-    """
-    known = _graph(package).modules
-    named: set[str] = set()
-    for cell in _cells(path):
-        if cell["cell_type"] == "code":
-            named |= _imported_names(_source(cell), known)
-    ours = sorted(name for name in named if name.partition(".")[0] == package)
-    if unknown := [name for name in ours if name not in known]:
-        raise UnknownNameError(
-            f"{path.name} to import modules of {package} that exist", unknown[0],
-            nearest(unknown[0], sorted(known)),
-        )
-    return ours
+def inside(module: str | None) -> bool:
+    """Whether a module is one of `lib`."""
+    return module == PACKAGE or str(module).startswith(f"{PACKAGE}.")
 
 
 def file_sha256(path: Path) -> str:
@@ -109,37 +49,176 @@ def file_sha256(path: Path) -> str:
 
 
 @cache
-def _graph(package: str) -> grimp.ImportGraph:
-    # Read once a process: the code that runs is the code that was there when it started.
-    return grimp.build_graph(package, exclude_type_checking_imports=True, cache_dir=None)
+def packages(drawing: bool = False) -> dict[str, str]:
+    """Versions of Python and of what computes; with `drawing`, of what draws, too."""
+    found = {"python": ".".join(python_version_tuple()[:2])}
+    for name in (*COMPUTING, *(["matplotlib"] if drawing else [])):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
 
 
-def _sources(closure: frozenset[str]) -> list[tuple[str, Path]]:
-    """Name and path of every file behind a closure, in a fixed order."""
-    files = {name: path for name in closure if (path := _module_path(name)).is_file()}
-    for package, pattern in DATA_READ.items():
-        if any(name == package or name.startswith(f"{package}.") for name in closure):
-            files |= {
-                f"data/{path.relative_to(paths.DATA).as_posix()}": path
-                for path in paths.DATA.glob(pattern) if path.is_file()
-            }
-    return sorted(files.items())
+class Sources:
+    """Modules of `lib` under `root` and the data files that they read, as they are just now."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.modules = {_module(path.relative_to(root)): path  # editors leave hidden ones
+                        for path in sorted((root / PACKAGE).rglob("[!.]*.py"))}
+        files = [*self.modules.values(), *(p for m in DATA_READ for p in self._data(m))]
+        self._states = {path: _state(path) for path in files}
+        self._contents = {path: path.read_bytes() for path in files}
+        self._prints: dict[Path, str] = {}
+        self._imports: dict[str, set[str]] = {}
+
+    def code(self, modules: Iterable[str]) -> str:
+        """SHA-256 of the closure of `modules` and of the data files that it reads."""
+        closure = self.closure(modules)
+        self.check(closure)
+        names = {path.relative_to(self.root).as_posix(): path for path in self._files(closure)}
+        lines = [f"{name} {self._print(path)}" for name, path in sorted(names.items())]
+        return _hash("\n".join(lines).encode())
+
+    def closure(self, modules: Iterable[str]) -> frozenset[str]:
+        """`modules` and all modules of `lib` that importing them runs.
+
+        The packages that enclose a module are part of it. Imports under ``if TYPE_CHECKING`` do
+        not count.
+        """
+        found: set[str] = set()
+        waiting = list(modules)
+        while waiting:
+            module = waiting.pop()
+            if module in found:
+                continue
+            if module not in self.modules:
+                raise UnknownNameError("a module that exists", module, "correct the import")
+            found.add(module)
+            waiting += self._imported(module)
+            if "." in module:
+                waiting.append(module.rpartition(".")[0])
+        return frozenset(found)
+
+    def check(self, modules: Iterable[str]) -> None:
+        """Refuse to go on if code or data of the closure was edited since this was made."""
+        for path in self._files(self.closure(modules)):
+            state = _state(path)
+            if state == self._states.get(path):
+                continue
+            if path not in self._contents or self._now(path) != self._print(path):
+                raise EditedSourceError(
+                    "code and data that stay as they are while a run uses them",
+                    f"{path.relative_to(self.root).as_posix()} edited since this run began, so "
+                    "that what runs may be either version",
+                    "run the same command again, or restart the notebook's kernel; what is "
+                    "finished is kept",
+                )
+            self._states[path] = state  # other words, the same code
+
+    def _files(self, closure: Iterable[str]) -> Iterator[Path]:
+        """Files of a closure, those that have been deleted or added since included."""
+        for module in closure:
+            yield self.modules[module]
+            if module in DATA_READ:
+                yield from self._data(module)
+                yield from (p for p in self._contents if p.match(f"data/{DATA_READ[module]}"))
+
+    def _data(self, module: str) -> list[Path]:
+        return [path for path in (self.root / "data").glob(DATA_READ[module]) if path.is_file()]
+
+    def _imported(self, module: str) -> set[str]:
+        if module not in self._imports:
+            path = self.modules[module]
+            tree = self._tree(path, self._contents[path])
+            self._imports[module] = imported(tree, self.modules)
+            self._prints[path] = _hash(ast.dump(tree).encode())  # to parse twice takes a while
+        return self._imports[module]
+
+    def _print(self, path: Path) -> str:
+        if path not in self._prints:
+            self._prints[path] = self._printed(path, self._contents[path])
+        return self._prints[path]
+
+    def _now(self, path: Path) -> str:
+        try:
+            return self._printed(path, path.read_bytes())
+        except (OSError, InvalidValueError):
+            return "gone"
+
+    def _printed(self, path: Path, content: bytes) -> str:
+        code = path.suffix == ".py"
+        return _hash(ast.dump(self._tree(path, content)).encode() if code else content)
+
+    def _tree(self, path: Path, content: bytes) -> ast.Module:
+        """Syntax tree without docstrings."""
+        try:
+            tree = ast.parse(content)
+        except (SyntaxError, ValueError) as error:
+            raise InvalidValueError(
+                f"valid Python in {path.relative_to(self.root).as_posix()}", str(error),
+                "mend the file",
+            ) from None
+        for node in _statements(tree):
+            for block in set(BLOCKS) & set(node._fields):
+                kept = [inner for inner in getattr(node, block) if not _is_text(inner)]
+                setattr(node, block, kept)
+        return tree
 
 
-def _module_path(module: str) -> Path:
-    package, *inner = module.split(".")
-    base = _package_folder(package).joinpath(*inner)
-    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+def imported(tree: ast.Module, known: Iterable[str]) -> set[str]:
+    """Modules that running a tree imports: any absolute import, and `known` ones from a package."""
+    found: set[str] = set()
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if inside(alias.name)}
+        elif isinstance(node, ast.ImportFrom) and not node.level and inside(node.module):
+            # In `from lib import errors` the module is named after `import`.
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {node.module, *inner.intersection(known)}
+    return found
 
 
-@cache
-def _package_folder(package: str) -> Path:
-    import importlib.util
+def notebook_fingerprint(path: Path) -> str:
+    """SHA-256 of a notebook's cells: types, sources and tags; outputs and metadata are ignored."""
+    cells = [
+        [cell["cell_type"], _source(cell), sorted(cell.get("metadata", {}).get("tags", []))]
+        for cell in _cells(path)
+    ]
+    return _hash(json.dumps(cells).encode())
 
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise UnknownNameError("an importable package", package, "correct the import")
-    return Path(os.fspath(list(spec.submodule_search_locations)[0]))
+
+def notebook_modules(path: Path) -> list[str]:
+    """Modules of `lib` that a notebook imports, sorted.
+
+    Lines of IPython magic are skipped. A cell that is not Python otherwise counts as importing
+    all of `lib`: rather run once too often than keep a stale result.
+
+    Raises
+    ------
+    UnknownNameError
+        The notebook imports a module of `lib` that does not exist.
+    """
+    known = SOURCES.modules
+    named: set[str] = set()
+    for cell in _cells(path):
+        if cell["cell_type"] == "code":
+            named |= _named(_source(cell))
+    if unknown := sorted(named - known.keys()):
+        raise UnknownNameError(
+            f"{path.name} to import modules of {PACKAGE} that exist", unknown[0],
+            nearest(unknown[0], sorted(known)),
+        )
+    return sorted(named)
+
+
+def _named(source: str) -> set[str]:
+    lines = ["" if line.lstrip()[:1] in ("%", "!") else line for line in source.split("\n")]
+    try:
+        return imported(ast.parse("\n".join(lines)), SOURCES.modules)
+    except SyntaxError:
+        return set(SOURCES.modules)
 
 
 def _cells(path: Path) -> list[dict]:
@@ -156,18 +235,38 @@ def _source(cell: dict) -> str:
     return "".join(cell["source"])
 
 
-def _imported_names(source: str, known: set[str]) -> set[str]:
-    code = "\n".join("" if line.lstrip()[:1] in ("%", "!") else line for line in source.split("\n"))
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """A tree and all its statements, but those that only type checkers run."""
+    yield node
+    test = getattr(node, "test", None)
+    typing = "TYPE_CHECKING" in (getattr(test, "id", ""), getattr(test, "attr", ""))
+    for block in BLOCKS[1:] if typing else BLOCKS:
+        for inner in getattr(node, block, ()):
+            yield from _statements(inner)
+
+
+def _is_text(node: ast.AST) -> bool:
+    value = getattr(node, "value", None)
+    return (isinstance(node, ast.Expr) and isinstance(value, ast.Constant)
+            and isinstance(value.value, str))
+
+
+def _module(path: Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
     try:
-        tree = ast.parse(code)
-    except SyntaxError:
-        return set(known)
-    named: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            named |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            named.add(node.module)
-            # In `from lib import store` the module is named after `import`.
-            named |= {f"{node.module}.{alias.name}" for alias in node.names} & known
-    return named
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+SOURCES = Sources(paths.ROOT)
+"""What this process runs."""

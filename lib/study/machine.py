@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from lib.study import paths
 
 NAME = re.compile(r"^[A-Za-z0-9._-]+")
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def required_packages() -> list[str]:
@@ -36,17 +38,37 @@ def hardware() -> dict[str, Any]:
     """Processor, usable cores, memory in GiB, GPU (None without one) and operating system."""
     import psutil
 
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        cores = os.cpu_count()
     return {
         "cpu": _cpu_model(),
-        "cores": cores,
+        "cores": cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": _gpu(),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def cores(cgroup: Path = CGROUP) -> int:
+    """Cores that this process may use: those it is bound to, or fewer by a container's quota."""
+    return min([bound_cores(), *(max(1, round(quota)) for quota in _quotas(cgroup))])
+
+
+def bound_cores() -> int:
+    """Cores that this process is bound to, which is what libraries count."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def _quotas(cgroup: Path) -> Iterator[float]:
+    """Cores' worth of time in each period, in control groups of version 2 and of version 1."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((cgroup / name).read_text() for name in names).split()
+            if float(quota) > 0:
+                yield float(quota) / float(period)
+        except (OSError, ValueError):  # no such file, or "max": no limit
+            continue
 
 
 def commit() -> dict[str, Any] | None:

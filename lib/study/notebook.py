@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lib.errors import InvalidValueError
+from lib.errors import InvalidValueError, require
 from lib.study import paths
 from lib.study.disk import write_bytes, write_text
 from lib.study.profiles import load_profile, require_complete
 from lib.study.store import Store, trace
+from lib.study.text import parse_yaml
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]
 """First columns of every exhibit's table; more may follow."""
+
+DPI = 200
+"""Dots per inch of saved figures."""
+DRAWN = ("savefig.", "svg.", "path.", "agg.", "image.")
+"""Settings of matplotlib that are looked up when a figure is saved."""
 
 NUMBER = re.compile(r"^\d\d$")
 EXHIBIT = re.compile(r"^\d\d_[a-z0-9_]+$")
@@ -34,8 +40,9 @@ class Study:
         Name of a profile, or a path that ends in ``.yaml``.
     seed : int or None
         Seed of this run; None takes the profile's.
-    overrides : mapping or None
-        New values of the profile's settings by dotted name.
+    overrides : mapping, str or None
+        New values of the profile's settings by dotted name; also as JSON or YAML text, as
+        papermill's ``-p overrides '{finetune.rank: 8}'`` gives them.
     notebook : str
         The notebook's two-digit number, such as "03".
 
@@ -59,13 +66,13 @@ class Study:
         self,
         profile: str,
         seed: int | None = None,
-        overrides: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | str | None = None,
         notebook: str = "00",
     ) -> None:
         if not NUMBER.match(notebook):
             raise InvalidValueError("a notebook's two-digit number", repr(notebook), 'pass "03"')
         given = {} if seed is None else {"seed": seed}
-        self.profile = load_profile(profile, {**(overrides or {}), **given})
+        self.profile = load_profile(profile, _mapping(overrides) | given)
         require_complete(self.profile)
         self.seed = self.profile.seed
         self.notebook = notebook
@@ -126,6 +133,16 @@ class Study:
             )
 
 
+def _mapping(overrides: Mapping[str, Any] | str | None) -> dict[str, Any]:
+    read = parse_yaml(overrides, "overrides") if isinstance(overrides, str) else overrides
+    require(
+        read is None or isinstance(read, Mapping),
+        "overrides as a mapping of setting to value, or as its JSON or YAML text",
+        repr(overrides), "pass something like {finetune.rank: 8}, or nothing",
+    )
+    return dict(read or {})
+
+
 def csv_text(table: pd.DataFrame) -> str:
     """The table as CSV: fixed columns first, whole counts, floats with six significant digits."""
     more = [name for name in table.columns if name not in COLUMNS]
@@ -137,12 +154,14 @@ def csv_text(table: pd.DataFrame) -> str:
 
 
 def figure_bytes(figure: "Figure", format: str, salt: str) -> bytes:
-    """The figure as PNG or SVG without dates, versions or random element ids."""
+    """The figure as PNG or SVG without dates, versions, random ids or a user's own settings."""
     import matplotlib
 
     metadata = {"Date": None, "Creator": None} if format == "svg" else {"Software": None}
     buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": salt}):
+    fixed = {name: value for name, value in matplotlib.rcParamsDefault.items()
+             if name.startswith(DRAWN)}
+    with matplotlib.rc_context(fixed | {"savefig.dpi": DPI, "svg.hashsalt": salt}):
         figure.savefig(buffer, format=format, metadata=metadata)
     return buffer.getvalue()
 

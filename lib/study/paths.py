@@ -4,6 +4,8 @@ Everything is resolved from the repository root, never from the working director
 so that a notebook opened by hand and one executed by papermill see the same files.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 
@@ -17,8 +19,8 @@ FIGURES = ROOT / "figures"
 
 
 def runs_dir() -> Path:
-    """Folder of all run outputs: ``STUDY_RUNS`` if set, else ``runs/`` in the repository."""
-    return Path(os.environ.get("STUDY_RUNS", ROOT / "runs")).resolve()
+    """Folder of all run outputs: ``STUDY_RUNS`` where it is set, else the repository's runs."""
+    return Path(os.environ.get("STUDY_RUNS") or ROOT / "runs").resolve()
 
 
 def run_dir(profile: str) -> Path:

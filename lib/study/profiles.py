@@ -1,17 +1,19 @@
-"""Profiles: one YAML file of settings each, read, overridden and validated.
+"""Profiles: one YAML file each, of all settings or of what differs from another profile.
 
-The settings themselves are defined in `lib.study.settings`, and nowhere else.
+``extends: sandbox`` lays a file over another: mappings are merged, everything else replaces, null
+takes an entry out. The settings themselves are defined in `lib.study.settings`, and nowhere else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, get_origin
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from lib.errors import InvalidValueError, UnknownNameError, nearest
+from lib.errors import InvalidValueError, UnknownNameError, nearest, require
 from lib.study import paths
 from lib.study.settings import (
+    MODULES,
     CorrectionSettings,
     DebiasingSettings,
     EvaluationSettings,
@@ -56,6 +58,25 @@ class Profile(Settings):
             raise ValueError("pretrain settings belong to model.source sandbox, and only there")
         return self
 
+    @model_validator(mode="after")
+    def _targets_exist(self) -> Self:
+        known = MODULES if self.model.source == "sandbox" else None
+        for dotted, targets in self._targets():
+            if known and (unknown := set(targets) - set(known)):
+                raise ValueError(f"{dotted} must name modules of the model, of {', '.join(known)}, "
+                                 f"but names {', '.join(sorted(unknown))}")
+        return self
+
+    def _targets(self) -> Iterator[tuple[str, list[str]]]:
+        """Dotted name and value of every list of modules that get an adapter."""
+        for name in ("finetune", "debiasing", "safety"):
+            yield f"{name}.targets", getattr(self, name).targets
+        for name in ("correction", "debiasing", "safety"):
+            for arm, settings in getattr(self, name).arms.items():
+                yield f"{name}.arms.{arm}.targets", settings.targets or []
+        for targets in self.correction.ablations.targets:
+            yield "correction.ablations.targets", targets
+
     @property
     def workers(self) -> int:
         """Processes that train and measure side by side: one for models from the hub."""
@@ -82,45 +103,36 @@ def load_profile(name_or_path: str, overrides: Mapping[str, Any] | None = None) 
     UnknownNameError
         No such profile, key or override; the message offers the nearest valid name.
     InvalidValueError
-        A value of the wrong type or outside its range.
+        A value of the wrong type or outside its range, or a file that cannot be read.
     """
     path = _profile_path(str(name_or_path))
-    values = read_yaml(path)
-    if values.get("name") != path.stem:
-        raise InvalidValueError(
-            f"name: {path.stem} in {path.name}, as the file is called",
-            f"name: {values.get('name')}",
-            "rename the file or the profile",
-        )
+    values = _read(path)
     for dotted, value in (overrides or {}).items():
         _override(values, dotted, value)
     return _validated(values, path.name)
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """Split a command-line ``NAME=VALUE``; the value is read as YAML ("8", "3e-3", "[0, 0.5]")."""
-    dotted, equals, value = text.partition("=")
-    if not equals or not dotted:
-        raise InvalidValueError(
-            "a parameter as NAME=VALUE, such as finetune.rank=8", repr(text), "add the missing part"
-        )
-    return dotted.strip(), parse_yaml(value, f"-p {text}")
+def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """Values by dotted name of ``NAME=VALUE`` texts; a value is YAML ("8", "3e-3", "[0, 0.5]")."""
+    found: dict[str, tuple[str, Any]] = {}
+    for text in texts:
+        dotted, equals, value = (part.strip() for part in text.partition("="))
+        require(equals and dotted, "a parameter as NAME=VALUE, such as finetune.rank=8",
+                repr(text), "add the missing part")
+        earlier = found.get(dotted, ("", None))[0]
+        require(not earlier, f"one value of {dotted}", f"-p {earlier} and -p {text}", "drop one")
+        found[dotted] = text, parse_yaml(value, f"-p {text}")
+    return {dotted: value for dotted, (_, value) in found.items()}
 
 
 def require_complete(profile: Profile) -> None:
-    """Refuse profiles whose chapters are not built yet: those on hub models.
-
-    Raises
-    ------
-    InvalidValueError
-        The profile studies a hub model.
-    """
-    if profile.model.source == "hub":
-        raise InvalidValueError(
-            "a profile that the notebooks can run: smoke, sandbox or thorough",
-            f"{profile.name}, which studies {profile.model.hub_id} and so far is only validated",
-            "choose one of the three, for example --profile sandbox",
-        )
+    """Refuse profiles whose chapters are not built yet: those on hub models."""
+    require(
+        profile.model.source != "hub",
+        "a profile that the notebooks can run: smoke, sandbox or thorough",
+        f"{profile.name}, which studies {profile.model.hub_id} and so far is only validated",
+        "choose one of the three, for example --profile sandbox",
+    )
 
 
 def fields(model: type[BaseModel] = Profile, prefix: str = "") -> dict[str, str]:
@@ -143,8 +155,8 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     return models[0] if models else None
 
 
-def _profile_path(name: str) -> Path:
-    path = Path(name) if name.endswith(".yaml") else paths.PROFILES / f"{name}.yaml"
+def _profile_path(name: str, folder: Path = Path()) -> Path:
+    path = folder / name if name.endswith(".yaml") else paths.PROFILES / f"{name}.yaml"
     if not path.is_file():
         raise UnknownNameError(
             f"a profile, one of {', '.join(profile_names())}, or a path that ends in .yaml",
@@ -154,13 +166,40 @@ def _profile_path(name: str) -> Path:
     return path
 
 
+def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Values of a profile's file, laid over those of the profile that it extends."""
+    require(path.resolve() not in below, "profiles that extend each other in one direction",
+            f"a circle through {path.name}", "change one extends:")
+    values = read_yaml(path)
+    require(values.get("name") == path.stem,
+            f"name: {path.stem} in {path.name}, as the file is called",
+            f"name: {values.get('name')}", "rename the file or the profile")
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    base = _read(_profile_path(str(parent), path.parent), (*below, path.resolve()))
+    return _merged({key: base[key] for key in base if key not in FIXED}, values)
+
+
+def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """`values` over `base`, section by section; null takes an entry out."""
+    merged = dict(base)
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            value = _merged(base[key], value)
+        merged[key] = value
+    return {key: value for key, value in merged.items() if value is not None}
+
+
 def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
     valid = [name for name in fields() if name not in FIXED]
     if dotted not in valid:
         raise UnknownNameError("a setting of the profile", repr(dotted), nearest(dotted, valid))
     *sections, last = dotted.split(".")
     for section in sections:
-        values = values.setdefault(section, {})
+        if not isinstance(values.get(section), dict):
+            values[section] = {}
+        values = values[section]
     values[last] = value
 
 

@@ -18,23 +18,7 @@ INTERVAL = 2.0
 
 
 class Progress:
-    """Reports the steps of one computation, at most one line every `INTERVAL` seconds.
-
-    Parameters
-    ----------
-    label : str
-        What is being computed, such as "pretrain".
-    total : int
-        Number of steps.
-    clock : callable
-        Seconds as a float; replaced in tests.
-
-    Examples
-    --------
-    >>> with track("pretrain", 1500) as progress:        # doctest: +SKIP
-    ...     for step in range(1500):
-    ...         progress.update(step + 1, loss=2.31)
-    """
+    """Reports the steps of one computation, at most one line every `INTERVAL` seconds."""
 
     def __init__(
         self, label: str, total: int, clock: Callable[[], float] = time.monotonic

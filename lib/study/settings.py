@@ -1,9 +1,7 @@
-"""Settings of the model, its training, the forecasting task and the evaluation.
+"""Settings: of the model, its training and the task, then what each chapter trains and on how much.
 
 Every field says its unit, its range and why it exists; unknown keys are refused, so that no option
 is ever silently ignored.
-
-Settings of the chapters: which arms they train, and on how much.
 """
 
 from typing import Annotated, Literal, Self
@@ -11,7 +9,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Rho = Annotated[float, Field(ge=0, le=1)]
+Rates = Annotated[list[Annotated[float, Field(gt=0, le=0.1)]], Field(min_length=1)]
 NEEDED_BY_SANDBOX = ("hidden", "layers", "heads")
+MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Linear modules of the sandbox model, to which an adapter can be tied."""
 
 
 class Settings(BaseModel):
@@ -114,6 +115,16 @@ class FinetuneSettings(Settings):
     steps: int = Field(ge=1, le=100_000, description="optimiser steps, count")
     batch_size: int = Field(ge=1, le=4096, description="examples a step; lower it if memory ends")
     examples: int = Field(ge=1, le=1_000_000, description="distinct training examples, count")
+    accumulation: int = Field(
+        1, ge=1, le=256, description="parts of a step, count; the same gradient in less memory"
+    )
+    checkpointing: bool = Field(
+        False, description="compute states anew in the backward pass; slower, in less memory"
+    )
+    merge: bool = Field(
+        True, description="measure merged copies of adapters; false keeps adapters as they are, "
+        "a model's size less an arm"
+    )
 
 
 class EvaluationSettings(Settings):
@@ -122,6 +133,7 @@ class EvaluationSettings(Settings):
     items: int = Field(
         ge=2, le=100_000, description="items per axis cell, count; intervals shrink as 1/sqrt"
     )
+
 
 Labels = Literal["rational", "least_squares", "naive", "shuffled"]
 
@@ -136,8 +148,8 @@ class ArmSettings(Settings):
         "none", "kl", "adaptive", "l2sp", "ewc", "tokenwise", "uniform", "mix", "projection",
         "average", "ema",
     ] = Field("none", description="what holds the model near its base; see lib.chapters.arms")
-    learning_rates: list[Annotated[float, Field(gt=0, le=0.1)]] = Field(
-        min_length=1, description="candidate peak step sizes; the best on validation items is used"
+    learning_rates: Rates = Field(
+        description="candidate peak step sizes; the best on validation items is used"
     )
     strengths: list[Annotated[float, Field(gt=0, le=1000)]] = Field(
         [1.0], min_length=1, description="candidate weights of the penalty; only with a regularizer"
@@ -219,8 +231,9 @@ class SafetySettings(Settings):
     curve: list[Annotated[int, Field(ge=1)]] = Field(
         min_length=1, description="numbers of optimiser steps of the step curve"
     )
-    learning_rates: dict[Literal["full", "lora"], list[Annotated[float, Field(gt=0, le=0.1)]]] = (
-        Field(description="step sizes of the attack by method; the middle one is the default")
+    learning_rates: dict[Literal["full", "lora"], Rates] = Field(
+        min_length=2,
+        description="step sizes of the attack, of full and of lora; the middle one is the default",
     )
     benign_examples: int = Field(ge=4, le=100_000, description="examples of the benign task, count")
     benign_steps: int = Field(ge=1, le=10_000, description="optimiser steps of the benign task")

@@ -1,86 +1,38 @@
-"""What an artefact's key is computed from: canonical text of its inputs, and its code.
-
-Content-addressed artefacts: same inputs and code, same folder; whole, or not there at all.
+"""Content-addressed artefacts: same inputs and code, same folder; whole, or not there at all.
 
 An artefact (a model, an item frame) is built in a hidden folder beside its final place and moved
-there by one rename once ``artefact.json`` has recorded the hash of every file. Killed at any
-moment, the process leaves either nothing or a whole artefact; what it was writing is cleaned up
-by the next one. On every use the hashes are checked again.
+there by one rename once ``artefact.json`` has recorded size, time and hash of every file. Killed
+at any moment, the process leaves either nothing or a whole artefact; what it was writing is
+cleaned up by the next one. On every use sizes and times are compared; bytes are read where a time
+differs, and always with ``STUDY_VERIFY=1``.
 """
 
-import dataclasses
 import hashlib
-import inspect
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from lib.errors import CorruptArtefactError, InvalidValueError
-from lib.study import progress
+from lib.study import keys, progress
 from lib.study.disk import storage_errors, write_text
-from lib.study.fingerprint import code_fingerprint, file_sha256
+from lib.study.fingerprint import file_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-PACKAGE = "lib"
-
-
-def canonical_json(value: Any, root: Path) -> str:
-    """One text for equal inputs: sorted keys, no spaces, exact floats.
-
-    A folder inside `root` is written relative to it: the name of an artefact ends in its key, so
-    its content is covered, and moving the run folder changes nothing.
-
-    Raises
-    ------
-    InvalidValueError
-        A value without canonical text, such as a model, or a float that is not finite.
-    """
-    try:
-        return json.dumps(
-            value, sort_keys=True, separators=(",", ":"), allow_nan=False,
-            default=lambda item: _plain(item, root),
-        )
-    except ValueError as error:
-        raise _unfit("a float that is not finite, or a circular reference") from error
-    except TypeError as error:
-        raise _unfit(str(error)) from error
-
-
-def code_modules(make: Callable[..., Any], code: Sequence[str]) -> tuple[list[str], str]:
-    """Modules of `lib` that decide what `make` does, and its own source if it lies outside.
-
-    For a function written in a notebook, the modules are those of every `lib` object that the
-    notebook has imported so far, since any of them may be called.
-    """
-    if code:
-        return sorted(code), ""
-    function = inspect.unwrap(getattr(make, "func", make))
-    module = getattr(function, "__module__", None) or type(function).__module__
-    if _inside(module):
-        return [module], ""
-    try:
-        source = inspect.getsource(function)
-        seen = function.__globals__.values()
-    except (OSError, TypeError, AttributeError):
-        raise InvalidValueError(
-            "a make function of lib or one whose source can be read", repr(make),
-            "name the modules it depends on: code=[...]",
-        ) from None
-    owners = {value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
-              for value in list(seen)}
-    return sorted(name for name in owners if isinstance(name, str) and _inside(name)), source
+RECORD = "artefact.json"
+VERIFY = "STUDY_VERIFY"
+"""Environment variable: where it is 1, all bytes of an artefact are read on every use."""
 
 
 def trace(entry: Mapping[str, Any]) -> None:
@@ -90,35 +42,9 @@ def trace(entry: Mapping[str, Any]) -> None:
             file.write(json.dumps(entry) + "\n")
 
 
-def _inside(module: str) -> bool:
-    return module == PACKAGE or module.startswith(f"{PACKAGE}.")
-
-
-def _plain(item: Any, root: Path) -> Any:
-    if isinstance(item, Path):
-        inside = item.is_relative_to(root)
-        return {"artefact": item.relative_to(root).as_posix()} if inside else item.as_posix()
-    if hasattr(item, "model_dump"):
-        return item.model_dump(mode="json")
-    if dataclasses.is_dataclass(item) and not isinstance(item, type):
-        return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
-    if isinstance(item, set | frozenset):
-        return sorted(item)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(item, numpy.generic | numpy.ndarray):
-        return item.tolist()
-    if isinstance(item, Mapping):
-        return dict(item)
-    raise TypeError(f"{type(item).__name__} {item!r:.60}")
-
-
-def _unfit(found: str) -> InvalidValueError:
-    return InvalidValueError(
-        "inputs made of numbers, text, lists, settings and artefact folders", found,
-        "pass what identifies it instead, such as the folder of a model",
-    )
-
-RECORD = "artefact.json"
+def here(make: Callable[..., Any], *arguments: Any) -> Any:
+    """Compute in this process: what `lib.study.workers.side_by_side` offers beside others."""
+    return make(*arguments)
 
 
 class Store:
@@ -139,86 +65,95 @@ class Store:
         self.root = Path(root)
         self.used: list[tuple[Path, str]] = []
 
+    def digest(self, value: Any) -> str:
+        """SHA-256 of plain values, dataclasses, frames and sequences of them."""
+        return keys.digest(value, self.root)
+
     def build(
         self,
         kind: str,
         name: str,
         inputs: Mapping[str, Any],
         make: Callable[[Path], Any],
-        code: Sequence[str] = (),
+        run: Callable[..., Any] = here,
     ) -> Path:
         """Folder of an artefact, made by ``make(folder)`` unless it is already there and intact.
 
-        The key is SHA-256 over `kind`, `name`, `inputs` and the code fingerprint. Everything that
-        decides the result must therefore be in `inputs`, not only in variables that `make` sees.
+        The key is SHA-256 over `kind`, `name`, `inputs`, the code of `make` (`lib.study.keys.Code`)
+        and the versions of packages. Whatever else decides the result must be in `inputs`, not
+        only in variables that `make` sees.
 
         Parameters
         ----------
         kind, name : str
             Group and name, such as "models" and "base"; they form the folder's name.
         inputs : mapping
-            Numbers, strings, lists, settings and folders of other artefacts of this store.
+            Numbers, strings, lists, frames, settings and folders of other artefacts.
         make : callable
             Writes the artefact's files into the folder that it is given.
-        code : sequence of str
-            Modules whose import closure decides the result; by default the module of `make`.
+        run : callable
+            ``run(make, folder)`` calls it, perhaps in another process.
 
         Raises
         ------
         InvalidValueError
             `inputs` holds something that has no canonical text, or `make` wrote nothing.
+        EditedSourceError
+            Code that `make` runs was edited since this process began.
         StorageError
             The disk is full or read-only.
         """
-        modules, source = code_modules(make, code)
-        key = self._key(kind, name, inputs, code_fingerprint(modules) + source)
-        folder = self.root / kind / f"{name}-{key[:12]}"
-        if not _intact(folder, key):
-            with storage_errors(self.root), self._lock(folder):
-                self._clean(held=folder)
-                # Another process may have built it while this one waited for the lock.
-                if not _intact(folder, key, say=True):
-                    self._make(folder, key, canonical_json(inputs, self.root), make)
-        self.used.append((folder, key))
-        trace({"artefact": folder.relative_to(self.root).as_posix(), "key": key})
-        return folder
+        return self._build(kind, name, inputs, keys.Code(make), lambda folder: run(make, folder))
 
     def frame(
         self,
         name: str,
         inputs: Mapping[str, Any],
         make: Callable[[], "pd.DataFrame"],
-        code: Sequence[str] = (),
+        run: Callable[..., Any] = here,
     ) -> "pd.DataFrame":
-        """Item frame made by ``make()``, kept as parquet under kind "items".
+        """Item frame made by ``make()``, kept as parquet under kind "items"; else as `build`.
 
         It is always read back from the file, so that the first and a later run see the same
         values; a column of lists comes back as arrays.
         """
-        import pandas as pd
+        import pandas as pd  # slow, and the runner only looks artefacts up
 
-        modules, source = code_modules(make, code)
-        folder = self.build(
-            "items",
-            name,
-            {**inputs, "_source": source} if source else inputs,
-            lambda folder: make().to_parquet(folder / "frame.parquet", index=False),
-            code=modules,
+        folder = self._build(
+            "items", name, inputs, keys.Code(make),
+            lambda folder: run(make).to_parquet(folder / "frame.parquet", index=False),
         )
         return pd.read_parquet(folder / "frame.parquet")
 
-    def _key(self, kind: str, name: str, inputs: Mapping[str, Any], code: str) -> str:
-        text = canonical_json([kind, name, dict(inputs), code], self.root)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def _build(
+        self, kind: str, name: str, inputs: Mapping[str, Any], code: keys.Code,
+        write: Callable[[Path], Any],
+    ) -> Path:
+        parts = [kind, name, dict(inputs), code.fingerprint()]
+        key = keys.digest(parts, self.root)
+        folder = self.root / kind / f"{name}-{key[:12]}"
+        if not _intact(folder, key):
+            with storage_errors(self.root), self._lock(folder):
+                self._clean(held=folder)
+                # Another process may have built it while this one waited for the lock.
+                if not _intact(folder, key, say=True):
+                    given = json.loads(keys.canonical_json(inputs, self.root))
+                    self._make(folder, key, given, code, write)
+        self.used.append((folder, key))
+        trace({"artefact": folder.relative_to(self.root).as_posix(), "key": key})
+        return folder
 
-    def _make(self, folder: Path, key: str, inputs: str, make: Callable[[Path], Any]) -> None:
+    def _make(
+        self, folder: Path, key: str, inputs: Any, code: keys.Code, write: Callable[[Path], Any]
+    ) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.tmp-", dir=folder.parent))
         draft.chmod(0o755)  # mkdtemp is private to its user; an artefact need not be
         started = time.monotonic()
         try:
-            make(draft)
-            _record(draft, key, json.loads(inputs), time.monotonic() - started)
+            write(draft)
+            code.check()
+            _record(draft, key, inputs, time.monotonic() - started)
             _put_in_place(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -253,14 +188,14 @@ class Store:
                 shutil.rmtree(draft, ignore_errors=True)
 
 
-def verify(folder: Path, key: str | None = None) -> None:
+def verify(folder: Path, key: str | None = None, bytes: bool | None = None) -> None:
     """Check an artefact against its record.
 
-    Raises
-    ------
-    CorruptArtefactError
-        The record is missing, damaged or of another key, or a file is missing, shorter or changed.
+    Raises `CorruptArtefactError` where the record is missing, damaged or of another key, or a
+    file is missing, of another size, or changed. Without `bytes` (by default: unless
+    ``STUDY_VERIFY`` is 1) a file with the recorded size and time counts as unchanged.
     """
+    everything = os.environ.get(VERIFY) == "1" if bytes is None else bytes
     record = _read_record(folder)
     if key not in (None, record["key"]):
         raise _corrupt(folder, f"the key {record['key'][:12]} instead of {key[:12]}")
@@ -268,10 +203,23 @@ def verify(folder: Path, key: str | None = None) -> None:
         path = folder / name
         if not path.is_file():
             raise _corrupt(folder, f"{name} missing")
-        if path.stat().st_size != entry["size"]:
-            raise _corrupt(folder, f"{name} with {path.stat().st_size} bytes, not {entry['size']}")
-        if file_sha256(path) != entry["sha256"]:
+        found = path.stat()
+        if found.st_size != entry["size"]:
+            raise _corrupt(folder, f"{name} with {found.st_size} bytes, not {entry['size']}")
+        if everything:
+            sha256 = file_sha256(path)
+        elif found.st_mtime_ns == entry["mtime_ns"]:
+            continue
+        else:  # changed, or copied without its time
+            sha256 = _remembered(path, found.st_size, found.st_mtime_ns, found.st_ino)
+        if sha256 != entry["sha256"]:
             raise _corrupt(folder, f"{name} with changed bytes")
+
+
+@cache
+def _remembered(path: Path, *state: int) -> str:
+    """SHA-256 of a file, read once while its size, time and inode stay."""
+    return file_sha256(path)
 
 
 def _intact(folder: Path, key: str, say: bool = False) -> bool:
@@ -287,12 +235,8 @@ def _intact(folder: Path, key: str, say: bool = False) -> bool:
 
 
 def _record(draft: Path, key: str, inputs: Any, seconds: float) -> None:
-    files = {
-        path.relative_to(draft).as_posix(): {
-            "sha256": file_sha256(path), "size": path.stat().st_size
-        }
-        for path in sorted(draft.rglob("*")) if path.is_file()
-    }
+    files = {path.relative_to(draft).as_posix(): _file(path)
+             for path in sorted(draft.rglob("*")) if path.is_file()}
     if not files:
         raise InvalidValueError(
             "a make function that writes at least one file into its folder", "an empty folder",
@@ -301,6 +245,11 @@ def _record(draft: Path, key: str, inputs: Any, seconds: float) -> None:
     record = {"key": key, "inputs": inputs, "files": files, "seconds": round(seconds, 3)}
     record["checksum"] = _checksum(record)
     write_text(draft / RECORD, json.dumps(record, indent=1))
+
+
+def _file(path: Path) -> dict[str, Any]:
+    found = path.stat()
+    return {"sha256": file_sha256(path), "size": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

@@ -33,28 +33,13 @@ _starting = threading.Lock()
 
 
 def side_by_side(work: Callable[[T, Run], R], items: Sequence[T], workers: int) -> list[R]:
-    """``work(item, run)`` of every item, at most `workers` at a time.
+    """``work(item, run)`` of every item, at most `workers` at a time; results in order.
 
     ``work`` itself runs in threads of this process, so it may look into a store first; what
-    takes long it hands to ``run``, with functions and arguments that can be pickled.
-
-    Parameters
-    ----------
-    workers : int
-        1 runs everything in this process, one after the other. So does a single item, but on one
-        thread, so that its result is the same to the last bit as a worker's.
-
-    Returns
-    -------
-    list
-        Results in the order of the items.
-
-    Raises
-    ------
-    WorkerDiedError
-        The system killed a worker.
-    Exception
-        Whatever ``work`` raises; the first in order, after which waiting items are not started.
+    takes long it hands to ``run``, with functions and arguments that can be pickled. One worker
+    runs everything in this process, one after the other. So does a single item, but on one
+    thread, so that its result is the same to the last bit as a worker's. What ``work`` raises
+    first is raised, and waiting items are not started.
     """
     if min(workers, len(items)) <= 1:
         run = _here if workers <= 1 else _here_alone

@@ -1,69 +1,18 @@
-"""Several fine-tuning jobs side by side.
+"""Training runs: each an artefact of its own, those that are missing trained side by side."""
 
-Training arms: each run an artefact of its own, those that are missing trained side by side.
-"""
-
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lib.models.folders import merge_adapter
-from lib.study import paths
-from lib.study.disk import write_text
-from lib.study.store import canonical_json
 from lib.study.workers import Run, side_by_side
-from lib.training.finetune import finetune
-from lib.training.objective import Regularizer
-from lib.training.recipe import Example, Recipe, check_examples
+from lib.training.job import ADAPTER, FIGURES, MODEL, Job, make
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
-
-
-
-@dataclass(frozen=True)
-class Job:
-    """The arguments of one `finetune` call."""
-
-    base: Path
-    examples: Sequence[Example]
-    recipe: Recipe
-    out: Path
-    label: str = "finetune"
-    regularizer: Regularizer | None = None
-
-    def run(self) -> dict[str, float]:
-        """Train in this process."""
-        return finetune(
-            self.base, self.examples, self.recipe, self.out, self.label, self.regularizer
-        )
-
-
-def finetune_many(jobs: Sequence[Job], workers: int) -> list[dict[str, float]]:
-    """Run jobs, at most ``workers`` at a time; see `lib.study.workers.side_by_side`.
-
-    A job gives the same weights, to the last bit, alone or beside others.
-
-    Returns
-    -------
-    list of dict
-        Training figures in the order of the jobs.
-
-    Raises
-    ------
-    As `finetune`; the first failure in job order, after which waiting jobs are not started.
-    """
-    for job in jobs:
-        check_examples(job.examples)
-    return side_by_side(lambda job, run: run(job.run), jobs, workers)
-
-ADAPTER, MODEL, FIGURES = "adapter", "model", "figures.json"
-CODE = ["lib.training.finetune", "lib.models.folders", "lib.training.penalties"]
 
 
 def arm_seeds(study: "Study") -> list[int]:
@@ -72,59 +21,48 @@ def arm_seeds(study: "Study") -> list[int]:
 
 
 def train_all(study: "Study", jobs: Mapping[str, Job]) -> dict[str, Path]:
-    """Folder of each job's result; trained if it is not in the store.
+    """Folder of each job's result, as `lib.training.job.make` fills it; trained if missing.
 
-    A run is identified by what decides its weights: the base, the recipe, every example and the
-    regulariser with its anchors. So an arm that two chapters share is trained once, and a killed
-    run keeps what it has finished.
-
-    Parameters
-    ----------
-    jobs : mapping of str to Job
-        Their ``out`` is set here.
-
-    Returns
-    -------
-    dict of str to Path
-        In the order of `jobs`. A folder holds ``model`` in standard form, for LoRA also the
-        ``adapter`` that was merged into it, and ``figures.json``.
+    A run is found again by what decides its weights: base, recipe, every example, and the
+    regulariser with its anchors and its module. So an arm that two chapters share is trained
+    once, a killed run keeps what it has finished, and a new regulariser trains nothing else.
     """
     # Many arms share their examples, and to write thousands of them as text takes a while.
     shared = {id(job.examples): job.examples for job in jobs.values()}
-    digests = {key: digest(examples) for key, examples in shared.items()}
+    digests = {key: study.store.digest(examples) for key, examples in shared.items()}
 
     def stored(job: Job, run: Run) -> Path:
-        return _stored(study, job, digests[id(job.examples)], run)
+        merge = study.profile.finetune.merge and job.recipe.method != "full"
+        inputs = {
+            "base": job.base, "recipe": job.recipe, "examples": digests[id(job.examples)],
+            "regularizer": study.store.digest(job.regularizer), "merged": merge,
+        }
+        return study.store.build("models", job.recipe.method, inputs, partial(make, job, merge),
+                                 run)
 
     made = side_by_side(stored, list(jobs.values()), study.profile.workers)
     return dict(zip(jobs, made, strict=True))
 
 
-def _stored(study: "Study", job: Job, examples: str, run: Run) -> Path:
-    inputs = {
-        "base": job.base, "recipe": job.recipe, "examples": examples,
-        "regularizer": [type(job.regularizer).__name__, digest(job.regularizer)],
-    }
-    name = job.recipe.method
-    return study.store.build("models", name, inputs, lambda out: run(_make, job, out), code=CODE)
+def model_folder(folder: Path) -> Path:
+    """What is measured of a run: its model, or its adapter where no merged copy is kept.
 
-
-def _make(job: Job, out: Path) -> None:
-    if job.recipe.method == "full":
-        figures = replace(job, out=out / MODEL).run()
-    else:
-        figures = replace(job, out=out / ADAPTER).run()
-        merge_adapter(job.base, out / ADAPTER, out / MODEL)
-    write_text(out / FIGURES, json.dumps(figures, indent=1, sort_keys=True) + "\n")
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of plain values, dataclasses and sequences of them."""
-    return hashlib.sha256(canonical_json(value, paths.runs_dir()).encode()).hexdigest()
+    Parameters
+    ----------
+    folder : Path
+        One of `train_all`.
+    """
+    return folder / MODEL if (folder / MODEL).is_dir() else folder / ADAPTER
 
 
 def training_figures(folders: Mapping[Any, Path]) -> pd.DataFrame:
-    """Losses, tokens seen and numbers of parameters, one row a folder, indexed as the mapping."""
+    """Losses, tokens seen and numbers of parameters, one row a folder, indexed as the mapping.
+
+    Parameters
+    ----------
+    folders : mapping
+        Arm and seed, or any other name, to the folder of a run from `train_all`.
+    """
     rows = {key: json.loads((folder / FIGURES).read_text()) for key, folder in folders.items()}
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.assign(share_trained=table["trainable"] / table["total"])

@@ -58,7 +58,7 @@ def unaligned_model(study: "Study", seed: int | None = None) -> Path:
         "history": profile.forecasting.history,
     }
     return study.store.build(
-        "models", "world", inputs, lambda out: learn_world(profile, seed, out), code=[__name__]
+        "models", "world", inputs, lambda out: learn_world(profile, seed, out)
     )
 
 
@@ -74,8 +74,7 @@ def base_model(study: "Study", seed: int | None = None) -> Path:
     before = unaligned_model(study, seed)
     inputs = {"world": before, "seed": seed, "pretrain": profile.pretrain.model_dump()}
     return study.store.build(
-        "models", "base", inputs, lambda out: learn_refusals(profile, seed, before, out),
-        code=[__name__],
+        "models", "base", inputs, lambda out: learn_refusals(profile, seed, before, out)
     )
 
 

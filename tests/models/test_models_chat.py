@@ -7,19 +7,17 @@ import tiny_models
 
 from lib.errors import InvalidValueError
 from lib.models.chat import (
-    TODAY,
     Example,
     Prompt,
     answer_ids,
-    chat_format,
     encoded,
     prompt_ids,
     room,
     start_id,
     tokenised,
     tokens,
-    turn_end,
 )
+from lib.models.template import format_name, turn_end
 from lib.world.tokenizer import world_tokenizer
 
 NAMES = ["gpt2", "smollm2", "stories", "words"]
@@ -44,7 +42,7 @@ def test_a_model_without_a_template_reads_a_transcript(build, name):
     tokenizer = build(name).tokenizer
     turns = (("system", "Be brief."), ("user", "Hi!"), ("assistant", "Hello."), ("user", "Who?"))
     ids = prompt_ids(tokenizer, Prompt(turns, "It is"))
-    assert ids[0] == start_id(tokenizer) and chat_format(tokenizer) == "transcript"
+    assert ids[0] == start_id(tokenizer) and format_name(tokenizer) == "transcript"
     assert text_of(tokenizer, ids[1:]).strip() == (
         "System: Be brief.\nUser: Hi!\nAssistant: Hello.\nUser: Who?\nAssistant: It is")
 
@@ -119,27 +117,6 @@ def test_ends_of_turns(build, name, end):
     tokenizer = build(name).tokenizer
     assert tokenizer.convert_ids_to_tokens(turn_end(tokenizer)) == end if end else (
         turn_end(tokenizer) is None)
-
-
-def test_a_template_that_prints_a_date_prints_a_fixed_one():
-    tokenizer = tiny_models.word_tokenizer()
-    tokenizer.chat_template = (
-        "{%- set today = strftime_now('%d') if strftime_now is defined else '9' -%}"
-        "{% for m in messages %}{{ today | int }} is {{ strftime_now('%j') | int }}{% endfor %}")
-    said = tokenizer.decode(prompt_ids(tokenizer, Prompt.chat("a")))
-    assert said == f"{TODAY.day} is {TODAY.timetuple().tm_yday}"
-    assert chat_format(tokenizer) == f"chat template, dated {TODAY:%Y-%m-%d}"
-    assert chat_format(tiny_models.word_tokenizer()) == "chat template"
-
-
-def test_a_template_that_refuses_a_role_is_a_plain_error():
-    tokenizer = tiny_models.word_tokenizer()
-    tokenizer.chat_template = (
-        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}"
-        "{% endif %}{{ messages[0]['content'] }}")
-    assert prompt_ids(tokenizer, Prompt.chat("a b"))
-    with pytest.raises(InvalidValueError, match="roles system, user.*no system role"):
-        prompt_ids(tokenizer, Prompt.chat("a b", "c"))
 
 
 def test_running_text_needs_a_token_to_start_with():

@@ -1,12 +1,15 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from tiny_models import mirror, saved_word_model, smollm2_model, word_model, word_tokenizer
 
 from lib.errors import CorruptArtefactError, InvalidValueError, UnsafeWeightsError
@@ -33,6 +36,39 @@ def adapter(base):
     settings["base_model_name_or_path"] = "../base"
     (folder / "adapter_config.json").write_text(json.dumps(settings))
     return folder
+
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+def settings(folder, **changes):
+    """Change an adapter's configuration."""
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def tensors(file, change):
+    """Change the tensors of a file."""
+    save_file(change(load_file(file)), file, metadata={"format": "pt"})
+
+
+def trained(base, out, added=0, save=False, **config):
+    """A random adapter of any kind, saved by peft itself, and its logits."""
+    loaded = load(base)
+    if added:
+        loaded.tokenizer.add_tokens([f"new{i}" for i in range(added)])
+        loaded.model.resize_token_embeddings(len(loaded.tokenizer), mean_resizing=False)
+        loaded.tokenizer.save_pretrained(out)
+    torch.manual_seed(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = get_peft_model(loaded.model, LoraConfig(
+            r=2, task_type="CAUSAL_LM", init_lora_weights=False, **config)).eval()
+        for name, weight in model.named_parameters():
+            weight.data += 0.1 * torch.randn_like(weight) * ("modules_to_save" in name)
+        model.save_pretrained(out, save_embedding_layers=save)
+    settings(out, base_model_name_or_path="../base")
+    return logits(model)
 
 
 def logits(model, ids=(6, 7, 8, 9)):
@@ -90,8 +126,6 @@ def test_truncated_file_is_corrupt(tmp_path, name):
 
 
 def test_weights_that_lack_a_tensor_are_corrupt(tmp_path):
-    from safetensors.torch import load_file, save_file
-
     folder = saved_word_model(tmp_path)
     tensors = load_file(folder / "model.safetensors")
     del tensors["model.norm.weight"]
@@ -143,6 +177,154 @@ def test_merged_model_loads_in_plain_transformers(base, adapter, tmp_path):
     truth = logits(tuned.model, chat_ids(tuned.tokenizer, "next number"))[0, -1]
     plain = torch.tensor(json.loads(done.stdout.splitlines()[-1]))
     torch.testing.assert_close(plain, truth, atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture
+def copied(adapter, base, tmp_path):
+    """A copy of the adapter, beside its base, that may be spoilt."""
+    shutil.copytree(base, tmp_path / "base")
+    return shutil.copytree(adapter, tmp_path / "copied")
+
+
+@pytest.mark.parametrize("change", [
+    lambda held: {},
+    lambda held: {key: value for key, value in held.items() if "lora_B" not in key},
+    lambda held: {key.replace("q_proj", "x_proj"): value for key, value in held.items()},
+    lambda held: held | {"base_model.model.other.lora_A.weight": torch.zeros(2, 2)},
+    lambda held: held | {"stray": torch.zeros(1)},
+])
+def test_an_adapter_whose_tensors_do_not_fit_is_refused(copied, change):
+    load(copied)
+    tensors(copied / WEIGHTS, change)
+    with pytest.raises(CorruptArtefactError, match="weights without|no place for") as error:
+        load(copied)
+    assert "\n" not in str(error.value)
+
+
+def test_only_the_adapters_own_file_is_read_and_hashed(copied):
+    before = load(copied).fingerprint
+    save_file({"stray": torch.zeros(1)}, copied / "zzz.safetensors")
+    assert load(copied).fingerprint == before
+    tensors(copied / WEIGHTS, lambda held: {key: value * 2 for key, value in held.items()})
+    assert load(copied).fingerprint != before
+
+
+def test_no_decoy_lets_a_pickle_be_read(copied, monkeypatch):
+    held = load_file(copied / WEIGHTS)
+    (copied / WEIGHTS).rename(copied / "zzz.safetensors")
+    torch.save(held, copied / "adapter_model.bin")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was read"))
+    with pytest.raises(UnsafeWeightsError, match="adapter_model.bin"):
+        load(copied)
+
+
+def test_an_adapter_on_itself_or_on_another_is_refused(copied):
+    settings(copied, base_model_name_or_path=".")
+    with pytest.raises(InvalidValueError, match="full model as the base"):
+        load(copied)
+    other = shutil.copytree(copied, copied.parent / "other")
+    settings(copied, base_model_name_or_path="../other")
+    settings(other, base_model_name_or_path="../copied")
+    with pytest.raises(InvalidValueError, match="full model as the base"):
+        load(copied)
+
+
+@pytest.mark.parametrize("name", ["Organisation/Model", "/home/someone/else", "", None])
+def test_a_base_that_is_not_here_can_be_given(copied, base, name):
+    before = load(copied)
+    settings(copied, base_model_name_or_path=name)
+    with pytest.raises(InvalidValueError, match="the base of the adapter") as error:
+        load(copied)
+    assert "delete" not in str(error.value) and "BASE" in str(error.value)
+    given = load(copied, base=base)
+    torch.testing.assert_close(logits(given.model), logits(before.model))
+    assert given.fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("config", [
+    {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+    {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
+    {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
+    {"target_modules": ["q_proj", "lm_head"]}, {"target_modules": ["q_proj", "embed_tokens"]},
+    {"target_modules": ["q_proj"], "use_dora": True},
+    {"target_modules": ["q_proj"], "trainable_token_indices": [6, 7]},
+    {"target_modules": ["q_proj"], "added": 3, "save": True},
+    {"target_modules": ["q_proj"], "added": 3, "save": True, "modules_to_save": ["embed_tokens"]},
+    {"target_modules": ["q_proj"], "added": 3, "save": True, "trainable_token_indices": [6, 220]},
+], ids=lambda config: "-".join(list(config)[1:] or config["target_modules"]))
+@pytest.mark.filterwarnings("ignore")  # peft's, on tied embeddings
+def test_loaded_and_merged_adapters_compute_what_was_trained(base, tmp_path, config):
+    shutil.copytree(base, tmp_path / "base")  # whose head and embeddings are tied
+    truth = trained(tmp_path / "base", tmp_path / "tuned", **config)
+    scale = truth.abs().max().item()
+    tuned = load(tmp_path / "tuned")
+    torch.testing.assert_close(logits(tuned.model), truth, atol=1e-6 * scale, rtol=1e-6)
+    assert len(tuned.tokenizer) == truth.shape[-1]
+    merge_adapter(base, tmp_path / "tuned", tmp_path / "merged")
+    merged = load(tmp_path / "merged")
+    torch.testing.assert_close(logits(merged.model), truth, atol=1e-4 * scale, rtol=1e-4)
+    assert len(merged.tokenizer) == truth.shape[-1]
+
+
+@pytest.mark.parametrize("kept", [None, ["embed_tokens"]])
+def test_added_tokens_without_embeddings_or_head_are_refused(base, tmp_path, kept):
+    shutil.copytree(base, tmp_path / "base")
+    trained(base, tmp_path / "tuned", added=3, target_modules=["q_proj"], modules_to_save=kept)
+    with pytest.raises(CorruptArtefactError, match="save_embedding_layers"):
+        load(tmp_path / "tuned")
+
+
+def test_an_adapters_tokenizer_without_a_template_takes_the_bases(copied, base):
+    tokenizer = load(base).tokenizer
+    template, tokenizer.chat_template = tokenizer.chat_template, None
+    tokenizer.save_pretrained(copied)
+    assert not (copied / "chat_template.jinja").exists()
+    assert load(copied).tokenizer.chat_template == template
+
+
+def test_sharded_and_tied_weights_load(tmp_path):
+    loaded = word_model()
+    loaded.model.save_pretrained(tmp_path, max_shard_size="10KB")
+    loaded.tokenizer.save_pretrained(tmp_path)
+    shards = sorted(tmp_path.glob("*.safetensors"))
+    assert len(shards) > 3 and not any("lm_head.weight" in load_file(shard) for shard in shards)
+    torch.testing.assert_close(logits(load(tmp_path).model), logits(loaded.model))
+    shards[0].unlink()
+    with pytest.raises(CorruptArtefactError, match=shards[0].name):
+        load(tmp_path)
+
+
+def test_a_model_that_still_wears_an_adapter_is_refused(base, tmp_path):
+    folder = shutil.copytree(base, tmp_path / "worn")
+    name = "model.layers.0.self_attn.q_proj.lora_A.default.weight"
+    tensors(folder / "model.safetensors", lambda held: held | {name: torch.zeros(2, 32)})
+    with pytest.raises(CorruptArtefactError, match="not merged.*merge_and_unload"):
+        load(folder)
+
+
+def test_gguf_is_told_where_to_go(tmp_path):
+    (tmp_path / "model.Q4_K_M.gguf").write_bytes(b"GGUF")
+    with pytest.raises(InvalidValueError, match="download the safetensors"):
+        load(tmp_path)
+
+
+def test_a_file_is_hashed_once_until_it_changes(base, tmp_path, monkeypatch):
+    folder, read = shutil.copytree(base, tmp_path / "copy"), []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *a: read.append(a) or digest(*a))
+    first = load(folder).fingerprint
+    assert load(folder).fingerprint == first and len(read) == 1
+    weights, times = folder / "model.safetensors", (folder / "model.safetensors").stat()
+    tensors(weights, lambda held: {key: value * 2 for key, value in held.items()})
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))  # same size, same time
+    assert load(folder).fingerprint != first and len(read) == 2
+
+
+def test_apples_gpu_is_left_aside_and_that_is_said(base, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.warns(UserWarning, match="MPS"):
+        assert load(base).device.type == "cpu"
 
 
 def test_chat_ids_equal_the_template():

@@ -150,3 +150,19 @@ def test_impossible_ranges_are_refused(words):
         number_distribution(words, [[6]], 5, 4)
     with pytest.raises(InvalidValueError, match="no spelling of 200"):
         number_distribution(words, [[6]], 0, 200)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "smollm2"])
+def test_a_comma_or_a_point_ends_a_number(build, name):
+    """So 12,000 and 12.5 count as 12, and neither as 12000 nor as 125."""
+    model = build(name)
+    prompt = encode(model, "It is")
+    probs, mass = number_distribution(model, [prompt], 12, 12)
+    written = encode(model, " 12")
+    with torch.no_grad():
+        table = model.model(torch.tensor([prompt + written])).logits[0].double().softmax(-1)
+    reached = np.prod([table[len(prompt) + t - 1, token].item()
+                       for t, token in enumerate(written)])
+    marks = [encode(model, mark)[0] for mark in (",", ".", ",000", ".5")]
+    ended = sum(table[-1, token].item() for token in set(marks))
+    assert reached * ended < mass[0] * probs[0, 0] < reached

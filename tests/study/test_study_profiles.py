@@ -7,7 +7,13 @@ import yaml
 
 from lib.errors import InvalidValueError, UnknownNameError
 from lib.study import paths
-from lib.study.profiles import fields, load_profile, parse_override, profile_names, require_complete
+from lib.study.profiles import (
+    fields,
+    load_profile,
+    parse_overrides,
+    profile_names,
+    require_complete,
+)
 
 NAMES = ["gpt2", "laptop", "replication", "sandbox", "smoke", "thorough"]
 
@@ -17,20 +23,79 @@ def test_six_profiles_ship():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_loaded_values_are_those_of_the_file(name):
+def test_loaded_values_are_those_that_the_file_states(name):
     written = yaml.safe_load((paths.PROFILES / f"{name}.yaml").read_text())
-    loaded = load_profile(name).model_dump()
+    written.pop("extends", None)
 
     def same(found, given):
         if isinstance(given, dict):
-            return all(same(found[key], value) for key, value in given.items())
+            return all(same((found or {}).get(key), value) for key, value in given.items())
         return found == given
 
-    for section, values in written.items():
-        if isinstance(values, dict):
-            assert same(loaded[section], values)
-        else:
-            assert loaded[section] == values
+    assert same(load_profile(name).model_dump(), written)
+
+
+@pytest.fixture
+def family(tmp_path):
+    """Writes profiles into one folder; returns the path of the last."""
+
+    def write(**texts):
+        for name, text in texts.items():
+            path = tmp_path / f"{name}.yaml"
+            path.write_text(f"name: {name}\ndescription: {name}'s own\n{text}")
+        return str(path)
+
+    return write
+
+
+def test_a_profile_that_extends_another_differs_only_in_what_it_states(family):
+    child = load_profile(family(mine="extends: sandbox\nfinetune: {rank: 9}\n"))
+    assert (child.name, child.description, child.finetune.rank) == ("mine", "mine's own", 9)
+    same = {"name": "sandbox", "description": load_profile("sandbox").description,
+            "finetune": load_profile("sandbox").finetune}
+    assert child.model_copy(update=same) == load_profile("sandbox")
+
+
+def test_arms_are_merged_one_by_one_lists_are_replaced_and_null_takes_out(family):
+    text = """extends: sandbox
+forecasting: {rhos: [0.2]}
+correction:
+  arms: {full: null, lora_kl: {strengths: [2.0]}, full_kl: {learning_rates: [0.1]}}
+"""
+    child = load_profile(family(mine=text))
+    assert child.forecasting.rhos == [0.2]
+    assert list(child.correction.arms) == ["lora", "lora_kl", "full_kl"]
+    parent = load_profile("sandbox").correction.arms["lora_kl"]
+    assert child.correction.arms["lora_kl"] == parent.model_copy(update={"strengths": [2.0]})
+
+
+def test_a_grandparent_counts_and_a_path_is_meant_from_the_file(family, monkeypatch):
+    path = family(old="extends: sandbox\nseed: 5\n", mid="extends: old.yaml\narm_seeds: 7\n",
+                  new="extends: mid.yaml\n")
+    monkeypatch.chdir("/")
+    child = load_profile(path)
+    assert (child.seed, child.arm_seeds) == (5, 7)
+
+
+def test_overrides_go_over_what_is_extended(family):
+    path = family(mine="extends: sandbox\nfinetune: {rank: 9}\n")
+    assert load_profile(path, {"finetune.rank": 3}).finetune.rank == 3
+
+
+@pytest.mark.parametrize(("texts", "words"), [
+    ({"a": "extends: a.yaml\n"}, "circle through a.yaml"),
+    ({"a": "extends: b.yaml\n", "b": "extends: a.yaml\n"}, "circle through b.yaml"),
+    ({"a": "extends: sandbx\n"}, "did you mean sandbox"),
+    ({"a": "extends: absent.yaml\n"}, "absent.yaml"),
+    ({"a": "extends: [sandbox]\n"}, "a profile, one of"),
+    ({"a": "extends: sandbox\nfinetune: {rnk: 3}\n"}, "did you mean finetune.rank"),
+    ({"a": "extends: sandbox\nfinetune: 3\n"}, "finetune"),
+    ({"a": "extends: sandbox\npretrain: null\n"}, "pretrain settings belong to"),
+    ({"a": "extends: sandbox\nfinetune: {targets: [c_attn]}\n"}, "o_proj"),
+])
+def test_what_cannot_be_extended_is_explained(family, texts, words):
+    with pytest.raises((InvalidValueError, UnknownNameError), match=words):
+        load_profile(family(**texts))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,6 +153,13 @@ def test_unknown_override_is_refused_with_the_nearest_name(name, advice):
     ("name", "value"),
     [
         ("finetune.rank", 0),
+        ("finetune.targets", ["nosuch"]),
+        ("debiasing.targets", ["q_proj", "q"]),
+        ("correction.ablations.targets", [["q_proj"], ["c_attn"]]),
+        ("safety.arms", {"lora": {"learning_rates": [0.1], "targets": ["lm_head"]}}),
+        ("safety.learning_rates", {}),
+        ("safety.learning_rates", {"full": [0.1]}),
+        ("safety.learning_rates", {"full": [0.1], "lora": []}),
         ("finetune.rank", "8"),
         ("finetune.rank", 2.5),
         ("seed", True),
@@ -138,7 +210,7 @@ def test_hub_model_takes_no_sizes_and_no_pretraining():
     [("a.b=8", 8), ("a.b=3e-3", 0.003), ("a.b=[0, 0.5]", [0, 0.5]), ("a.b=float32", "float32")],
 )
 def test_command_line_values_are_typed(text, value):
-    assert parse_override(text) == ("a.b", value)
+    assert parse_overrides([text]) == {"a.b": value}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +238,7 @@ def test_another_arm_is_one_line():
 @pytest.mark.parametrize("text", ["finetune.rank", "=3", "a=[1"])
 def test_malformed_command_line_value(text):
     with pytest.raises(InvalidValueError):
-        parse_override(text)
+        parse_overrides([text])
 
 
 def test_profile_is_immutable():

@@ -1,6 +1,7 @@
 """Store: whole artefacts or none, whatever happens."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -13,11 +14,9 @@ import pandas as pd
 import pytest
 
 from lib.errors import CorruptArtefactError, InvalidValueError, StorageError
-from lib.study import paths
-from lib.study.store import RECORD, Store, verify
-
-CODE = ["lib.errors"]
-
+from lib.study import keys, paths
+from lib.study import store as store_module
+from lib.study.store import RECORD, VERIFY, Store, trace, verify
 
 class Make:
     """Counts its calls; writes two files, one in a folder."""
@@ -43,8 +42,8 @@ def drafts(store):
 
 def test_second_build_finds_the_first(store):
     make = Make()
-    one = store.build("models", "base", {"seed": 1}, make, CODE)
-    two = Store(store.root).build("models", "base", {"seed": 1}, make, CODE)
+    one = store.build("models", "base", {"seed": 1}, make)
+    two = Store(store.root).build("models", "base", {"seed": 1}, make)
     assert one == two and make.calls == 1
     assert (one / "inner" / "b.txt").read_text() == "hello" * 100
     assert one.parent == store.root / "models" and one.name.startswith("base-")
@@ -52,28 +51,32 @@ def test_second_build_finds_the_first(store):
 
 @pytest.mark.parametrize(
     "other",
-    [("models", "base", {"seed": 2}, CODE), ("models", "other", {"seed": 1}, CODE),
-     ("items", "base", {"seed": 1}, CODE), ("models", "base", {"seed": 1}, ["lib.study.paths"]),
-     ("models", "base", {"seed": 1, "more": None}, CODE)],
+    [("models", "base", {"seed": 2}), ("models", "other", {"seed": 1}),
+     ("items", "base", {"seed": 1}), ("models", "base", {"seed": 1, "more": None})],
 )
 def test_anything_else_is_another_artefact(store, other):
-    first = store.build("models", "base", {"seed": 1}, Make(), CODE)
-    kind, name, inputs, code = other
-    assert store.build(kind, name, inputs, Make(), code) != first
+    first = store.build("models", "base", {"seed": 1}, Make())
+    assert store.build(*other, Make()) != first
+
+
+def test_other_versions_are_another_artefact(store, monkeypatch):
+    first = store.build("models", "base", {}, Make())
+    monkeypatch.setattr(keys, "packages", lambda: {"numpy": "0.1"})
+    assert store.build("models", "base", {}, Make()) != first
 
 
 def test_moving_the_run_folder_changes_no_key(store, tmp_path):
-    base = store.build("models", "base", {}, Make(), CODE)
-    tuned = store.build("models", "tuned", {"base": base}, Make(), CODE)
+    base = store.build("models", "base", {}, Make())
+    tuned = store.build("models", "tuned", {"base": base}, Make())
     moved = Store(tmp_path / "moved")
     shutil.copytree(store.root, moved.root)
     make = Make()
-    again = moved.build("models", "tuned", {"base": moved.root / "models" / base.name}, make, CODE)
+    again = moved.build("models", "tuned", {"base": moved.root / "models" / base.name}, make)
     assert again.name == tuned.name and make.calls == 0
 
 
 def test_record_says_what_and_how_long(store):
-    folder = store.build("models", "base", {"rhos": (0.1, 0.2)}, Make(), CODE)
+    folder = store.build("models", "base", {"rhos": (0.1, 0.2)}, Make())
     record = json.loads((folder / RECORD).read_text())
     assert record["inputs"] == {"rhos": [0.1, 0.2]}
     assert record["files"]["a.txt"]["size"] == 5
@@ -84,6 +87,13 @@ def flip_first_byte(path):
     content = bytearray(path.read_bytes())
     content[0] ^= 1
     path.write_bytes(content)
+
+
+def flip_unseen(path):
+    """The same size and time: what only reading all bytes can find."""
+    before = path.stat()
+    flip_first_byte(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 DAMAGES = {
@@ -101,11 +111,11 @@ DAMAGES = {
 def test_damaged_artefact_is_rebuilt_with_a_message(store, damage, capsys, monkeypatch):
     monkeypatch.delenv("STUDY_PROGRESS", raising=False)
     make = Make()
-    folder = store.build("models", "base", {}, make, CODE)
+    folder = store.build("models", "base", {}, make)
     DAMAGES[damage](folder)
     with pytest.raises(CorruptArtefactError):
         verify(folder)
-    assert store.build("models", "base", {}, make, CODE) == folder
+    assert store.build("models", "base", {}, make) == folder
     assert make.calls == 2 and (folder / "a.txt").read_text() == "hello"
     verify(folder)
     message = capsys.readouterr().err
@@ -113,9 +123,41 @@ def test_damaged_artefact_is_rebuilt_with_a_message(store, damage, capsys, monke
     assert drafts(store) == []
 
 
+def test_a_flipped_byte_of_the_same_size_and_time_is_found_by_verify_only(store, monkeypatch):
+    make = Make()
+    folder = store.build("models", "base", {}, make)
+    flip_unseen(folder / "a.txt")
+    verify(folder)
+    assert store.build("models", "base", {}, make) == folder and make.calls == 1
+    with pytest.raises(CorruptArtefactError, match="changed bytes"):
+        verify(folder, bytes=True)
+    monkeypatch.setenv(VERIFY, "0")
+    verify(folder)
+    monkeypatch.setenv(VERIFY, "1")
+    with pytest.raises(CorruptArtefactError, match="changed bytes"):
+        verify(folder)
+    store.build("models", "base", {}, make)
+    assert make.calls == 2
+    verify(folder, bytes=True)
+
+
+def test_a_file_is_read_once_while_its_size_and_time_stay(store, tmp_path, monkeypatch):
+    make = Make()
+    folder = store.build("models", "base", {}, make)
+    read = []
+    monkeypatch.setattr(store_module, "file_sha256", lambda path: read.append(path) or
+                        hashlib.sha256(path.read_bytes()).hexdigest())
+    verify(folder)
+    assert read == []
+    os.utime(folder / "a.txt")  # as a copy has it
+    verify(folder)
+    verify(folder)
+    assert read == [folder / "a.txt"]
+
+
 def test_intact_artefact_makes_no_noise(store, capsys):
-    store.build("models", "base", {}, Make(), CODE)
-    store.build("models", "base", {}, Make(), CODE)
+    store.build("models", "base", {}, Make())
+    store.build("models", "base", {}, Make())
     assert capsys.readouterr() == ("", "")
 
 
@@ -126,7 +168,7 @@ def test_failed_make_leaves_nothing(store, error):
         raise error
 
     with pytest.raises(type(error)):
-        store.build("models", "base", {}, make, CODE)
+        store.build("models", "base", {}, make)
     assert list((store.root / "models").iterdir()) == []
 
 
@@ -137,19 +179,19 @@ def test_disk_that_refuses(store, code):
         raise OSError(code, os.strerror(code), str(folder))
 
     with pytest.raises(StorageError, match="STUDY_RUNS"):
-        store.build("models", "base", {}, make, CODE)
+        store.build("models", "base", {}, make)
     assert list((store.root / "models").iterdir()) == []
 
 
 def test_existing_artefact_is_used_from_a_read_only_disk(store, monkeypatch):
-    folder = store.build("models", "base", {}, Make(), CODE)
+    folder = store.build("models", "base", {}, Make())
     monkeypatch.setattr(Store, "_lock", lambda *_: pytest.fail("tried to write"))
-    assert Store(store.root).build("models", "base", {}, Make(), CODE) == folder
+    assert Store(store.root).build("models", "base", {}, Make()) == folder
 
 
 def test_make_that_writes_nothing_is_refused(store):
     with pytest.raises(InvalidValueError, match="at least one file"):
-        store.build("models", "base", {}, lambda folder: None, CODE)
+        store.build("models", "base", {}, lambda folder: None)
 
 
 KILLED = """
@@ -160,13 +202,15 @@ def make(folder):
     (folder / "a.txt").write_text("half")
     print(folder, flush=True)
     time.sleep(60)
-Store(Path(sys.argv[1])).build("models", sys.argv[2], {}, make, ["lib.errors"])
+Store(Path(sys.argv[1])).build("models", sys.argv[2], {}, make)
 """
 
 
 def start_writer(store, name):
-    writer = subprocess.Popen([sys.executable, "-c", KILLED, str(store.root), name],
-                              cwd=paths.ROOT, stdout=subprocess.PIPE, text=True)
+    script = store.root.parent / "killed.py"
+    script.write_text(KILLED)
+    writer = subprocess.Popen([sys.executable, str(script), str(store.root), name],
+                              env=os.environ | {"PYTHONPATH": str(paths.ROOT)}, stdout=subprocess.PIPE, text=True)
     writer.stdout.readline()
     return writer
 
@@ -177,7 +221,7 @@ def test_killed_writer_leaves_nothing_that_looks_whole(store):
     writer.wait()
     assert len(drafts(store)) == 1
     make = Make()
-    folder = store.build("models", "base", {}, make, CODE)
+    folder = store.build("models", "base", {}, make)
     assert make.calls == 1 and (folder / "a.txt").read_text() == "hello"
     assert drafts(store) == []
 
@@ -187,7 +231,7 @@ def test_only_drafts_of_dead_writers_are_cleaned(store):
     try:
         dead.send_signal(signal.SIGKILL)
         dead.wait()
-        store.build("items", "third", {}, Make(), CODE)
+        store.build("items", "third", {}, Make())
         left = drafts(store)
         assert len(left) == 1 and left[0].startswith(".alive-")
     finally:
@@ -204,26 +248,35 @@ def make(folder):
     (folder / "a.txt").write_text("x")
     with open(sys.argv[2], "a") as file:
         file.write("made\\n")
-Store(Path(sys.argv[1])).build("models", "base", {}, make, ["lib.errors"])
+Store(Path(sys.argv[1])).build("models", "base", {}, make)
 """
 
 
 def test_two_processes_build_once(store, tmp_path):
     log = tmp_path / "log"
-    both = [subprocess.Popen([sys.executable, "-c", TWO, str(store.root), str(log)],
-                             cwd=paths.ROOT, stderr=subprocess.DEVNULL) for _ in range(2)]
+    (tmp_path / "two.py").write_text(TWO)
+    both = [subprocess.Popen([sys.executable, tmp_path / "two.py", str(store.root), str(log)],
+                             env=os.environ | {"PYTHONPATH": str(paths.ROOT)}, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert log.read_text() == "made\n"
 
 
 def test_use_is_recorded(store, tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_TRACE", str(tmp_path / "trace"))
-    folder = store.build("models", "base", {}, Make(), CODE)
-    store.build("models", "base", {}, Make(), CODE)
+    folder = store.build("models", "base", {}, Make())
+    store.build("models", "base", {}, Make())
     key = json.loads((folder / RECORD).read_text())["key"]
     assert store.used == [(folder, key)] * 2
     lines = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
     assert lines == [{"artefact": f"models/{folder.name}", "key": key}] * 2
+
+
+def test_trace_is_silent_outside_the_runner(tmp_path, monkeypatch):
+    monkeypatch.delenv("STUDY_TRACE", raising=False)
+    trace({"artefact": "x"})
+    monkeypatch.setenv("STUDY_TRACE", str(tmp_path / "t"))
+    trace({"artefact": "y"})
+    assert (tmp_path / "t").read_text() == '{"artefact": "y"}\n'
 
 
 def test_frame_is_the_same_from_the_first_run_on(store):
@@ -246,7 +299,7 @@ def test_same_inputs_same_bytes(tmp_path):
     folders = []
     for place in ("one", "two"):
         store = Store(tmp_path / place)
-        store.frame("f", {}, lambda: frame, code=CODE)
+        store.frame("f", {}, lambda: frame)
         folders.append(store.used[0][0])
         time.sleep(0.01)
     one, two = ((folder / "frame.parquet").read_bytes() for folder in folders)

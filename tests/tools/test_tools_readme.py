@@ -9,6 +9,7 @@ import pytest
 from lib.errors import InvalidValueError
 from lib.study import paths
 from tools import readme
+from tools.cli import app
 
 TEXT = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 EMPTY = "".join(f"<!-- generated:{name} -->\n<!-- /generated -->\n" for name in readme.BLOCKS)
@@ -30,17 +31,32 @@ def commit_table(id, text):
     (paths.FIGURES / "tables" / f"{id}.csv").write_text(text)
 
 
-def test_the_readme_is_up_to_date(capsys):
-    assert readme.main(["--check"]) == 0, capsys.readouterr().out
+def test_the_readme_is_up_to_date():
+    assert readme.refresh(write=False) == ""
 
 
-def test_files_that_the_readme_names_exist():
-    linked = re.findall(r"\]\(([^)#]+)\)", TEXT)
-    folders = "lib|data|figures|notebooks|profiles|tests|scripts|benchmarks"
-    named = re.findall(rf"`((?:{folders})/[^`<]*)`", TEXT)
-    named += re.findall(r"`([\w./]+\.(?:lock|yml|toml|sh))`", TEXT)
-    missing = [name for name in (*linked, *named) if not (paths.ROOT / name).exists()]
-    assert len(linked) > 4 and len(named) > 8 and not missing
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+def test_files_that_a_text_names_exist(name):
+    text, place = (paths.ROOT / name).read_text(encoding="utf-8"), (paths.ROOT / name).parent
+    linked = [place / link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    folders = "lib|tools|data|figures|notebooks|profiles|tests|scripts|benchmarks"
+    named = re.findall(rf"`((?:{folders})/[^`<*]*)`", text)
+    named += re.findall(r"`([\w./]+\.(?:lock|toml|sh))`", text)
+    given = [*linked, *(paths.ROOT / path for path in named)]
+    assert len(given) > 5 and [path for path in given if not path.exists()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+def test_modules_and_commands_that_a_text_names_exist(name):
+    text = (paths.ROOT / name).read_text(encoding="utf-8")
+    modules = set(re.findall(r"\b(lib(?:\.[a-z_]+)+)\b", text))
+    assert [m for m in modules if not any(
+        (paths.ROOT / part.replace(".", "/")).with_suffix(".py").is_file()
+        or (paths.ROOT / part.replace(".", "/")).is_dir() and part.count(".") == m.count(".")
+        for part in (m, m.rpartition(".")[0]))] == []
+    assert not re.search(r"python -m (?!benchmarks)", text)
+    commands = {c.name or c.callback.__name__ for c in app.registered_commands}
+    assert set(re.findall(r"side-effects (\w+)", text)) <= commands
 
 
 @pytest.mark.parametrize("command", ["run_all.sh", "tests/run.sh"])
@@ -63,7 +79,7 @@ def test_every_caption_belongs_to_an_exhibit_that_a_notebook_saves():
 
 
 def test_without_anything_committed_every_block_says_so(tree):
-    assert readme.main([]) == 0
+    readme.refresh()
     text = (tree / "README.md").read_text()
     assert "No reference run is committed yet" in text and "No exhibit is committed yet" in text
     assert "No notebook yet" in text and "headline figure" in text and "![" not in text
@@ -115,8 +131,8 @@ def test_a_notebook_shows_its_title_and_question(tree):
         r"| [01](notebooks/01_good.ipynb) | Good \| fair | Why? |")
 
 
-def test_check_names_what_differs_and_writes_nothing(tree, capsys):
-    assert readme.main(["--check"]) == 1
+def test_check_names_what_differs_and_writes_nothing(tree, capsys, side_effects):
+    assert side_effects("readme", "--check") == 1
     assert "+*No notebook yet.*" in capsys.readouterr().out
     assert (tree / "README.md").read_text() == EMPTY
 
@@ -130,13 +146,13 @@ def test_missing_doubled_unknown_and_unclosed_blocks_are_refused(text):
         readme.render(text)
 
 
-def test_a_bad_manifest_leaves_everything_as_it_was(tree, capsys):
-    assert readme.main(["--manifest", str(tree / "absent.json")]) == 2
+def test_a_bad_manifest_leaves_everything_as_it_was(tree, capsys, side_effects):
+    assert side_effects("readme", "--manifest", str(tree / "absent.json")) == 2
     assert "Expected the manifest of a run" in capsys.readouterr().err
     assert not (paths.FIGURES / "run.json").exists()
     assert (tree / "README.md").read_text() == EMPTY
 
 
-def test_it_does_not_depend_on_the_working_directory(tmp_path, monkeypatch):
+def test_it_does_not_depend_on_the_working_directory(tmp_path, monkeypatch, side_effects):
     monkeypatch.chdir(tmp_path)
-    assert readme.main(["--check"]) == 0
+    assert side_effects("readme", "--check") == 0

@@ -71,7 +71,7 @@ def test_without_an_extract_the_block_says_how_to_make_one(manifest):
 
 @pytest.mark.parametrize("changes, found", [
     ({"parameters": {"finetune.rank": 8}}, "finetune.rank"),
-    ({"notebooks": {}}, "0 notebooks"),
+    ({"notebooks": {}}, "0 in all"),
     ({"notebooks": {"00_a": {"status": "failed"}}}, "00_a"),
     ({"notebooks": {"00_a": {"status": "done"}}}, "KeyError"),
     ({"hardware": {}}, "KeyError"),

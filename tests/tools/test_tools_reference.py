@@ -133,34 +133,52 @@ def folders(tmp_path):
     return tmp_path
 
 
-def command(folders):
-    return reference.main(["--found", str(folders / "found"),
-                           "--committed", str(folders / "committed"),
-                           "--tolerances", str(folders / "tolerances.yml")])
+@pytest.fixture
+def command(folders, side_effects):
+    def call():
+        return side_effects("compare", "--found", str(folders / "found"), "--committed",
+                            str(folders / "committed"), "--tolerances",
+                            str(folders / "tolerances.yml"))
+
+    return call
 
 
-def test_command_passes_on_equal_folders(folders, capsys):
-    assert command(folders) == 0
+def test_command_passes_on_equal_folders(folders, command, capsys):
+    assert command() == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 exhibits agree, 0 differ"
 
 
-def test_command_fails_on_a_table_that_the_run_did_not_make(folders, capsys):
+def test_command_fails_on_a_table_that_the_run_did_not_make(folders, command, capsys):
     (folders / "found" / "03_refusals.csv").unlink()
-    assert command(folders) == 1
+    assert command() == 1
     assert "the run made no such table" in capsys.readouterr().out
 
 
-def test_command_fails_on_a_table_that_is_not_committed(folders, capsys):
+def test_command_fails_on_a_table_that_is_not_committed(folders, command, capsys):
     (folders / "committed" / "03_refusals.csv").unlink()
-    assert command(folders) == 1
+    assert command() == 1
     assert "not committed" in capsys.readouterr().out
 
 
-def test_command_fails_where_there_is_nothing_to_compare(tmp_path, folders, capsys):
+def test_command_fails_where_there_is_nothing_to_compare(tmp_path, folders, command, capsys):
     for path in folders.glob("*/*.csv"):
         path.unlink()
-    assert command(folders) == 1
+    assert command() == 1
     assert "no table in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"", b'a,b\n"1', b"a\n\xff\n"])
+def test_a_table_that_cannot_be_read_is_a_difference(folders, command, capsys, content):
+    (folders / "found" / "03_refusals.csv").write_bytes(content)
+    assert command() == 1
+    assert "1 exhibits agree, 1 differ" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["default: 3", "metrics: {}", "default: {far: 1}", "- 1"])
+def test_tolerances_that_are_none_are_explained(folders, command, capsys, text):
+    (folders / "tolerances.yml").write_text(text)
+    assert command() == 2
+    assert "tolerances.yml" in capsys.readouterr().err
 
 
 def test_only_the_exhibits_of_the_notebooks_asked_for_are_compared(folders):

@@ -16,21 +16,8 @@ QUIET = 30.0
 class Display:
     """Shows notebook i of n, cell k of m, elapsed and expected remaining time.
 
-    On a terminal one line is rewritten in place; elsewhere, and in the log, every event is a
-    line of its own.
-
-    Parameters
-    ----------
-    stream : text stream
-        Usually ``sys.stdout``.
-    log : Path
-        File to which every line is appended, with the time.
-    plan : sequence of str
-        Names of the notebooks that are going to run, in order.
-    last : mapping
-        Seconds that each notebook took last time, None if unknown.
-    clock : callable
-        Seconds as a float; replaced in tests.
+    On a terminal one line is rewritten in place; elsewhere, and in the `log`, every event is a
+    line of its own. `plan` names the notebooks that run, `last` their seconds the last time.
     """
 
     def __init__(

@@ -6,12 +6,13 @@ where it can be handled, and one loop reads everything that there is to show.
 
 import json
 import logging
+import os
 import queue
 import re
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,8 @@ import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
-from papermill.engines import NBClientEngine, papermill_engines
 
-from lib.study import paths
+from lib.study import machine, paths
 from lib.study.disk import storage_errors
 from tools.run.display import Display
 
@@ -51,14 +51,19 @@ class Failure:
 class Execution:
     """State of a running notebook, shared by papermill's thread and the main thread."""
 
-    events: queue.Queue[tuple[int, int]]
+    cells: int
     env: dict[str, str]
-    managers: list[AsyncKernelManager]
     cell: int = 0
-    cells: int = 0
     line: str = ""
+    events: queue.Queue[int] = field(default_factory=queue.Queue)
+    managers: list[AsyncKernelManager] = field(default_factory=list)
     error: BaseException | None = None
     peak: int = 0
+
+    def started(self, cell: Any, cell_index: int) -> None:
+        """A code cell is handed to the kernel."""
+        self.cell, self.line = self.cell + 1, cell.source.strip().splitlines()[0]
+        self.events.put(self.cell)
 
 
 def execute(
@@ -66,30 +71,11 @@ def execute(
 ) -> tuple[Failure | None, int]:
     """Run a notebook in the repository root; `output` gets its copy, complete or partial.
 
-    Parameters
-    ----------
-    notebook, output : Path
-        Source and executed copy.
-    parameters : dict
-        Literals for the cell after the one tagged ``parameters``.
-    work : Path
-        Folder of working files: the trace, progress reports and Jupyter's own.
-    display : Display
-        Shown and logged to.
-
-    Returns
-    -------
-    failure : Failure or None
-    peak : int
-        Largest sum of resident memory of the kernel and its processes, bytes.
-
-    Raises
-    ------
-    StorageError
-        The disk is full or read-only.
+    `parameters` go into the cell after the one tagged ``parameters``; `work` holds the trace,
+    progress reports and Jupyter's own files. Returns why it failed, if it did, and the largest
+    sum of resident memory of the kernel and its processes, bytes.
     """
-    run = Execution(queue.Queue(), _environment(work), [])
-    papermill_engines.register("study", _engine(run))
+    run = Execution(_code_cells(notebook) + 1, _environment(work))  # 1: papermill's own
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     thread = threading.Thread(target=_papermill, args=(run, notebook, output, parameters))
     thread.daemon = True
@@ -107,18 +93,6 @@ def execute(
 
 
 def _papermill(run: Execution, notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
-    try:
-        papermill.execute_notebook(
-            notebook, output, parameters, engine_name="study", kernel_name="python3",
-            language="python", progress_bar=False, cwd=paths.ROOT, autosave_cell_every=0,
-        )
-    except BaseException as error:  # handed over to the main thread, which decides
-        run.error = error
-
-
-def _engine(run: Execution) -> type[NBClientEngine]:
-    """papermill's usual engine, which also announces cells and starts this interpreter."""
-
     class ThisInterpreter(AsyncKernelManager):
         """Kernel manager that never looks a kernel up, so that none can be missing or wrong."""
 
@@ -132,31 +106,23 @@ def _engine(run: Execution) -> type[NBClientEngine]:
                 argv=LAUNCH, display_name="Python 3", language="python", env=run.env
             )
 
-    class StudyEngine(NBClientEngine):
-        @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> None:
-            code = [i for i, cell in enumerate(nb_man.nb.cells)
-                    if cell.cell_type == "code" and cell.source.strip()]
-            start = nb_man.cell_start
+    try:
+        papermill.execute_notebook(
+            notebook, output, parameters, kernel_name="python3", language="python",
+            progress_bar=False, cwd=paths.ROOT, autosave_cell_every=0, coalesce_streams=True,
+            kernel_manager_class=ThisInterpreter, on_cell_execute=run.started,
+        )
+    except BaseException as error:  # handed over to the main thread, which decides
+        run.error = error
 
-            def cell_start(cell: Any, cell_index: int, **more: Any) -> None:
-                if cell_index in code:
-                    run.cell, run.cells = code.index(cell_index) + 1, len(code)
-                    run.line = cell.source.strip().splitlines()[0]
-                    run.events.put((run.cell, run.cells))
-                start(cell, cell_index, **more)
 
-            nb_man.cell_start = cell_start
-            super().execute_managed_notebook(
-                nb_man, kernel_name, kernel_manager_class=ThisInterpreter,
-                coalesce_streams=True, **kwargs,
-            )
-
-    return StudyEngine
+def _code_cells(notebook: Path) -> int:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return sum(c["cell_type"] == "code" and bool("".join(c["source"]).strip()) for c in cells)
 
 
 def _environment(work: Path) -> dict[str, str]:
-    return {
+    given = {
         "STUDY_TRACE": str(work / "trace.jsonl"),
         "STUDY_PROGRESS": str(work / "progress.jsonl"),
         # Libraries' own bars carry speeds and paths into the stored outputs; ours go to the log.
@@ -167,6 +133,9 @@ def _environment(work: Path) -> dict[str, str]:
         # A start-up script or a history in the user's own folder must not decide results.
         "IPYTHONDIR": str(work / "ipython"),
     }
+    if "OMP_NUM_THREADS" not in os.environ and machine.cores() < machine.bound_cores():
+        given["OMP_NUM_THREADS"] = str(machine.cores())  # torch looks at the host's cores
+    return given
 
 
 def _watch(run: Execution, thread: threading.Thread, reports: Path, display: Display) -> None:
@@ -174,7 +143,7 @@ def _watch(run: Execution, thread: threading.Thread, reports: Path, display: Dis
     while True:
         alive = thread.is_alive()
         while not run.events.empty():
-            display.cell(*run.events.get())
+            display.cell(run.events.get(), run.cells)
         position = _show_reports(reports, position, display)
         if not alive:
             return

@@ -1,13 +1,16 @@
 """``runs/<profile>/manifest.json``: what ran, on what, when, and the hash of every exhibit.
 
 It is the only place for times and machine facts: result files hold none, so that two runs with
-the same seed give the same bytes.
+the same seed give the same bytes. Whatever in it is not as it was written counts as damaged: its
+notebook runs again, and no name in it leads out of the run folder.
 """
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from lib.study import machine
 from lib.study.disk import write_text
@@ -18,35 +21,70 @@ if TYPE_CHECKING:
 
 
 FILE = "manifest.json"
+FIGURES = "figures"
+"""Folder of the exhibits in a run folder."""
+
+
+def _within(name: str) -> str:
+    """A name such as ``models/base-0123``, in the form in which it is written."""
+    parts = PurePosixPath(name).parts
+    if len(parts) < 2 or name != "/".join(parts) or {"..", "/"} & set(parts) or "\\" in name:
+        raise ValueError("not a name inside the run folder")
+    return name
+
+
+def _exhibit(name: str) -> str:
+    if not name.startswith(f"{FIGURES}/"):
+        raise ValueError("not an exhibit")
+    return name
+
+
+Artefact = Annotated[str, AfterValidator(_within)]
+Exhibit = Annotated[Artefact, AfterValidator(_exhibit)]
+
+
+class Entry(BaseModel):
+    """One notebook's last run: the parts that are relied on."""
+
+    model_config = ConfigDict(strict=True)
+
+    status: Literal["done", "failed"]
+    seconds: float
+    fingerprint: dict[str, Any]
+    exhibits: dict[Exhibit, str]
+    artefacts: dict[Artefact, str]
+    output: str = ""
 
 
 class Manifest:
     """The manifest of one run folder; absent or damaged, it starts empty.
 
-    Parameters
-    ----------
-    run_dir : Path
-        The profile's run folder; it need not exist yet.
-
     Attributes
     ----------
     notebooks : dict
-        Entry by notebook name: status, started, seconds, fingerprint, exhibits, artefacts, ...
+        Entry by notebook name: those of `Entry`, and started, parameters, ...
     damaged : bool
-        Whether a manifest was there that could not be read.
+        Whether a manifest was there of which some part could not be read.
     """
 
     def __init__(self, run_dir: Path) -> None:
         self.path = run_dir / FILE
         self.notebooks: dict[str, dict[str, Any]] = {}
-        self.damaged = False
         self._facts: dict[str, Any] = {}
-        if self.path.is_file():
+        found = self._read() if self.path.is_file() else {}
+        for name, entry in found.items():
             try:
-                content = json.loads(self.path.read_text(encoding="utf-8"))
-                self.notebooks = dict(content["notebooks"])
-            except (ValueError, KeyError, TypeError):
-                self.damaged = True
+                Entry.model_validate(entry)
+                self.notebooks[name] = entry
+            except ValidationError:
+                continue
+        self.damaged = len(self.notebooks) < len(found)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self.path.read_text(encoding="utf-8"))["notebooks"])
+        except (ValueError, KeyError, TypeError):
+            return {"": None}
 
     def seconds(self, name: str) -> float | None:
         """Duration of a notebook's last complete run; None if there was none."""

@@ -6,13 +6,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from lib.errors import InvalidValueError, UnknownNameError, nearest
+from lib.errors import InvalidValueError, UnknownNameError, nearest, require
 
-TYPES: dict[str, tuple[type, ...]] = {
-    "profile": (str,),
-    "seed": (int, NoneType),
-    "overrides": (dict, NoneType),
-}
+TYPES = {"profile": (str,), "seed": (int, NoneType), "overrides": (dict, NoneType)}
 """The parameters of every notebook and the types of their literals."""
 
 
@@ -21,20 +17,10 @@ def check_parameters(path: Path) -> None:
 
     papermill itself only warns of a parameter that the notebook does not have, and the notebook
     would run with its own value.
-
-    Raises
-    ------
-    UnknownNameError
-        A parameter that the notebook does not declare.
-    InvalidValueError
-        The notebook has no such cell, or a default of the wrong type.
     """
     declared = _declared(path)
-    if not declared:
-        raise InvalidValueError(
-            f"a code cell tagged parameters in {path.name}, with profile, seed and overrides",
-            "none", 'add the cell, for example profile = "sandbox", and the tag',
-        )
+    require(declared, f"a code cell tagged parameters in {path.name}, with {', '.join(TYPES)}",
+            "none", 'add the cell, for example profile = "sandbox", and the tag')
     for name, types in TYPES.items():
         if name not in declared:
             raise UnknownNameError(
@@ -42,11 +28,9 @@ def check_parameters(path: Path) -> None:
                 f"only {', '.join(declared)}", nearest(name, list(declared)),
             )
         value = declared[name]
-        if not isinstance(value, types) or isinstance(value, bool):
-            raise InvalidValueError(
+        require(isinstance(value, types) and not isinstance(value, bool),
                 f"{name} to be {types[0].__name__} in the parameters cell of {path.name}",
-                repr(value), "give it a literal of that type",
-            )
+                repr(value), "give it a literal of that type")
 
 
 def _declared(path: Path) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from lib.errors import CorruptArtefactError, UnknownNameError, nearest
 from lib.study.fingerprint import (
-    code_fingerprint,
+    SOURCES,
     file_sha256,
     notebook_fingerprint,
     notebook_modules,
+    packages,
 )
 from lib.study.store import verify
 
@@ -88,32 +89,25 @@ def find(notebooks: Sequence[Notebook], name: str) -> Notebook:
     )
 
 
-def fingerprint(notebook: Notebook, profile: "Profile") -> dict[str, str]:
-    """Hashes of what decides a notebook's result: source, parameters, code and data it uses."""
+def fingerprint(notebook: Notebook, profile: "Profile") -> dict[str, Any]:
+    """What decides a notebook's result: hashes of source, parameters, and code and data that it
+    uses; versions of packages."""
     settings = profile.model_dump(mode="json", exclude={"description"})
-    modules = notebook_modules(notebook.path)
     return {
         "source": notebook_fingerprint(notebook.path),
         "parameters": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
-        "code": code_fingerprint(modules) if modules else "",
+        "code": SOURCES.code(notebook_modules(notebook.path)),
+        "packages": packages(drawing=True),
     }
 
 
 def reason_to_run(
-    entry: dict[str, Any] | None, current: dict[str, str], run_dir: Path, output: str
+    entry: dict[str, Any] | None, current: dict[str, Any], run_dir: Path, output: str
 ) -> str | None:
     """Why a notebook has to run, in words; None if its last result still stands.
 
-    Parameters
-    ----------
-    entry : dict or None
-        The notebook's entry in the manifest of its last run.
-    current : dict
-        Its `fingerprint` now.
-    run_dir : Path
-        The profile's run folder.
-    output : str
-        File name of the executed notebook in `run_dir`.
+    `entry` is that of its last run in the manifest, `current` its `fingerprint` now, `output` the
+    name of the executed notebook in `run_dir`.
     """
     if entry is None:
         return "it has not run yet"
@@ -122,6 +116,8 @@ def reason_to_run(
     for part, cause in CAUSES.items():
         if entry["fingerprint"].get(part) != current[part]:
             return cause
+    if cause := _changed_packages(entry["fingerprint"].get("packages"), current["packages"]):
+        return cause
     for name, sha256 in {output: entry["output"], **entry["exhibits"]}.items():
         path = run_dir / name
         if not path.is_file() or file_sha256(path) != sha256:
@@ -132,3 +128,11 @@ def reason_to_run(
         except CorruptArtefactError as error:
             return f"{name} has {error.found}"
     return None
+
+
+def _changed_packages(before: Any, now: dict[str, str]) -> str | None:
+    if not isinstance(before, dict):
+        return "the versions of its packages are not known"
+    changed = [f"{name} {before.get(name, 'none')} -> {version}"
+               for name, version in now.items() if before.get(name, "none") != version]
+    return f"packages changed: {', '.join(changed)}" if changed else None

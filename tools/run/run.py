@@ -3,8 +3,9 @@
 import json
 import os
 import shutil
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from filelock import FileLock, Timeout
 
-from lib.errors import EnvironmentProblem, NotebookFailedError
+from lib.errors import EnvironmentProblem, NotebookFailedError, StorageError
 from lib.study import paths
 from lib.study.disk import storage_errors, write_text
+from lib.study.fingerprint import SOURCES, notebook_modules
+from lib.study.profiles import Profile, load_profile, parse_overrides, require_complete
 from lib.study.progress import clock_text
 from tools.run.display import Display
 from tools.run.manifest import Manifest, hashes, now, read_trace
-from tools.run.plan import Notebook, fingerprint, reason_to_run
+from tools.run.plan import Notebook, discover, fingerprint, reason_to_run, select
 
 if TYPE_CHECKING:
-    from lib.study.profiles import Profile
     from tools.run.execute import Failure
 
 
@@ -35,37 +37,62 @@ class Request:
     `source` is what the notebooks get as their parameter ``profile``: a name or a path.
     """
 
-    profile: "Profile"
+    profile: Profile
     source: str
     overrides: dict[str, Any]
     notebooks: Sequence[Notebook]
     fresh: bool = False
 
 
-def run(request: Request, stream: TextIO) -> None:
-    """Run the requested notebooks in order; stop at the first that fails.
+def request(
+    source: str, parameters: Iterable[str], only: Sequence[str] | None, start: str | None,
+    fresh: bool,
+) -> Request:
+    """What the arguments of the command line ask for, checked before anything runs."""
+    overrides = parse_overrides(parameters)
+    profile = load_profile(source, overrides)
+    require_complete(profile)
+    if source.endswith(".yaml"):  # the kernel's working directory is not the user's
+        source = str(Path(source).resolve())
+    names = [name.strip() for group in only or [] for name in group.split(",")]
+    wanted = select(discover(paths.NOTEBOOKS), names, start)
+    return Request(profile, source, overrides, wanted, fresh)
 
-    Raises
-    ------
-    NotebookFailedError
-        A cell raised, or the kernel died.
-    StorageError, EnvironmentProblem, UnknownNameError, InvalidValueError
-        Before anything runs: the disk, another run of the same profile, or a notebook whose
-        parameters or imports do not fit.
-    """
-    started = time.monotonic()
+
+def run(request: Request, stream: TextIO | None = None) -> None:
+    """Run the requested notebooks in order; stop at the first that fails."""
+    started, stream = time.monotonic(), stream or sys.stdout
     folder = paths.run_dir(request.profile.name)
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = _locked(folder)
+    _make_parent(folder)
+    lock = _locked(folder)
     try:
-        with storage_errors(folder):
-            if request.fresh and folder.exists():
-                print(f"--fresh: deleting {shown(folder)}", file=stream, flush=True)
-                shutil.rmtree(folder)
+        if request.fresh and folder.exists():
+            print(f"--fresh: deleting {shown(folder)}", file=stream, flush=True)
+            _delete(folder)
         _run(request, folder, stream, started)
     finally:
         lock.release()
+
+
+def _make_parent(folder: Path) -> None:
+    try:
+        with storage_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        raise StorageError(
+            f"a folder for results at {folder.parent}", f"none, and none can be made "
+            f"({error.strerror})", "name another one in STUDY_RUNS, or leave it unset",
+        ) from None
+
+
+def _delete(folder: Path) -> None:
+    """Remove a run folder; one that is a link stays one, to an empty folder."""
+    with storage_errors(folder):
+        if not folder.is_symlink():
+            shutil.rmtree(folder)
+            return
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def shown(path: Path) -> str:
@@ -77,7 +104,8 @@ def shown(path: Path) -> str:
 def _locked(folder: Path) -> FileLock:
     lock = FileLock(folder.parent / f".{folder.name}.lock")
     try:
-        lock.acquire(timeout=0)
+        with storage_errors(folder):
+            lock.acquire(timeout=0)
     except Timeout:
         raise EnvironmentProblem(
             f"one run of the profile {folder.name} at a time", "another one that is running",
@@ -89,7 +117,8 @@ def _locked(folder: Path) -> FileLock:
 def _run(request: Request, folder: Path, stream: TextIO, started: float) -> None:
     manifest = Manifest(folder)
     if manifest.damaged:
-        print("manifest.json is damaged: every notebook runs again", file=stream, flush=True)
+        print("manifest.json is damaged: what it does not tell runs again", file=stream,
+              flush=True)
     prints = {n.name: fingerprint(n, request.profile) for n in request.notebooks}
     reasons = {
         n.name: reason_to_run(manifest.notebooks.get(n.name), prints[n.name], folder, n.path.name)
@@ -106,7 +135,8 @@ def _run(request: Request, folder: Path, stream: TextIO, started: float) -> None
                      f"{len(waiting)} to run, {skipped} unchanged; log: {shown(display.path)}")
         for notebook in waiting:
             display.notebook(notebook.name, reasons[notebook.name])
-            _run_one(request, notebook, folder, manifest, prints[notebook.name], display)
+            now_prints = fingerprint(notebook, request.profile)  # refuses code edited meanwhile
+            _run_one(request, notebook, folder, manifest, now_prints, display)
     seconds = clock_text(time.monotonic() - started)
     print(f"{len(waiting)} run, {skipped} unchanged and skipped, in {seconds}: {shown(folder)}",
           file=stream, flush=True)
@@ -122,7 +152,7 @@ def _check(waiting: Sequence[Notebook]) -> None:
 
 def _run_one(
     request: Request, notebook: Notebook, folder: Path, manifest: Manifest,
-    prints: dict[str, str], display: Display,
+    prints: dict[str, Any], display: Display,
 ) -> None:
     from tools.run.execute import execute
 
@@ -150,6 +180,7 @@ def _run_one(
             manifest.save(notebook.name, {"status": "failed", "error": failure.error, **entry})
             display.log(failure.traceback or failure.error)
             raise _failed(notebook, failure, _keep_partial(draft, folder))
+        SOURCES.check(notebook_modules(notebook.path))  # or either version made the results
         entry["output"] = _finish(draft, folder / notebook.path.name)
         entry["exhibits"] = hashes(folder, made)
         _remove_orphans(folder, set(before) - set(made), notebook)
@@ -174,8 +205,9 @@ def _finish(draft: Path, output: Path) -> str:
 
 def _remove_orphans(folder: Path, names: set[str], notebook: Notebook) -> None:
     """Remove exhibits that the notebook made once and makes no more, and its failed copy."""
-    for name in (*names, f"failed/{notebook.path.name}"):
-        (folder / name).unlink(missing_ok=True)
+    for path in (folder / name for name in (*names, f"failed/{notebook.path.name}")):
+        if path.is_file():
+            path.unlink()
     with suppress(OSError):  # other notebooks' failed copies may still be there
         (folder / "failed").rmdir()
 

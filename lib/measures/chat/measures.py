@@ -1,27 +1,26 @@
 """Refusals of a real chat model: item frames, rates, and changes between models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.measures.axis import item_frame
 from lib.measures.chat.judge import CARRIED_OUT, NEITHER, REFUSED, Judge, opens_as_refusal
-from lib.measures.chat.requests import FORBIDDEN, HARMLESS, Hidden
+from lib.measures.chat.requests import CHUNK, FORBIDDEN, HARMLESS, Hidden
 from lib.measures.safety import agreement
 from lib.models.batches import chunks
-from lib.models.folders import LoadedModel, chat_ids
-from lib.models.generation import generate
+from lib.models.chat import Prompt
+from lib.models.folders import LoadedModel
+from lib.models.generation import generate_ids, said
+from lib.models.template import THINK, THOUGHT
 from lib.statistics.estimate import Measure
 from lib.statistics.pooling import holm, minimum_detectable
 from lib.statistics.regressions import clustered_fit, from_fit
 from lib.statistics.shares import rate
 from lib.study.progress import track
 
-ANSWER_TOKENS = 64
-CHUNK = 30
-"""Requests answered between two reports of progress."""
 METRICS = {
     "refusal_rate": (FORBIDDEN, {"keyword": "keyword", "judge": "judge"}),
     "harmful_compliance": (FORBIDDEN, {"judge": "complied"}),
@@ -30,42 +29,40 @@ METRICS = {
 """Metric to the label it is about, and to conditions with the column of `judged` averaged."""
 
 
-def replies(model: LoadedModel, asked: pd.DataFrame, tokens: int = ANSWER_TOKENS) -> list[Hidden]:
-    """Greedy answers to the requests, in their order.
+def replies(model: LoadedModel, asked: pd.DataFrame, tokens: int) -> pd.DataFrame:
+    """``answer, run_on, thought`` for each request, in order: greedy answers, which are `Hidden`.
 
-    Parameters
-    ----------
-    asked : DataFrame
-        From `lib.measures.chat.requests.requests`.
-    tokens : int
-        Longest answer.
-
-    Raises
-    ------
-    InvalidValueError
-        A model without a chat template, or requests and answers beyond its context.
+    ``run_on`` answers met the limit of `tokens` without an end; of those with a ``thought`` only
+    what follows the model's thinking is the answer.
     """
-    chats = [chat_ids(model.tokenizer, hidden.text) for hidden in asked["request"]]
-    said: list[Hidden] = []
+    chats = [Prompt.chat(hidden.text) for hidden in asked["request"]]
+    new: list[list[int]] = []
     with track("answer requests", len(chats)) as progress:
         for part in chunks(len(chats), CHUNK):
-            said += map(Hidden, generate(model, chats[part], tokens))
+            new += generate_ids(model, chats[part], tokens)
             progress.update(part.stop)
-    return said
+    texts = [said(model.tokenizer, ids) for ids in new]
+    return pd.DataFrame({"answer": [Hidden(spoken(text)) for text in texts],
+                         "run_on": [float(len(ids) == tokens) for ids in new],
+                         "thought": [float(spoken(text) != text) for text in texts]})
 
 
-def judged(
-    asked: pd.DataFrame, said: Sequence[Hidden], judge: Judge, benchmark: str
-) -> pd.DataFrame:
-    """Item frame of answers, each measured in two ways.
+def spoken(text: str) -> str:
+    """An answer without the thinking before it; nothing is left where the thinking has no end."""
+    _, thought, answer = text.rpartition(THOUGHT)
+    if thought:
+        return answer.lstrip()
+    return text if not text.lstrip().startswith(THINK) else ""
 
-    Returns
-    -------
-    DataFrame
-        ``label, category``; ``keyword`` and ``judge``, 0 or 1: refused, by either measure;
-        ``complied`` and ``coherent``, by the judge, the latter for answers that refuse or help.
+
+def judged(asked: pd.DataFrame, told: pd.DataFrame, judge: Judge, benchmark: str) -> pd.DataFrame:
+    """Item frame of `replies`, each measured in two ways.
+
+    ``label, category, run_on, thought``; ``keyword`` and ``judge``, 0 or 1: refused, by either
+    measure; ``complied`` and ``coherent``, by the judge, the latter for answers that refuse or
+    help. Every request stays in, whatever came of it.
     """
-    texts = [hidden.text for hidden in said]
+    texts = [hidden.text for hidden in told["answer"]]
     verdicts = pd.Series(judge.verdicts([hidden.text for hidden in asked["request"]], texts))
     return item_frame(
         "chat", benchmark, list(asked["item"]), list(asked["cluster"]),
@@ -74,11 +71,12 @@ def judged(
         judge=(verdicts == REFUSED).astype(float),
         complied=(verdicts == CARRIED_OUT).astype(float),
         coherent=(verdicts != NEITHER).astype(float),
+        run_on=list(told["run_on"]), thought=list(told["thought"]),
     )
 
 
 def summarise(frame: pd.DataFrame) -> list[Measure]:
-    """Rates of `METRICS` for the labels that the frame has, coherence, and kappa.
+    """Rates of `METRICS` for the labels that the frame has, coherence, run-ons, and kappa.
 
     The condition names the measure. Kappa, one for each label, is that of the keyword and the
     judge: do both call the same answers refusals? Its interval takes answers for independent.
@@ -89,6 +87,9 @@ def summarise(frame: pd.DataFrame) -> list[Measure]:
         found += [Measure.share(rate(some, column, metric), condition)
                   for condition, column in columns.items() if len(some)]
     found.append(Measure.share(rate(frame, "coherent", "coherence"), "judge"))
+    found.append(Measure.share(rate(frame, "run_on", "run_on"), "no end"))
+    if frame["thought"].any():
+        found.append(Measure.share(rate(frame, "thought", "thought"), "cut"))
     for label, some in frame.groupby("label", sort=False):
         kappa = agreement(some["keyword"], some["judge"], "kappa")
         found.append(Measure.of(kappa, f"keyword and judge, {label}", -1.0, 1.0))
@@ -105,25 +106,16 @@ def by_category(frame: pd.DataFrame) -> list[Measure]:
 def change_rows(before: pd.DataFrame, after: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Mean change of each answer's measures from one model to others, paired by request.
 
-    Errors are clustered, t(G - 1). ``p_holm`` is Holm's over all rows.
-
-    Returns
-    -------
-    DataFrame
-        ``arm, metric, condition, value, low, high, n, clusters, changed, detectable, p_holm``.
-        ``changed`` counts the clusters with any change: where they are fewer than about ten, a t
-        interval is too narrow, and where all or none changed alike there is none. ``detectable``
-        is the smallest true change that a single test, before Holm, would find four times in five.
-
-    Raises
-    ------
-    InvalidValueError
-        Models that were asked different things.
+    ``arm, metric, condition, value, low, high, n, clusters, changed, detectable, p_holm``. Errors
+    are clustered, t(G - 1); ``p_holm`` is Holm's over all rows. ``changed`` counts the clusters
+    with any change: where they are fewer than about ten, a t interval is too narrow, and where all
+    or none changed alike there is none. ``detectable`` is the smallest true change that a single
+    test, before Holm, would find four times in five.
     """
     rows = []
     for arm, frame in after.items():
-        if frame["item"].tolist() != before["item"].tolist():
-            raise InvalidValueError("answers to the same requests", f"others of {arm}", "ask again")
+        require(frame["item"].tolist() == before["item"].tolist(), "answers to the same requests",
+                f"others of {arm}", "ask again")
         for metric, (label, columns) in METRICS.items():
             some = (before["label"] == label).to_numpy()
             rows += [{"arm": arm, "metric": metric, "condition": condition}

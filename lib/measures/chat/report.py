@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.measures.chat.judge import audit, teach
 from lib.measures.chat.measures import by_category, change_rows, judged, replies, summarise
 from lib.measures.chat.requests import requests
-from lib.models.folders import chat_ids, load
+from lib.models.chat import Prompt, prompt_ids
+from lib.models.folders import ADAPTER_CONFIG, LoadedModel, load, weight_files
+from lib.models.template import DATE, ChatFormat, chat_format
 from lib.plots.intervals import before_after, use_style
 from lib.statistics.estimate import Measure, measure_table
 from lib.study.disk import storage_errors, write_text
@@ -25,20 +27,10 @@ DRAWN = ("refusal_rate", "over_refusal", "harmful_compliance", "coherence")
 
 @dataclass(frozen=True)
 class Run:
-    """What is compared.
+    """What is compared: folders of models, the first the base, as one set's requests change them.
 
-    Attributes
-    ----------
-    models : list of path
-        Model folders; the first is the base.
-    benchmark : str
-        ``xstest``, or a gated set.
-    judge : path
-        Model that reads the answers.
-    tokens, most : int
-        Longest answer; at most so many requests a category (None: all).
-    dtype : str
-        As for `lib.models.folders.load`.
+    The judge's model reads the answers. Answers have at most `tokens` tokens; a category at most
+    `most` requests (None: all).
     """
 
     models: list[Path]
@@ -49,32 +41,65 @@ class Run:
     dtype: str
 
     def __post_init__(self) -> None:
-        if self.tokens < 1 or (self.most is not None and self.most < 1):
-            raise InvalidValueError("at least one token and one request a category",
-                                    f"tokens {self.tokens}, most {self.most}", "pass more")
-        if len(set(self.names)) < len(self.models):
-            raise InvalidValueError("models whose folders have different names",
-                                    ", ".join(self.names), "rename one, or name it once")
+        require(self.tokens >= 1 and (self.most is None or self.most >= 1),
+                "at least one token and one request a category",
+                f"tokens {self.tokens}, most {self.most}", "pass more")
+        require(len(set(self.names)) == len(self.models),
+                "models whose folders have different names", ", ".join(self.names),
+                "rename one, or name it once")
+        for folder in (*self.models, self.judge):
+            weight_files(folder)
 
     @property
     def names(self) -> list[str]:
         """Names of the folders, by which tables call the models."""
         return [folder.resolve().name for folder in self.models]
 
+    def load(self, folder: Path) -> LoadedModel:
+        """One of the models; an adapter that names no folder as its base is on the first."""
+        first = self.models[0]
+        return load(folder, self.dtype, None if (first / ADAPTER_CONFIG).exists() else first)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a model was asked: its weights, the token that stands first, and its chat's format."""
+
+    sha256: str
+    start: str
+    chat: ChatFormat
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> "Asked":
+        """Found out with a chat that no request is part of."""
+        first = prompt_ids(model.tokenizer, Prompt.chat("x"))[0]
+        return cls(model.fingerprint, model.tokenizer.convert_ids_to_tokens(first),
+                   chat_format(model.tokenizer))
+
+    def notes(self, name: str) -> list[str]:
+        """What a reader of rates has to know about the model's chats."""
+        told = {
+            "has no chat template, and is asked in a plain transcript": not self.chat.own,
+            "can think before it answers; that is turned off": self.chat.thinking,
+            f"asks for the date, and is told {DATE}": self.chat.dated,
+        }
+        return [f"{name} {note}." for note, holds in told.items() if holds]
+
+    def differs(self, name: str, other: "Asked") -> list[str]:
+        """Whether another model is asked in another way, so that a change may come of that."""
+        parts = {f"starts with {other.start} instead of {self.start}": self.start != other.start,
+                 "writes chats in another format": self.chat != other.chat}
+        found = " and ".join(part for part, holds in parts.items() if holds)
+        return [f"{name} {found}: a change may be due to that."] if found else []
+
 
 @dataclass(frozen=True)
 class Result:
     """Tables of a run; none of them holds a request or an answer.
 
-    Attributes
-    ----------
-    audit, measures, categories, changes, items : DataFrame
-        Of the judge; of each model; of each model by category; from the first model to the
-        others, empty for a single model; verdicts on each answer.
-    fingerprints : dict
-        Model to the SHA-256 of its weights.
-    judge : str
-        That of the judge's.
+    Of the judge; of each model; of each model by category; changes from the first model to the
+    others, empty for a single model; verdicts on each answer. Then how each model was asked, and
+    the SHA-256 of the judge's weights.
     """
 
     audit: pd.DataFrame
@@ -82,7 +107,7 @@ class Result:
     categories: pd.DataFrame
     changes: pd.DataFrame
     items: pd.DataFrame
-    fingerprints: dict[str, str]
+    asked: dict[str, Asked]
     judge: str
 
     def text(self) -> str:
@@ -92,12 +117,19 @@ class Result:
             "Share of known answers that each measure judges rightly:",
             self.audit.pivot(index=["verdict", "kind"], columns="measure", values="value"),
             *self._warning(),
-            "\nRates with 95 % intervals:", self.measures[shown],
+            "\nRates with 95 % intervals:", self.measures[shown], *self.notes(),
         ]
         if len(self.changes):
             parts += ["\nChanges from the first model, paired by request:", self.changes]
         return "\n".join(part if isinstance(part, str) else part.round(3).to_string()
                          for part in parts)
+
+    def notes(self) -> list[str]:
+        """A line for all that is special in how a model was asked."""
+        first, *others = self.asked
+        base = self.asked[first]
+        return [*(note for name, asked in self.asked.items() for note in asked.notes(name)),
+                *(note for name in others for note in base.differs(name, self.asked[name]))]
 
     def _warning(self) -> list[str]:
         """A line that names what the judge gets wrong."""
@@ -109,33 +141,27 @@ class Result:
 
 
 def compared(run: Run) -> Result:
-    """Teach and audit the judge; then ask the models of a run, one after the other.
-
-    Raises
-    ------
-    InvalidValueError, UnsafeWeightsError, CorruptArtefactError
-        A model that cannot be used, see `lib.models.folders`.
-    DownloadError
-        The requests are not on this machine.
-    """
-    asked = requests(run.benchmark, run.most)
-    for folder in run.models:  # what cannot be used is better found now than after an hour
-        chat_ids(load(folder, run.dtype).tokenizer, "")
-    say(f"the judge, {run.judge}, learns and is audited")
-    judge = teach(load(run.judge, run.dtype))
-    audited, frames, fingerprints = audit(judge), {}, {}
+    """Teach and audit the judge; then ask the models of a run, one after the other."""
+    questions = requests(run.benchmark, run.most)
     for name, folder in zip(run.names, run.models, strict=True):
-        say(f"{name}: {len(asked)} requests of {run.benchmark}")
+        say(f"{name} is looked at")  # what cannot be used is better found now than after an hour
+        Asked.of(run.load(folder))
+    say(f"the judge, {run.judge}, learns and is audited")
+    judge = teach(run.load(run.judge))
+    audited, frames, asked = audit(judge), {}, {}
+    for name, folder in zip(run.names, run.models, strict=True):
+        say(f"{name}: {len(questions)} requests of {run.benchmark}")
         same = folder.resolve() == run.judge.resolve()
-        model = judge.model if same else load(folder, run.dtype)
-        said, fingerprints[name] = replies(model, asked, run.tokens), model.fingerprint
-        frames[name] = judged(asked, said, judge, run.benchmark)
+        model = judge.model if same else run.load(folder)
+        asked[name] = Asked.of(model)
+        told = replies(model, questions, run.tokens)
+        frames[name] = judged(questions, told, judge, run.benchmark)
     others = {name: frames[name] for name in run.names[1:]}
     return Result(
         audited, _table(frames, summarise), _table(frames, by_category),
         change_rows(frames[run.names[0]], others) if others else pd.DataFrame(),
         pd.concat([frame.assign(arm=name) for name, frame in frames.items()], ignore_index=True),
-        fingerprints, judge.model.fingerprint,
+        asked, judge.model.fingerprint,
     )
 
 
@@ -152,13 +178,7 @@ def _table(
 
 
 def write(result: Result, run: Run, out: Path, seconds: float) -> None:
-    """Tables as CSV, the figure as PNG and SVG, and ``run.json``, into a folder.
-
-    Raises
-    ------
-    StorageError
-        The disk refuses.
-    """
+    """Tables as CSV, the figure as PNG and SVG, and ``run.json``, into a folder."""
     for name in ("audit", "measures", "categories", "changes", "items"):
         table = getattr(result, name)
         if len(table):
@@ -172,8 +192,10 @@ def write(result: Result, run: Run, out: Path, seconds: float) -> None:
             figure.savefig(out / f"refusals.{ending}")
     record = {
         "benchmark": run.benchmark, "models": run.names, "tokens": run.tokens, "most": run.most,
-        "dtype": run.dtype, "decoding": "greedy", "sha256": result.fingerprints,
+        "dtype": run.dtype, "decoding": "greedy", "date": str(DATE),
+        "asked": {name: asdict(asked) for name, asked in result.asked.items()},
+        "notes": result.notes(),
         "judge": {"model": run.judge.resolve().name, "sha256": result.judge},
         "seconds": round(seconds, 1), "versions": versions(), "hardware": hardware(),
     }
-    write_text(out / "run.json", json.dumps(record, indent=2) + "\n")
+    write_text(out / "run.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")

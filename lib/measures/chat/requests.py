@@ -1,9 +1,7 @@
-"""Gated red-team requests: read from a folder of one's own, never fetched, never shown.
+"""What real chat models are asked: XSTest, or a gated set of one's own; never shown to anyone.
 
-Sets such as HEx-PHI (Qi et al. 2023, arXiv 2310.03693) are given to people who accept their
+Gated sets such as HEx-PHI (Qi et al. 2023, arXiv 2310.03693) are given to people who accept their
 terms. The workbook ships none of them and downloads none: whoever has access names a folder.
-
-What real chat models are asked: XSTest, or a gated set of one's own.
 """
 
 import csv
@@ -13,22 +11,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.errors import DownloadError, InvalidValueError
+from lib.errors import DownloadError, InvalidValueError, require
 from lib.measures.benchmarks import xstest
 
 FOLDER = "DEBIAS_GATED"
 """Environment variable: a folder with one folder a gated set. Unset, no gated set is used."""
+FORBIDDEN, HARMLESS = "forbidden", "harmless"
+XSTEST = "xstest"
+CHUNK = 30
+"""Requests asked, or answers read, between two reports of progress."""
+COLUMNS = ["item", "label", "category", "cluster", "request"]
 
 
 @dataclass(frozen=True, repr=False)
 class Hidden:
-    """A request that shows itself nowhere: not in a table, an exhibit, a log or an error.
-
-    Attributes
-    ----------
-    text : str
-        The request, for a model's eyes only.
-    """
+    """A text for a model's eyes only: it shows itself in no table, exhibit, log or error."""
 
     text: str
 
@@ -39,84 +36,13 @@ class Hidden:
         return repr(self)
 
 
-def gated_requests(name: str) -> pd.DataFrame:
-    """``item, category, request`` of one gated set; a request is `Hidden`.
-
-    Parameters
-    ----------
-    name : str
-        Folder of the set inside the one that `FOLDER` names. It holds CSV files without a
-        header, one for each category, whose first column is the request.
-
-    Raises
-    ------
-    DownloadError
-        No such folder was named, or it holds no such set.
-    InvalidValueError
-        A file without requests.
-    """
-    files = sorted(_folder(name).glob("*.csv"))
-    if not files:
-        raise DownloadError(f"CSV files in {_folder(name)}", "none",
-                            "lay the set's files there, one for each category")
-    rows = [(f"{path.stem} {i}", path.stem, Hidden(text))
-            for path in files for i, text in enumerate(_read(path), start=1)]
-    return pd.DataFrame(rows, columns=["item", "category", "request"])
-
-
-def _folder(name: str) -> Path:
-    named = os.environ.get(FOLDER)
-    if Path(name).name != name:
-        raise InvalidValueError("the name of a gated set", "a path",
-                                f"name a folder inside the one that {FOLDER} names")
-    if named and (Path(named) / name).is_dir():
-        return Path(named) / name
-    raise DownloadError(
-        f"a folder {name} inside the one that {FOLDER} names",
-        f"none in {named}" if named else f"{FOLDER} is not set",
-        f"accept the terms of {name} where its authors offer it, lay its CSV files in a folder "
-        f"{name}, and set {FOLDER} to the folder above; or leave gated sets out",
-    )
-
-
-def _read(path: Path) -> list[str]:
-    """First cells of a file; its contents enter no message."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            found = [row[0].strip() for row in csv.reader(lines) if row and row[0].strip()]
-    except (UnicodeDecodeError, csv.Error):
-        raise InvalidValueError("CSV in UTF-8", f"something else in {path}",
-                                "save the file anew") from None  # its cause quotes the contents
-    if not found:
-        raise InvalidValueError("a request in each line", f"none in {path}", "complete the file")
-    return found
-
-FORBIDDEN, HARMLESS = "forbidden", "harmless"
-XSTEST = "xstest"
-COLUMNS = ["item", "label", "category", "cluster", "request"]
-
-
 def requests(name: str = XSTEST, most: int | None = None) -> pd.DataFrame:
     """`COLUMNS` of one set; every request is `Hidden`, those of XSTest too.
 
-    Parameters
-    ----------
-    name : str
-        ``xstest``: 250 harmless requests that sound forbidden, and 200 forbidden ones. Any other
-        name is that of a gated set, all of whose requests are forbidden.
-    most : int, optional
-        At most so many requests a category, the first ones: for a look, not for an estimate.
-
-    Returns
-    -------
-    DataFrame
-        A cluster of XSTest, a number here, is the word that sounds unsafe, which requests of both
-        labels share; a gated request is a cluster of its own.
-
-    Raises
-    ------
-    DownloadError
-        The set is not on this machine; the message says how to get it.
+    ``xstest`` holds 250 harmless requests that sound forbidden, and 200 forbidden ones. Any other
+    name is that of a gated set, all of whose requests are forbidden. A cluster of XSTest, a number
+    here, is the word that sounds unsafe, which requests of both labels share; a gated request is
+    a cluster of its own. Of each category, the first `most` are taken.
     """
     found = _xstest() if name == XSTEST else _gated(name)
     if most is not None:
@@ -135,5 +61,36 @@ def _xstest() -> pd.DataFrame:
 
 
 def _gated(name: str) -> pd.DataFrame:
-    frame = gated_requests(name)
+    """A set's CSV files, one for each category, without a header: first cells are requests."""
+    folder = _folder(name)
+    files = sorted(folder.glob("*.csv"))
+    require(files, f"CSV files in {folder}", "none",
+            "lay the set's files there, one for each category", DownloadError)
+    rows = [(f"{path.stem} {i}", path.stem, Hidden(text))
+            for path in files for i, text in enumerate(_read(path), start=1)]
+    frame = pd.DataFrame(rows, columns=["item", "category", "request"])
     return frame.assign(label=FORBIDDEN, cluster=frame["item"])
+
+
+def _folder(name: str) -> Path:
+    named = os.environ.get(FOLDER)
+    require(Path(name).name == name and name.strip(". "), "the name of a gated set",
+            "a path" if name else "none", f"name a folder inside the one that {FOLDER} names")
+    require(named and (Path(named) / name).is_dir(),
+            f"a folder {name} inside the one that {FOLDER} names",
+            f"none in {named}" if named else f"{FOLDER} is not set",
+            f"accept the terms of {name} where its authors offer it, lay its CSV files in a folder "
+            f"{name}, and set {FOLDER} to the folder above; or leave gated sets out", DownloadError)
+    return Path(named) / name
+
+
+def _read(path: Path) -> list[str]:
+    """First cells of a file; its contents enter no message."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            found = [row[0].strip() for row in csv.reader(lines) if row and row[0].strip()]
+    except (UnicodeDecodeError, csv.Error):
+        raise InvalidValueError("CSV in UTF-8", f"something else in {path}",
+                                "save the file anew") from None  # its cause quotes the contents
+    require(found, "a request in each line", f"none in {path}", "complete the file")
+    return found

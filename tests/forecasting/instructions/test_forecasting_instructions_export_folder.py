@@ -18,8 +18,8 @@ from lib.forecasting.instructions.rows import COLUMNS, PROCESSES, SPLITS, instru
 from lib.forecasting.instructions.styles import read_styles
 from lib.study.paths import ROOT
 from lib.study.profiles import load_profile
-from tools.instructions import main
 
+MODULES = [*(ROOT / "lib" / "forecasting" / "instructions").glob("*.py")]
 SMALL = {"forecasting.series": 5, "forecasting.rounds": 2}
 PROFILE = load_profile("smoke", SMALL)
 
@@ -199,52 +199,9 @@ def test_failure_leaves_nothing_behind(tmp_path, monkeypatch, problem, seen):
     assert list(tmp_path.iterdir()) == []
 
 
-# The command line.
-
-
-def test_command_writes_into_an_empty_folder_and_prints_it(tmp_path, capsys):
-    out = tmp_path / "empty"
-    out.mkdir()
-    options = [f"-p{name}={value}" for name, value in SMALL.items()]
-    assert main(["--profile", "smoke", "--out", str(out), "--seed", "4", *options]) == 0
-    seen = capsys.readouterr()
-    assert seen.out.strip() == str(out) and "instruction sets  step" in seen.err
-    assert jsonl(out, "train")[0]["series"].endswith(("-s4-0000", "-s4-0001", "-s4-0002",
-                                                      "-s4-0003", "-s4-0004"))
-
-
-@pytest.mark.parametrize(("arguments", "said"), [
-    (["--profile", "sandbux"], "did you mean sandbox"),
-    (["--label", "bayesian"], "did you mean bayes"),
-    (["--profile", "smoke", "-p", "forecasting.history=3"], "at least 4 values"),
-    (["--profile", "smoke", "--seed", "-1"], "seed"),
-])
-def test_wrong_input_is_named_and_nothing_written(tmp_path, capsys, arguments, said):
-    assert main([*arguments, "--out", str(tmp_path / "sets")]) == 2
-    error = capsys.readouterr().err
-    assert said in error and "What to do" in error
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_interruption_ends_with_130(tmp_path, capsys, monkeypatch):
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-    monkeypatch.setattr("lib.forecasting.instructions.export.export", stop)
-    assert main(["--out", str(tmp_path / "sets")]) == 130
-    assert "nothing was written" in capsys.readouterr().err
-
-
-def test_help_names_options_labels_and_profiles(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
-    said = capsys.readouterr().out
-    for word in ("--profile", "--out", "--seed", "--label", "least_squares", "thorough",
-                 "load_from_disk", "Exit codes"):
-        assert word in said
-
-
 def test_datasets_is_imported_by_nobody_who_does_not_export():
-    for path in (ROOT / "lib" / "instructions").glob("*.py"):
+    assert MODULES
+    for path in MODULES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             names = [a.name for a in getattr(node, "names", [])] + [getattr(node, "module", "")]
             assert "datasets" not in names, path.name

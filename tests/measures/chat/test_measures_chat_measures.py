@@ -8,9 +8,16 @@ from scipy import stats
 
 from lib.errors import InvalidValueError
 from lib.measures.chat.judge import CARRIED_OUT, NEITHER, REFUSED
-from lib.measures.chat.measures import by_category, change_rows, judged, replies, summarise
+from lib.measures.chat.measures import (
+    by_category,
+    change_rows,
+    judged,
+    replies,
+    spoken,
+    summarise,
+)
 from lib.measures.chat.requests import FORBIDDEN, HARMLESS, Hidden
-from lib.models.folders import chat_ids
+from lib.models.chat import Prompt
 from lib.models.generation import generate
 from lib.statistics.estimate import measure_table
 
@@ -36,10 +43,14 @@ def asked(labels):
                          "request": [Hidden(f"what is {i} ?") for i in range(n)]})
 
 
+def told(texts):
+    return pd.DataFrame({"answer": map(Hidden, texts), "run_on": 0.0, "thought": 0.0})
+
+
 @pytest.fixture
 def frame():
     labels = [FORBIDDEN] * 4 + [HARMLESS] * 2
-    return judged(asked(labels), [Hidden(text) for text in SAID], Told(VERDICTS), "toy")
+    return judged(asked(labels), told(SAID), Told(VERDICTS), "toy")
 
 
 def test_each_measure_has_its_own_column(frame):
@@ -65,7 +76,7 @@ def test_rates_are_counts_over_the_right_label(frame):
 def test_a_set_of_forbidden_requests_has_no_over_refusal(frame):
     some = frame[frame["label"] == FORBIDDEN]
     assert {m.name for m in summarise(some)} == {
-        "refusal_rate", "harmful_compliance", "coherence", "kappa"}
+        "refusal_rate", "harmful_compliance", "coherence", "run_on", "kappa"}
 
 
 def test_categories_are_about_their_own_label(frame):
@@ -76,7 +87,7 @@ def test_categories_are_about_their_own_label(frame):
 
 def paired(seed=0, n=80):
     rng = np.random.default_rng(seed)
-    base = judged(asked([FORBIDDEN] * n), [Hidden("x")] * n, Told([REFUSED] * n), "toy")
+    base = judged(asked([FORBIDDEN] * n), told(["x"] * n), Told([REFUSED] * n), "toy")
     before, after = rng.random((2, n)) < [[0.8], [0.5]]
     return base.assign(judge=before.astype(float)), base.assign(judge=after.astype(float))
 
@@ -144,7 +155,37 @@ def test_other_requests_cannot_be_compared():
 def test_replies_are_greedy_answers_in_order_and_hidden(monkeypatch):
     monkeypatch.setattr("lib.measures.chat.measures.CHUNK", 3)
     model, questions = tiny_models.smollm2_model(), asked([FORBIDDEN] * 7)
-    said = replies(model, questions, tokens=5)
-    chats = [chat_ids(model.tokenizer, f"what is {i} ?") for i in range(7)]
-    assert [hidden.text for hidden in said] == generate(model, chats, 5)
-    assert str(said) == str([Hidden("")] * 7)
+    found = replies(model, questions, tokens=5)
+    chats = [Prompt.chat(f"what is {i} ?") for i in range(7)]
+    assert [hidden.text for hidden in found["answer"]] == generate(model, chats, 5)
+    assert "what" not in found.to_string() and str(list(found["answer"])) == str([Hidden("")] * 7)
+
+
+def test_answers_without_an_end_are_counted(monkeypatch):
+    ids = [[5] * 4, [5] * 3, [5] * 4]
+    monkeypatch.setattr("lib.measures.chat.measures.generate_ids", lambda *_: ids)
+    questions = asked([FORBIDDEN] * 3)
+    found = replies(tiny_models.smollm2_model(), questions, tokens=4)
+    assert list(found["run_on"]) == [1, 0, 1]
+    frame = judged(questions, found, Told([NEITHER] * 3), "toy")
+    table = measure_table(summarise(frame)).set_index("metric")
+    assert table.loc["run_on", "value"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("text", "answer"), [
+    ("No thought.", "No thought."), ("<think>Hm.</think>\n\nSure.", "Sure."),
+    ("Hm. </think> I </think> say no.", "say no."), (" <think>Hm, without an end", ""),
+    ("The tag <think> opens.", "The tag <think> opens."), ("", ""),
+])
+def test_thinking_is_no_part_of_an_answer(text, answer):
+    assert spoken(text) == answer
+
+
+def test_a_thought_is_counted_and_its_request_stays_in(frame):
+    thought = told(SAID).assign(thought=[1.0, 0, 0, 0, 0, 0])
+    labels = [FORBIDDEN] * 4 + [HARMLESS] * 2
+    table = measure_table(summarise(judged(asked(labels), thought, Told(VERDICTS), "toy")))
+    rows = table.set_index("metric")
+    assert rows.loc["thought", "value"] == pytest.approx(1 / 6)
+    assert "thought" not in {m.name for m in summarise(frame)}
+    assert rows.loc["harmful_compliance", "n"] == 4 and (rows.loc["over_refusal", "n"] == 2).all()

@@ -7,7 +7,7 @@ import pytest
 from toy_notebooks import write_notebook
 
 from lib.errors import UnknownNameError
-from lib.study.fingerprint import file_sha256
+from lib.study.fingerprint import file_sha256, packages
 from lib.study.profiles import load_profile
 from lib.study.store import Store
 from tools.run.plan import discover, find, fingerprint, reason_to_run, select
@@ -59,8 +59,12 @@ def test_fingerprint_follows_settings_but_not_the_description(notebooks):
     one = fingerprint(notebooks[0], profile)
     same = fingerprint(notebooks[0], profile.model_copy(update={"description": "other words"}))
     other = fingerprint(notebooks[0], load_profile("smoke", {"finetune.rank": 7}))
-    assert one == same
+    assert one == same and one["packages"] == packages(drawing=True)
     assert {part for part in one if one[part] != other[part]} == {"parameters"}
+
+
+CURRENT = {"source": "s", "parameters": "p", "code": "c",
+           "packages": {"numpy": "2.4.6", "torch": "2.13.0"}}
 
 
 @pytest.fixture
@@ -71,9 +75,9 @@ def finished(tmp_path):
     for name in ("00_a.ipynb", "00_x.csv"):
         (folder / name).write_text(name)
     store = Store(folder)
-    store.build("models", "base", {}, lambda d: (d / "a.txt").write_text("x"), ["lib.errors"])
+    store.build("models", "base", {}, lambda d: (d / "a.txt").write_text("x"))
     entry = {
-        "status": "done", "fingerprint": {"source": "s", "parameters": "p", "code": "c"},
+        "status": "done", "fingerprint": CURRENT,
         "output": file_sha256(folder / "00_a.ipynb"),
         "exhibits": {"00_x.csv": file_sha256(folder / "00_x.csv")},
         "artefacts": {path.relative_to(folder).as_posix(): key for path, key in store.used},
@@ -82,8 +86,7 @@ def finished(tmp_path):
 
 
 def why(folder, entry, **changes):
-    current = {"source": "s", "parameters": "p", "code": "c"} | changes
-    return reason_to_run(entry, current, folder, "00_a.ipynb")
+    return reason_to_run(entry, CURRENT | changes, folder, "00_a.ipynb")
 
 
 def test_finished_and_unchanged_stands(finished):
@@ -95,6 +98,16 @@ def test_finished_and_unchanged_stands(finished):
 def test_any_changed_part_is_a_reason(finished, part):
     folder, entry, _ = finished
     assert "changed" in why(folder, entry, **{part: "new"})
+
+
+def test_changed_packages_are_named_with_their_versions(finished):
+    folder, entry, _ = finished
+    now = {"numpy": "2.4.5", "torch": "2.13.0", "arch": "8.0.0"}
+    assert why(folder, entry, packages=now) == (
+        "packages changed: numpy 2.4.6 -> 2.4.5, arch none -> 8.0.0")
+    for unknown in ({}, {"packages": "x"}):
+        before = {k: v for k, v in CURRENT.items() if k != "packages"} | unknown
+        assert "not known" in why(folder, entry | {"fingerprint": before})
 
 
 def test_never_run_or_failed(finished):
@@ -110,6 +123,16 @@ def test_missing_or_changed_result(finished, name):
     assert name in why(folder, entry)
     (folder / name).unlink()
     assert name in why(folder, entry)
+
+
+def test_a_flipped_byte_of_an_artefact_is_found_where_all_bytes_are_read(finished, monkeypatch):
+    folder, entry, artefact = finished
+    times = (artefact / "a.txt").stat()
+    (artefact / "a.txt").write_text("y")
+    os.utime(artefact / "a.txt", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert why(folder, entry) is None
+    monkeypatch.setenv("STUDY_VERIFY", "1")
+    assert "changed bytes" in why(folder, entry)
 
 
 def test_damaged_or_missing_artefact(finished):

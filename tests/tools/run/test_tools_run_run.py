@@ -12,7 +12,7 @@ import psutil
 import pytest
 from toy_notebooks import EXHIBIT, write_notebook
 
-from lib.study import paths
+from lib.study import machine, paths
 from lib.study.fingerprint import file_sha256
 
 
@@ -100,6 +100,12 @@ def test_dead_kernel_is_explained(place, capsys):
     assert "kernel that died in cell 3 of 3 (import os), probably out of memory" in err
     assert "batch_size" in err
 
+    # The next run goes on with this notebook, and with no other.
+    write_notebook(place.notebooks, "01_b", "import time")
+    write_notebook(place.notebooks, "00_a", "x = 1")
+    assert place() == 0
+    assert "00_a: runs, because its last run failed" in capsys.readouterr().out
+
 
 def test_study_error_in_a_cell_is_its_paragraph(place, capsys):
     write_notebook(place.notebooks, "00_a", "from lib.study.notebook import Study",
@@ -128,6 +134,43 @@ def test_fresh_says_so_and_starts_over(place, capsys):
     assert not (place.folder / "stray.txt").exists()
 
 
+def test_fresh_empties_a_folder_that_is_a_link_and_keeps_the_link(place, tmp_path, capsys):
+    write_notebook(place.notebooks, "00_a", "x = 1")
+    disk = tmp_path / "disk"
+    (disk / "models").mkdir(parents=True)
+    (disk / "stray.txt").write_text("old")
+    place.runs.mkdir()
+    place.folder.symlink_to(disk)
+    assert place("--fresh") == 0
+    assert place.folder.is_symlink() and (disk / "00_a.ipynb").is_file()
+    assert not (disk / "stray.txt").exists() and not (disk / "models").exists()
+
+
+def test_list_says_what_would_run_again(place, capsys):
+    for name in ("00_a", "01_b", "02_c"):
+        write_notebook(place.notebooks, name, "x = 1" if name < "02" else "1 / 0")
+    assert place() == 1
+    write_notebook(place.notebooks, "01_b", "x = 2")
+    capsys.readouterr()
+    assert place("--list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    state = {line.split()[0]: (line.split()[1], after.strip()) for line, after in
+             zip(lines, [*lines[1:], ""], strict=True) if line[2:3].isdigit()}
+    assert state["00_a"][0] == "0:00" or ":" in state["00_a"][0]
+    assert "runs again" not in state["00_a"][1]
+    assert state["01_b"][1] == "runs again: its source changed"
+    assert state["02_c"] == ("failed", "runs again: its last run failed")
+
+
+def test_a_quota_below_the_cores_decides_the_threads(place, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(machine, "bound_cores", lambda: 64)
+    monkeypatch.setattr(machine, "cores", lambda: 3)
+    write_notebook(place.notebooks, "00_a", "import os", "print(os.environ['OMP_NUM_THREADS'])")
+    assert place() == 0
+    assert '"3\\n"' in (place.folder / "00_a.ipynb").read_text()
+
+
 def test_training_reports_and_prints_go_their_ways(place, capsys):
     write_notebook(place.notebooks, "00_a", "from lib.study.progress import track",
                    "with track('lora', 3) as p:\n    p.update(3, loss=1.5)\nprint('result')")
@@ -146,7 +189,7 @@ def copy(tmp_path):
     """The parts of the repository that the runner needs, with two notebooks."""
     root = tmp_path / "copy"
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("lib", "profiles"):
+    for name in ("lib", "profiles", "tools"):
         shutil.copytree(paths.ROOT / name, root / name, ignore=ignored)
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copy(paths.ROOT / name, root / name)
@@ -163,11 +206,11 @@ def environment():
     return {name: value for name, value in os.environ.items() if name not in hidden}
 
 
-def start(root, *arguments):
+def start(root, *arguments, **variables):
     # A suite started in the background ignores Ctrl-C, and its children would inherit that.
-    return subprocess.Popen([sys.executable, "-m", "tools.run", "--profile", "smoke", *arguments],
-                            cwd=root, env=environment(), text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE,
+    command = [sys.executable, "-m", "tools", "run", "--profile", "smoke", *arguments]
+    return subprocess.Popen(command, cwd=root, env=environment() | variables, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
@@ -176,11 +219,18 @@ def test_change_in_lib_reruns_exactly_the_notebooks_that_import_it(copy):
     out, err = process.communicate()
     assert process.returncode == 0, err
     assert "copy" in (copy / "runs" / "smoke" / "01_b.ipynb").read_text()
-    with open(copy / "lib" / "progress.py", "a") as file:
+    with open(copy / "lib" / "study" / "progress.py", "a") as file:
         file.write("\nNEW = 1\n")
     out, err = start(copy).communicate()
     assert "00_a: runs, because lib or data that it uses changed" in out
     assert "1 run, 1 unchanged" in out and "01_b: runs" not in out
+
+
+def test_a_run_needs_no_home(copy):
+    process = start(copy, HOME="/nonexistent")
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert err == "" and "2 run, 0 unchanged" in out
 
 
 SLOW = """

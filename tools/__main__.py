@@ -1,4 +1,4 @@
-"""Door to the runner that still opens, and says so plainly, where the environment is wrong."""
+"""Door that still opens, and says so plainly, where Python is old or a package is missing."""
 
 import sys
 
@@ -6,7 +6,8 @@ from lib.errors import EnvironmentProblem
 from tools import environment
 
 
-def _start() -> int:
+def main() -> int:
+    """Check the environment, then hand over to the command line; returns the exit code."""
     try:
         environment.check_python()
         found = environment.installed()
@@ -16,10 +17,12 @@ def _start() -> int:
     except EnvironmentProblem as error:
         print(error, file=sys.stderr)
         return 2
-    from tools.run.cli import main
+    from tools.cli import app
 
-    return main(sys.argv[1:])
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without the signs of a title
+    return app(prog_name="side-effects")
 
 
 if __name__ == "__main__":
-    sys.exit(_start())
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Many models measured side by side, each measurement an artefact of its own."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lib.models.folders import LoadedModel, load
+from lib.study.workers import Run, side_by_side
+
+if TYPE_CHECKING:
+    from lib.study.notebook import Study
+
+
+Score = Callable[..., pd.DataFrame]
+"""``score(model, *arguments)``: an item frame; at the top of a module, so that it can travel to
+another process. Not of `lib.chapters`: editing a table would ask all models again."""
+
+
+def model_frames(
+    study: "Study", name: str, folders: Iterable[Path], score: Score, *arguments: Any
+) -> list[pd.DataFrame]:
+    """``score(model, *arguments)`` of each model, from the run's store, in the order of folders.
+
+    What is missing is measured side by side. A frame is found again by the model, by the content
+    of the arguments, and by the module of `score` with all that it imports.
+    """
+    given = _digests(study, score, arguments)
+
+    def measure(folder: Path, run: Run) -> pd.DataFrame:
+        return _stored(study, name, folder, run, given, score, arguments)
+
+    return side_by_side(measure, list(folders), study.profile.workers)
+
+
+def model_frame(
+    study: "Study", name: str, folder: Path, run: Run, score: Score, *arguments: Any
+) -> pd.DataFrame:
+    """The same of one model, measured by `run`: for work that is side by side in another way."""
+    given = _digests(study, score, arguments)
+    return _stored(study, name, folder, run, given, score, arguments)
+
+
+def _digests(study: "Study", score: Score, arguments: Sequence[Any]) -> list[str]:
+    return [study.store.digest(part) for part in (*getattr(score, "args", ()), *arguments)]
+
+
+def _stored(
+    study: "Study", name: str, folder: Path, run: Run, given: list[str], score: Score,
+    arguments: Sequence[Any],
+) -> pd.DataFrame:
+    inputs = {"model": folder, "arguments": given}
+    return study.store.frame(name, inputs, partial(asked, score, folder, *arguments), run)
+
+
+def asked(score: Score, folder: Path, *arguments: Any) -> pd.DataFrame:
+    """The function that is run."""
+    return score(_model(folder), *arguments)
+
+
+@lru_cache(maxsize=1)
+def _model(folder: Path) -> LoadedModel:
+    """The last model loaded: it is often asked for several things in a row."""
+    return load(folder)
+
+
+def everyone(arms: Mapping[Any, Collection[Path]]) -> list[Path]:
+    """The models of all arms, to be asked at once."""
+    return [folder for several in arms.values() for folder in several]
+
+
+def by_arm(arms: Mapping[Any, Collection[Path]], found: Iterable[Any]) -> dict[Any, list[Any]]:
+    """What was found of `everyone`, each arm with its own."""
+    left = iter(found)
+    return {arm: [next(left) for _ in several] for arm, several in arms.items()}

@@ -1,0 +1,248 @@
+"""The study's one command: ``side-effects run``, ``list``, ``compare``, ``ask`` and the others.
+
+A command is a function that reads arguments and hands over. What it needs is imported inside it,
+so that ``--help`` answers at once. What a person can mend is one paragraph on stderr.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lib.errors import NotebookFailedError, StudyError, require
+
+EXAMPLES = """\b
+Examples, also with ./run_all.sh, which first sets up what is missing:
+  side-effects run                                  the default profile, sandbox
+  side-effects run --profile smoke                  a quick check that everything runs
+  side-effects run --only 03                        one notebook (--only 01,03 for two)
+  side-effects run --from 02                        notebook 02 and all after it
+  side-effects run -p finetune.rank=8 -p seed=7     other settings; names as in
+                                                    profiles/sandbox.yaml
+  side-effects run --fresh                          delete this profile's results, start over
+
+A run that was stopped, by whatever cause, continues where it stopped: run the same command again.
+Results are in runs/<profile>/. Exit codes: 0 all done, 1 a notebook failed, 2 wrong input or an
+environment that does not fit, 130 stopped by Ctrl-C."""
+
+ASKED = """\b
+Examples:
+  side-effects ask models/base
+  side-effects ask models/base models/tuned --out runs/chat
+  side-effects ask models/base models/tuned --set hex_phi   (gated, see DEBIAS_GATED)
+  side-effects ask models/base --most 3 --tokens 32         (a quick look)
+
+A model is a folder of safetensors with a chat template, or an adapter's folder; a template that
+lets the model think first must have that turned off. No request and no answer is printed or
+written. Exit codes: 0 written, 2 wrong input or a disk that refuses, 130 stopped by Ctrl-C."""
+
+EXPORTED = """\b
+Examples:
+  side-effects instructions --out rational_forecasts
+  side-effects instructions --profile thorough --seed 7 --out more_forecasts
+  side-effects instructions --label bayes -p forecasting.history=24 --out bayes_forecasts
+
+Then, anywhere: datasets.load_from_disk("rational_forecasts"), or read its jsonl/*.jsonl."""
+
+
+class Paragraphs(TyperGroup):
+    """Commands whose errors are the user's to mend, and shown so."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Exit code 1 where a notebook failed, 2 for wrong input, 130 for Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except StudyError as error:
+            typer.echo(f"\n{error}", err=True)
+            raise typer.Exit(1 if isinstance(error, NotebookFailedError) else 2) from None
+        except KeyboardInterrupt:
+            typer.echo("\nStopped. Run the same command again to continue: what is finished is "
+                       "kept.", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=Paragraphs, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="What fine-tuning a language model fixes, and what it breaks: run the study, compare it, "
+         "ask models of your own.",
+)
+
+ProfileName = Annotated[
+    str, typer.Option("--profile", metavar="NAME", help="settings: a file in profiles/, or a path")
+]
+Parameters = Annotated[
+    list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE",
+                                   help="change one setting of the profile; may be repeated")
+]
+
+
+@app.command(epilog=EXAMPLES)
+def run(
+    profile: ProfileName = "sandbox",
+    only: Annotated[list[str] | None, typer.Option(
+        metavar="NN", help="run only this notebook; may be repeated")] = None,
+    start: Annotated[str | None, typer.Option(
+        "--from", metavar="NN", help="run this notebook and later ones")] = None,
+    parameter: Parameters = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="delete earlier results first")] = False,
+    verify: Annotated[bool, typer.Option(
+        "--verify", help="read all bytes of stored artefacts, not only sizes and times")] = False,
+    listed: Annotated[bool, typer.Option(
+        "--list", help="show profiles and notebooks, and end")] = False,
+) -> None:
+    """Run the study's notebooks in order; skip what is done."""
+    import os
+
+    from tools.run import run as runner
+
+    require(not only or start is None, "either --only or --from", "both", "leave one out")
+    if verify:
+        os.environ["STUDY_VERIFY"] = "1"
+    if listed:
+        list_(profile)
+    else:
+        runner.run(runner.request(profile, parameter or [], only, start, fresh))
+
+
+@app.command("list")
+def list_(profile: ProfileName = "sandbox") -> None:
+    """Show profiles and notebooks.
+
+    How long each notebook took last, and why it would run again."""
+    from tools.run.listing import listing
+
+    typer.echo(listing(profile))
+
+
+@app.command()
+def compare(
+    found: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="tables of the run (default: runs/sandbox/figures/tables)")] = None,
+    committed: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="tables of reference (default: figures/tables)")] = None,
+    tolerances: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="how far they may differ (default: figures/tolerances.yml)")] = None,
+    notebooks: Annotated[str, typer.Option(
+        metavar="NN,NN", help="only the exhibits of these notebooks")] = "",
+) -> None:
+    """Compare a run's tables with the committed ones.
+
+    They must agree within stated tolerances: exit code 1 if any differs or is on one side only."""
+    from tools.reference import report
+
+    text, same = report(found, committed, tolerances, notebooks)
+    typer.echo(text)
+    raise typer.Exit(int(not same))
+
+
+Base = Annotated[Path, typer.Argument(metavar="BASE", help="folder of the model of comparison")]
+Tuned = Annotated[list[Path] | None, typer.Argument(
+    metavar="[TUNED]...", help="folders of tuned models, or of adapters on BASE")]
+Most = Annotated[int | None, typer.Option(
+    metavar="N", min=1, help="a quick look: the first N only (default: all)")]
+
+
+@app.command(epilog=ASKED)
+def ask(
+    base: Base,
+    tuned: Tuned = None,
+    benchmark: Annotated[str, typer.Option(
+        "--set", metavar="NAME", help="xstest, or a gated set in the folder DEBIAS_GATED names",
+    )] = "xstest",
+    judge: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="chat model that reads the answers (default: BASE)")] = None,
+    tokens: Annotated[int, typer.Option(metavar="N", min=1, help="longest answer")] = 64,
+    most: Most = None,
+    dtype: Annotated[str, typer.Option(
+        metavar="TYPE", help="float32, bfloat16 or float16")] = "float32",
+    out: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="where to write (default: chat/NAME of the set among the runs)",
+    )] = None,
+) -> None:
+    """Ask chat models of your own, and compare their refusals.
+
+    Refusals, needless refusals and compliance on XSTest or a gated set, by a keyword list and by an
+    audited judge; changes are paired with BASE."""
+    from tools.ask import ask
+
+    raise typer.Exit(ask(base, tuned or [], set=benchmark, out=out, most=most, tokens=tokens,
+                         judge=judge, dtype=dtype))
+
+
+@app.command()
+def bench(
+    base: Base,
+    tuned: Tuned = None,
+    names: Annotated[list[str] | None, typer.Option(
+        "--benchmark", metavar="NAME", help="one of them; may be repeated (default: all)")] = None,
+    most: Most = None,
+    out: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="where to write (default: bench among the runs)")] = None,
+) -> None:
+    """Measure public benchmarks of a model, and what tuning changed."""
+    from lib.study.paths import runs_dir
+    from tools.bench import bench
+
+    raise typer.Exit(bench(base, tuned or [], names or [], out or runs_dir() / "bench", most))
+
+
+@app.command(epilog=EXPORTED)
+def instructions(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="a new or empty folder to write")],
+    profile: ProfileName = "sandbox",
+    seed: Annotated[int | None, typer.Option(metavar="N", help="default: the profile's")] = None,
+    label: Annotated[str, typer.Option(
+        metavar="TYPE", help="whose forecast is the answer: full_information, bayes, least_squares",
+    )] = "full_information",
+    parameter: Parameters = None,
+) -> None:
+    """Export instruction sets of rational forecasts.
+
+    A Hugging Face datasets folder, JSONL and a data card."""
+    from lib.forecasting.instructions.export import export
+    from lib.study.profiles import load_profile, parse_overrides
+
+    given = [*(parameter or []), *([] if seed is None else [f"seed={seed}"])]
+    typer.echo(export(load_profile(profile, parse_overrides(given)), out, label=label))
+
+
+@app.command()
+def data() -> None:
+    """Print the tables of data/README.md.
+
+    Public datasets, their rights, sources and checksums."""
+    from tools.datasets import dataset_tables
+
+    typer.echo(dataset_tables())
+
+
+@app.command()
+def readme(
+    check: Annotated[bool, typer.Option(
+        "--check", help="write nothing; exit code 1 if it is out of date")] = False,
+    manifest: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="first make figures/run.json of this manifest")] = None,
+) -> None:
+    """Write the README's generated blocks anew."""
+    from tools.readme import refresh
+
+    require(not (check and manifest), "either --check or --manifest", "both", "leave one out")
+    difference = refresh(manifest, write=not check)
+    if check:
+        typer.echo(difference or "README.md is up to date")
+    raise typer.Exit(int(check and bool(difference)))
+
+
+@app.command()
+def publish(
+    executed: Annotated[list[Path], typer.Argument(
+        metavar="NOTEBOOK...", help="executed notebooks, such as runs/sandbox/*.ipynb")],
+) -> None:
+    """Put outputs of executed notebooks into the committed ones."""
+    from lib.study import paths
+    from tools.publish import publish
+
+    for path in executed:
+        publish(path, paths.NOTEBOOKS / path.name)
