@@ -1,7 +1,7 @@
 """The public benchmarks by name, and what fine-tuning did to a model on them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,10 @@ from lib.measures.benchmarks import (
 from lib.measures.benchmarks.paired import Metrics, bootstrap, percent
 from lib.models.batches import chunks
 from lib.models.folders import LoadedModel, load
-from lib.statistics.estimate import Estimate, to_frame
+from lib.statistics.estimate import Estimate, rows
 from lib.statistics.pooling import over_seeds
 from lib.study.progress import track
 
-COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds", "se", "clusters",
-           "method"]
 SEED = 0
 """Of the draws behind intervals."""
 PIECE = 256
@@ -90,7 +88,7 @@ def benchmark_report(
     Returns
     -------
     DataFrame
-        Columns as `COLUMNS`: the arm is a folder's name, the condition a benchmark; the metric of
+        An exhibit's columns: the arm is a folder's name, the condition a benchmark; the metric of
         a change ends in ``_change``. One row each.
 
     Raises
@@ -148,12 +146,16 @@ def _rows(name: str, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     found = [(arm, benchmark.summarise(frame)) for arm, frame in frames.items()]
     found += [(arm, [_change(e) for e in change])
               for arm, change in zip(list(frames)[1:], changes, strict=True)]
-    tables = [to_frame(estimates, arm=arm, seeds=1) for arm, estimates in found]
+    tables = [_table(name, estimates, arm, 1) for arm, estimates in found]
     if len(changes) > 1:
         mean = [_change(over_seeds(several[0].name, [e.value for e in several], several[0].n))
                 for several in zip(*changes, strict=True)]
-        tables.append(to_frame(mean, arm=f"mean of {len(changes)}", seeds=len(changes)))
-    return pd.concat(tables).rename(columns={"name": "metric"}).assign(condition=name)[COLUMNS]
+        tables.append(_table(name, mean, f"mean of {len(changes)}", len(changes)))
+    return pd.concat(tables)
+
+
+def _table(name: str, estimates: Iterable[Estimate], arm: str, seeds: int) -> pd.DataFrame:
+    return rows(pd.DataFrame(map(asdict, estimates)).assign(condition=name), arm, seeds)
 
 
 def _change(estimate: Estimate) -> Estimate:
