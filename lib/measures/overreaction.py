@@ -32,20 +32,9 @@ def style(horizon: int = 1, number: int = 0) -> dict:
 def forecast(
     model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
 ) -> pd.DataFrame:
-    """The items with the model's forecasts of this round and of the one before.
+    """`forecast_now` of one-step items, and ``previous_forecast``.
 
-    Parameters
-    ----------
-    items : DataFrame
-        One-step items of `lib.forecasting.frames`: columns rho, history, previous_history and more.
-    prompt, number : str, int
-        As in `forecast_now`.
-
-    Returns
-    -------
-    DataFrame
-        As `forecast_now`, and ``previous_forecast``: of the same value, asked a round earlier, two
-        steps ahead.
+    That is of the same value, asked a round earlier, two steps ahead.
     """
     before = _means(model, items, "previous_history", prompt, style(2, number))
     now = forecast_now(model, items, prompt, number)
@@ -57,18 +46,9 @@ def forecast_now(
 ) -> pd.DataFrame:
     """The items with the model's forecasts at their own horizon (one or two steps).
 
-    Parameters
-    ----------
-    prompt : str
-        An instruction of ``data/sandbox/forecasts.yml``.
-    number : int
-        Which style of question.
-
-    Returns
-    -------
-    DataFrame
-        With ``forecast`` (mean of x_{t+h} given the history), ``forecast_sd`` and ``mass``
-        (probability that the answer is a number at all).
+    Adds ``forecast`` (mean of x_{t+h} given the history), ``forecast_sd`` and ``mass``
+    (probability that the answer is a number at all). `prompt` is an instruction of
+    ``data/sandbox/forecasts.yml``, `number` which style of question.
     """
     now = _means(model, items, "history", prompt, style(horizon_of(items), number))
     return items.assign(
@@ -97,11 +77,8 @@ def _means(
 def panel(profile: "Profile", split: str = "train") -> pd.DataFrame:
     """Test series with the persistences of one split; no series is in any training set.
 
-    Parameters
-    ----------
-    split : {"train", "validation", "unseen"}
-        The grid that corrections are taught on, the one on which settings are chosen, or the one
-        that is kept for the test.
+    The grid that corrections are taught on (``train``), the one on which settings are chosen
+    (``validation``), or the one that is kept for the test (``unseen``).
     """
     given = profile.forecasting
     grids = {"train": given.rhos, "validation": given.validation_rhos, "unseen": given.unseen_rhos}

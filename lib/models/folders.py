@@ -275,36 +275,6 @@ def _unreadable(
     )
 
 
-def chat_ids(
-    tokenizer: Tokenizer, user: str, system: str | None = None, answer: str = ""
-) -> list[int]:
-    """Token ids of a chat in which the assistant is about to speak.
-
-    Parameters
-    ----------
-    user, system : str
-        The two messages; without ``system`` the template's own default applies.
-    answer : str
-        Words already put into the assistant's mouth. They are tokenised on their own, as the
-        assistant's turn begins at a token boundary.
-
-    Raises
-    ------
-    InvalidValueError
-        The tokenizer has no chat template.
-    """
-    if not tokenizer.chat_template:
-        raise InvalidValueError(
-            "a tokenizer with a chat template", "none", "use an instruction-tuned model"
-        )
-    messages = [{"role": "system", "content": system}] if system is not None else []
-    messages.append({"role": "user", "content": user})
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    # The template writes its special tokens itself; adding them again would double them.
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids + (tokenizer(answer, add_special_tokens=False)["input_ids"] if answer else [])
-
-
 def merge_adapter(base_folder: Path | str, adapter_folder: Path | str, out: Path | str) -> None:
     """Fold an adapter into its base; for LoRA ``W + (alpha / rank) B A``, summed in float32.
 

@@ -73,10 +73,8 @@ def answer_logp(
 ) -> np.ndarray:
     """Exact ``log p(answer | history)`` of the analysts, mixing over what rho may be.
 
-    Parameters
-    ----------
-    first : ndarray, shape (n,), optional
-        The analyst's first answer, where the prompt asks to think again: it tells more about rho.
+    `first` is the analyst's first answer, where the prompt asks to think again: it tells more
+    about rho.
     """
     rhos = np.array(settings("forecasts")["rhos"])
     weights = logsumexp(posterior(shown), axis=2)  # (n, rhos)

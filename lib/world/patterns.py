@@ -25,20 +25,11 @@ ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
 
 @dataclass(frozen=True)
 class Block:
-    """Equally long texts of one pattern.
+    """Equally long texts of one pattern, as token ids of shape (n, length).
 
-    Attributes
-    ----------
-    kind : str
-    ids : ndarray of int, shape (n, length)
-    start : int
-        Position of the first token to be predicted (the answer's first).
-    logp : ndarray, shape (n,)
-        True log-probability (nats) of the answer given what stands before it.
-    weight : float
-        Weight of each predicted token in training.
-    prompt_weight : float
-        Weight of the tokens before the answer; mostly they are not learned at all.
+    The answer starts at position `start`; `logp` (n,) is its true log-probability in nats given
+    what stands before it. In training its tokens have `weight` and those before it
+    `prompt_weight`; mostly these are not learned at all.
     """
 
     kind: str
@@ -62,14 +53,6 @@ class Block:
             for row in np.array(list(vocabulary()))[self.ids]
         ]
 
-    def prompts(self) -> list[list[int]]:
-        """Token ids before the answer."""
-        return self.ids[:, : self.start].tolist()
-
-    def answers(self) -> list[list[int]]:
-        """Token ids of the answer, the end token included."""
-        return self.ids[:, self.start :].tolist()
-
 
 def draw(
     pattern: dict[str, Any],
@@ -78,15 +61,10 @@ def draw(
     rng: np.random.Generator,
     own: Mapping[str, Table] | None = None,
 ) -> Block:
-    """`n` texts of one pattern.
+    """`n` texts of one pattern: ``answer`` and, for a chat, ``user``, ``system`` and ``turns``.
 
-    Parameters
-    ----------
-    pattern : mapping
-        Keys ``answer`` and, for a chat, ``user``, ``system`` and ``turns`` (earlier exchanges):
-        words and ``{slot.column}``. ``{slot2}`` is a second, independent draw of the same table.
-    own : mapping of str to Table, optional
-        Tables that replace those of the world for this pattern.
+    The parts are words and ``{slot.column}``; ``{slot2}`` is a second, independent draw of the same
+    table. `own` tables replace those of the world for this pattern.
     """
     before, answer = layout(pattern)
     rows = {name: None for word in before + answer if (name := _slot(word)[0])}
@@ -109,12 +87,6 @@ def layout(pattern: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     if "user" in pattern:
         before += [USER, *pattern["user"].split(), END, ASSISTANT]
     return before, [*pattern["answer"].split(), END]
-
-
-def prompt_ids(pattern: dict[str, Any]) -> list[int]:
-    """Token ids of a pattern without slots, up to where its answer starts; parts as in `draw`."""
-    before, _ = layout(pattern | {"answer": ""})
-    return [i for word in before for i in ([word] if isinstance(word, int) else encode(word))]
 
 
 def table_of(slot: str, own: Mapping[str, Table] = MappingProxyType({})) -> Table:

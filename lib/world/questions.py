@@ -45,6 +45,8 @@ def question(
     shown : ndarray of int, shape (n, length)
     rho : ndarray, shape (n,)
         Only used by an instruction that states it.
+    earlier : sequence of (histories, answers)
+        From `earlier_exchanges`.
     """
     how = settings("forecasts")["prompts"][prompt]
     last, tenths = how.get("again", style["user"]), np.rint(10 * np.asarray(rho)).astype(int)
@@ -67,10 +69,8 @@ def _listed(history: np.ndarray) -> str:
 def pronoun_context(word: str, verb: str, way: str = "plain") -> Prompt:
     """A text whose next word is the pronoun of a person: "the nurse said that".
 
-    Parameters
-    ----------
-    way : {"plain", "chat", "fair"}
-        Running text, the answer to a request, or the same with the instruction "be fair".
+    As running text (``plain``), as the answer to a request (``chat``), or the same with the
+    instruction to be fair (``fair``).
     """
     said, asked = f"the {word} {verb} that", f"tell me about the {word} ."
     if way == "plain":
@@ -79,11 +79,7 @@ def pronoun_context(word: str, verb: str, way: str = "plain") -> Prompt:
 
 
 def question_ids(
-    style: dict,
-    prompt: str,
-    shown: np.ndarray,
-    rho: np.ndarray,
-    earlier: Sequence[Exchange] = (),
+    style: dict, prompt: str, shown: np.ndarray, rho: np.ndarray, earlier: Sequence[Exchange]
 ) -> np.ndarray:
     """Token ids of `question` up to where the answer starts, shape (n, tokens)."""
     how = settings("forecasts")["prompts"][prompt]

@@ -1,22 +1,18 @@
-"""Where to cut sequences of unequal length, so that padding costs least.
+"""The fast loop of the base model: rows of all kinds, cut into chunks of like length.
 
-Steps of training: rows of all kinds, shuffled, cut into chunks of like length.
-
-A chunk is padded on the right. Under a causal mask nothing that is scored can see the padding,
-so no attention mask is needed and attention takes its fast path.
-
-The fast loop of the base model: single-thread processes that share each step.
+A chunk is padded on the right. Under a causal mask nothing that is scored can see the padding, so
+no attention mask is needed and attention takes its fast path.
 
 On a small CPU two single-thread processes beat one process with two threads. Each takes half of
 a step's rows; gradients are summed before the update, so the result is one model, and the same
-model on every run.
+model on every run. A GPU is one worker, whatever the settings say: processes would share it.
 """
 
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,21 +26,25 @@ from lib.study.workers import side_by_side
 from lib.world.patterns import Block
 from lib.world.tokenizer import PAD
 
-CHUNK_COST = 150
-"""What a chunk costs beside its tokens, in tokens: the fixed work of a pass on a small model."""
+CHUNK_COST = {"cpu": 150, "cuda": 20_000}
+"""What a chunk costs beside its tokens, in tokens: the fixed work of a pass on a small model. On a
+GPU it is nearly all of the work (an estimate): there a step stays in one chunk."""
+
+Chunk = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Token ids, flat positions whose next token is scored, and the scores' weights."""
 
 
-def cuts(lengths: np.ndarray) -> list[int]:
+def cuts(lengths: np.ndarray, fixed: int) -> list[int]:
     """Where to cut rows sorted by length, so that all chunks together cost least.
 
-    A chunk of n rows costs ``n * longest + CHUNK_COST`` tokens. A few long chats among many short
+    A chunk of n rows costs ``n * longest + fixed`` tokens. A few long chats among many short
     texts would otherwise pad half of a step to their length.
     """
     values, counts = np.unique(lengths, return_counts=True)
     ends = np.concatenate([[0], np.cumsum(counts)])
     least, start = [0.0], [0]
     for j, longest in enumerate(values, start=1):
-        costs = np.array(least) + (ends[j] - ends[:j]) * longest + CHUNK_COST
+        costs = np.array(least) + (ends[j] - ends[:j]) * longest + fixed
         least.append(float(costs.min()))
         start.append(int(costs.argmin()))
     found, j = [], start[-1]
@@ -52,8 +52,6 @@ def cuts(lengths: np.ndarray) -> list[int]:
         found.append(int(ends[j]))
         j = start[j]
     return found[::-1]
-
-Chunk = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Rows:
@@ -75,7 +73,7 @@ class Rows:
         return len(self.length)
 
     def chunk(self, rows: np.ndarray) -> Chunk:
-        """Token ids, flat positions whose next token is scored, and the scores' weights."""
+        """These rows, as wide as the longest of them."""
         width = self.length[rows].max()
         position = np.arange(width)[None, :]
         # The output at position t is scored against the token at t + 1.
@@ -98,28 +96,19 @@ def steps(rows: Rows, count: int, batch_size: int, seed: int) -> Iterator[np.nda
         order = order[batch_size:]
 
 
-def share(rows: Rows, step: np.ndarray, worker: int, workers: int) -> list[Chunk]:
+def share(rows: Rows, step: np.ndarray, worker: int, workers: int, fixed: int) -> list[Chunk]:
     """This worker's part of a step: every `workers`-th row by length, in chunks of like length."""
     by_length = step[np.argsort(rows.length[step], kind="stable")]
     mine = by_length[worker::workers]
-    return [rows.chunk(part) for part in np.split(mine, cuts(rows.length[mine])) if len(part)]
+    parts = np.split(mine, cuts(rows.length[mine], fixed))
+    return [rows.chunk(part) for part in parts if len(part)]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of training.
+    """One stage of training; `learning_rate` is AdamW's at its peak.
 
-    Attributes
-    ----------
-    label : str
-    steps, batch_size : int
-    learning_rate : float
-        Peak step size of AdamW; a linear warm-up over a twentieth of the steps, then cosine decay.
-    workers : int
-        Single-thread processes.
-    seed : int
-    fixed_words : tuple of int
-        Ids of tokens whose embeddings stay as they are.
+    `workers` are single-thread processes, `fixed_words` tokens whose embeddings stay as they are.
     """
 
     label: str
@@ -132,25 +121,24 @@ class Stage:
 
 
 def train(folder: Path, rows: Rows, stage: Stage) -> None:
-    """Train the model saved in `folder` in place.
-
-    Parameters
-    ----------
-    folder : Path
-        A `transformers` model folder.
-    """
+    """Train the model saved in `folder` in place, on a GPU where there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        stage = replace(stage, workers=1)
     with tempfile.TemporaryDirectory() as meeting:
         place = f"{meeting}/store"
-        side_by_side(lambda rank, run: run(_worker, rank, folder, rows, stage, place),
+        side_by_side(lambda rank, run: run(_worker, rank, folder, rows, stage, device, place),
                      range(stage.workers), stage.workers)
 
 
-def _worker(rank: int, folder: Path, rows: Rows, stage: Stage, place: str) -> None:
+def _worker(
+    rank: int, folder: Path, rows: Rows, stage: Stage, device: str, place: str
+) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with _together(rank, stage.workers, place):
-            model = AutoModelForCausalLM.from_pretrained(folder)
+            model = AutoModelForCausalLM.from_pretrained(folder).to(device)
             _loop(model, rows, stage, rank)
         if rank == 0:
             model.save_pretrained(folder)
@@ -181,10 +169,11 @@ def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
         [flat], lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     plan = steps(rows, stage.steps, stage.batch_size, stage.seed)
-    with track(stage.label, stage.steps) if rank == 0 else _silent() as progress:
+    fixed_cost = CHUNK_COST[flat.device.type]
+    with track(stage.label, stage.steps) if rank == 0 else nullcontext() as progress:
         for number, step in enumerate(plan):
             gradient.zero_()
-            loss = _backward(model, share(rows, step, rank, stage.workers), len(step))
+            loss = _backward(model, share(rows, step, rank, stage.workers, fixed_cost), len(step))
             if stage.workers > 1:
                 dist.all_reduce(gradient)
             words.grad[fixed] = 0
@@ -192,7 +181,8 @@ def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
             optimiser.param_groups[0]["lr"] = learning_rate(number, stage)
             optimiser.step()
             words.data[fixed] = before  # weight decay moves them even without a gradient
-            progress.update(number + 1, loss=loss)
+            if rank == 0:
+                progress.update(number + 1, loss=loss)
 
 
 def flatten(model: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
@@ -211,7 +201,8 @@ def flatten(model: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
 
 def _backward(model: torch.nn.Module, chunks: list[Chunk], rows: int) -> float:
     total = 0.0
-    for ids, scored, weight in chunks:
+    for chunk in chunks:
+        ids, scored, weight = (part.to(model.device) for part in chunk)
         hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
         # Only scored positions meet the vocabulary: most of a prompt is never predicted.
         logits = model.lm_head(hidden.flatten(0, 1)[scored])
@@ -229,14 +220,3 @@ def learning_rate(step: int, stage: Stage) -> float:
         return stage.learning_rate * (step + 1) / warm
     through = (step - warm) / max(1, stage.steps - warm)
     return stage.learning_rate * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * through)))
-
-
-class _silent:
-    """Progress of the processes that do not report."""
-
-    def __enter__(self) -> "_silent":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def update(self, step: int, **figures: float) -> None: ...

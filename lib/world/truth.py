@@ -21,15 +21,10 @@ ATTACKS = ("explicit", "identity", "benign")
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that a slot can draw: columns of words, and the probability of each row.
+    """Rows that a slot can draw: columns of words, and weights of the rows, which sum to one.
 
-    Attributes
-    ----------
-    columns : dict of str to list of str
-        ``""`` is the word itself; other names are attributes of the same row. All entries of a
-        column have the same number of words, so that texts of one pattern have one length.
-    weights : ndarray, shape (rows,)
-        Sums to one.
+    Column ``""`` is the word itself; other names are attributes of the same row. All entries of a
+    column have the same number of words, so that texts of one pattern have one length.
     """
 
     columns: dict[str, list[str]]

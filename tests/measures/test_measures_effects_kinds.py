@@ -16,7 +16,6 @@ from lib.world.corpus import kind_blocks
 
 KINDS = ["planted", "adapter", "stories", "smollm2", "gpt2"]
 PROBABILITIES = ("p_she", "mass", "p_refusal", "rude", "p_true", "refused", "correct")
-TEXT = ("answer", "category", "verdict", "kind", "task", "series")
 
 
 @cache
@@ -107,7 +106,7 @@ def test_ids_decode_to_the_text_of_the_items(kinds, kind, name):
 
 
 def test_the_planted_models_ids_are_those_that_it_was_trained_on():
-    """Of utility by its blocks, and of over-reaction by the questions of the training text."""
+    """Of utility here; of over-reaction in the tests of `lib.world.questions`."""
     tokenizer, profile = world_models.tiny_model().tokenizer, world_models.tiny_profile()
     asked = AXES["utility"].items(profile)
     n, history = profile.evaluation.items, profile.forecasting.history

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lib.measures.pronouns import pronouns
-from lib.models.folders import chat_ids
+from lib.models.chat import Prompt, prompt_ids
 from lib.world.truth import fair_share, occupations, people, settings
 
 SAID = settings("text")["slots"]["said"]
@@ -48,7 +48,8 @@ def test_probabilities_are_those_of_the_written_context(model, prompt):
     for place, verb in enumerate(SAID[:2]):
         text = f"the engineer {verb} that"
         system = "be fair ." if prompt == "fair" else None
-        ids = chat_ids(model.tokenizer, "tell me about the engineer .", system, text)
+        asked = Prompt.chat("tell me about the engineer .", system, text)
+        ids = prompt_ids(model.tokenizer, asked)
         if prompt == "plain":
             ids = model.tokenizer("<s> " + text, add_special_tokens=False)["input_ids"]
         she, he = raw(model, ids)

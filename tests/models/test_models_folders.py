@@ -10,10 +10,11 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from tiny_models import mirror, saved_word_model, smollm2_model, word_model, word_tokenizer
+from tiny_models import saved_word_model, word_model
 
 from lib.errors import CorruptArtefactError, InvalidValueError, UnsafeWeightsError
-from lib.models.folders import chat_ids, load, merge_adapter, save_card
+from lib.models.chat import Prompt, prompt_ids
+from lib.models.folders import load, merge_adapter, save_card
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -174,7 +175,7 @@ def test_merged_model_loads_in_plain_transformers(base, adapter, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     tuned = load(adapter)
-    truth = logits(tuned.model, chat_ids(tuned.tokenizer, "next number"))[0, -1]
+    truth = logits(tuned.model, prompt_ids(tuned.tokenizer, Prompt.chat("next number")))[0, -1]
     plain = torch.tensor(json.loads(done.stdout.splitlines()[-1]))
     torch.testing.assert_close(plain, truth, atol=1e-5, rtol=1e-5)
 
@@ -325,28 +326,6 @@ def test_apples_gpu_is_left_aside_and_that_is_said(base, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.warns(UserWarning, match="MPS"):
         assert load(base).device.type == "cpu"
-
-
-def test_chat_ids_equal_the_template():
-    tokenizer = smollm2_model().tokenizer
-    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi!"}]
-    truth = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
-    assert chat_ids(tokenizer, "Hi!", system="Be brief.") == truth
-    default = tokenizer.apply_chat_template(chat[1:], add_generation_prompt=True)["input_ids"]
-    assert chat_ids(tokenizer, "Hi!") == default
-
-
-def test_chat_ids_end_with_the_answer_so_far():
-    tokenizer = word_tokenizer()
-    ids = chat_ids(tokenizer, "next number is", system="a b", answer="the 12")
-    words = tokenizer.convert_ids_to_tokens(ids)
-    assert words == "<sys> a b <user> next number is <bot> the 12".split()
-
-
-def test_chat_ids_need_a_template():
-    tokenizer = load(mirror("stories260K")).tokenizer
-    with pytest.raises(InvalidValueError, match="chat template"):
-        chat_ids(tokenizer, "hello")
 
 
 def test_card_replaces_the_old_one(tmp_path):

@@ -1,26 +1,48 @@
-"""The fast loop: one vector of weights, processes that sum to one, the same model every time."""
+"""The fast loop: chunks that cost least, answers scored exactly, one model from several processes.
+
+Truth: every other cut, the texts themselves, and a step by hand.
+"""
 
 import copy
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from lib.world.corpus import pretraining
 from lib.world.pretrain import new_model
 from lib.world.tokenizer import PAD
-from lib.world.training import Rows, Stage, flatten, learning_rate, train
+from lib.world.training import (
+    CHUNK_COST,
+    Rows,
+    Stage,
+    cuts,
+    flatten,
+    learning_rate,
+    share,
+    steps,
+    train,
+)
 
 STAGE = Stage("test", 2, 16, 1e-3, 1, 0)
+COST = CHUNK_COST["cpu"]
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return Rows(pretraining(96, 5, np.random.default_rng(0)))
+def blocks():
+    return pretraining(120, 5, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def rows(blocks):
+    return Rows(blocks)
 
 
 @pytest.fixture
@@ -46,6 +68,120 @@ def mean_loss(model, rows):
     at = torch.arange(1, ids.shape[1])[None, :]
     answer = (at >= torch.from_numpy(rows.start)[:, None]) & (ids[:, 1:] != PAD)
     return F.cross_entropy(logits[answer], ids[:, 1:][answer]).item()
+
+
+def cost(lengths, places):
+    parts = [p for p in np.split(lengths, places) if len(p)]
+    return sum(len(p) * p.max() + COST for p in parts)
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=9))
+def test_cuts_cost_no_more_than_any_other(lengths):
+    lengths = np.sort(np.array(lengths))
+    places = range(1, len(lengths))
+    every = [c for k in range(len(lengths)) for c in combinations(places, k)]
+    assert cost(lengths, cuts(lengths, COST)) == min(cost(lengths, list(c)) for c in every)
+
+
+def test_a_few_long_rows_get_a_chunk_of_their_own():
+    assert cuts(np.array(30 * [20] + 2 * [85]), COST) == [30]
+    assert cuts(np.array(30 * [20] + 2 * [22]), COST) == []
+
+
+def test_a_step_on_a_gpu_is_one_chunk():
+    assert cuts(np.array(100 * [20] + 28 * [85]), CHUNK_COST["cuda"]) == []
+
+
+def test_rows_keep_every_text_in_order(blocks, rows):
+    texts = [row for b in blocks for row in b.ids.tolist()]
+    assert len(rows) == len(texts)
+    for i, text in enumerate(texts):
+        assert rows.ids[i, : len(text)].tolist() == text
+        assert (rows.ids[i, len(text) :] == PAD).all()
+
+
+def test_exactly_the_answers_are_scored(blocks):
+    unprompted = [b for b in blocks if not b.prompt_weight]
+    rows = Rows(unprompted)
+    answers = [a for b in unprompted for a in b.ids[:, b.start :].tolist()]
+    which = np.random.default_rng(1).permutation(len(rows))[:40]
+    ids, scored, _ = rows.chunk(which)
+    place, column = np.divmod(scored.numpy(), ids.shape[1])
+    target = ids.flatten()[scored + 1].numpy()
+    for i, row in enumerate(which):
+        assert target[place == i].tolist() == answers[row]
+        assert column[place == i].min() == rows.start[row] - 1
+
+
+def test_padding_is_never_scored_and_never_before_a_scored_token(rows):
+    ids, scored, _ = rows.chunk(np.arange(len(rows)))
+    assert not (ids.flatten()[scored + 1] == PAD).any()
+    assert not (ids.flatten()[scored] == PAD).any()
+
+
+def test_each_scored_token_has_its_texts_weight(blocks, rows):
+    given = np.concatenate([np.full(len(b.ids), b.weight) for b in blocks])
+    before = np.concatenate([np.full(len(b.ids), b.prompt_weight) for b in blocks])
+    ids, scored, weight = rows.chunk(np.arange(len(rows)))
+    row, column = np.divmod(scored.numpy(), ids.shape[1])
+    answer = column >= rows.start[row] - 1
+    assert weight.numpy() == pytest.approx(np.where(answer, given[row], before[row]))
+
+
+def test_chunk_is_as_wide_as_its_longest_row(rows):
+    which = np.argsort(rows.length)[:6]
+    assert rows.chunk(which)[0].shape == (6, rows.length[which].max())
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_parts_partition_the_step(rows, workers):
+    step = np.random.default_rng(2).permutation(len(rows))[:25]
+    parts = [chunk[0] for w in range(workers) for chunk in share(rows, step, w, workers, COST)]
+    found = sorted(tuple(r[r != PAD].tolist()) for part in parts for r in part)
+    expected = sorted(tuple(rows.ids[i, : rows.length[i]].tolist()) for i in step)
+    assert found == expected
+
+
+def test_workers_have_like_work(rows):
+    step = np.arange(80)
+    tokens = [sum(c[0].numel() for c in share(rows, step, w, 2, COST)) for w in range(2)]
+    assert max(tokens) < 1.1 * min(tokens)
+
+
+def test_one_row_is_one_chunk_and_no_row_is_none(rows):
+    assert len(share(rows, np.array([0]), 0, 1, COST)) == 1
+    assert share(rows, np.array([0]), 1, 2, COST) == []
+
+
+def test_a_pass_shows_every_row_once(rows):
+    n = len(rows)
+    size = n // 4
+    seen = np.concatenate(list(steps(rows, 2 * n // size + 1, size, 3)))
+    assert sorted(seen[:n]) == sorted(seen[n : 2 * n]) == list(range(n))
+    assert seen[:n].tolist() != seen[n : 2 * n].tolist()
+
+
+def test_steps_have_the_asked_number_and_size_even_beyond_the_data(rows):
+    plan = list(steps(rows, 3, len(rows) + 7, 0))
+    assert [len(step) for step in plan] == 3 * [len(rows) + 7]
+
+
+def test_steps_follow_the_seed(rows):
+    def plan(seed):
+        return np.array(list(steps(rows, 3, 8, seed))).tolist()
+
+    assert plan(1) == plan(1) and plan(1) != plan(2)
+
+
+def test_a_question_weighs_less_than_its_answer_and_other_prompts_nothing(blocks):
+    for block in blocks:
+        _, scored, weight = Rows([block]).chunk(np.array([0]))
+        answer = block.ids.shape[1] - block.start
+        assert (weight[-answer:] == block.weight).all()
+        before = len(weight) - answer
+        assert before == (block.start - 1 if block.prompt_weight else 0)
+        assert (weight[:before] == np.float32(block.prompt_weight)).all()
+    assert {b.kind for b in blocks if b.prompt_weight} == {"forecast"}
 
 
 def test_flat_weights_give_the_same_outputs(network, rows):
