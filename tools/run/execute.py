@@ -135,7 +135,15 @@ def _environment(work: Path) -> dict[str, str]:
     }
     if "OMP_NUM_THREADS" not in os.environ and machine.cores() < machine.bound_cores():
         given["OMP_NUM_THREADS"] = str(machine.cores())  # torch looks at the host's cores
+    if "MPLCONFIGDIR" not in os.environ and not _can_write(Path.home() / ".config" / "matplotlib"):
+        given["MPLCONFIGDIR"] = str(paths.runs_dir() / ".matplotlib")  # or it warns in the output
     return given
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether a folder is there to be written to, or can be made."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def _watch(run: Execution, thread: threading.Thread, reports: Path, display: Display) -> None:

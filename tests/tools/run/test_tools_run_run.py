@@ -264,10 +264,12 @@ def test_change_in_lib_reruns_exactly_the_notebooks_that_import_it(copy):
 
 
 def test_a_run_needs_no_home(copy):
-    process = start(copy, HOME="/nonexistent")
-    out, err = process.communicate()
+    write_notebook(copy / "notebooks", "00_a", "import matplotlib.pyplot as plt",
+                   "print(plt.rcParams['font.size'])")
+    out, err = (process := start(copy, HOME="/dev/null/home")).communicate()
     assert process.returncode == 0, err
     assert err == "" and "2 run, 0 unchanged" in out
+    assert "stderr" not in (copy / "runs" / "smoke" / "00_a.ipynb").read_text()
 
 
 EDITED = """
