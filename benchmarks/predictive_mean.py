@@ -16,7 +16,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from lib.models.folders import LoadedModel, chat_ids, load
+from lib.models.chat import Prompt, encoded
+from lib.models.folders import LoadedModel, load
 from lib.models.generation import generate
 from lib.models.numbers import predictive_mean, spell, starts_with_space
 
@@ -30,9 +31,9 @@ def make_prompts(model: LoadedModel, text: str, count: int, high: int) -> list[l
         text.format(history=" , ".join(map(str, rng.integers(0, high + 1, 12))))
         for _ in range(count)
     ]
-    if model.tokenizer.chat_template:
-        return [chat_ids(model.tokenizer, one) for one in texts]
-    return [model.tokenizer(one)["input_ids"] for one in texts]
+    chats = bool(model.tokenizer.chat_template)
+    prompts = [Prompt.chat(one) if chats else Prompt(opening=one) for one in texts]
+    return encoded(model.tokenizer, prompts)
 
 
 def sampled_mean(

@@ -3,10 +3,10 @@
     python -m benchmarks.regularised_step [--steps 12] [--rounds 5] [--rows 64] [--tokens 17]
                                           [--model FOLDER] [--precision bfloat16]
 
-Every regulariser of `lib.training.penalties` and plain training tune the same model, untrained and of
-the sandbox profile's size unless a folder names another, on the same random rows, full and LoRA;
-a row is half prompt, half answer. Anchors have as many tokens; every other one is plain text, of
-which each position is scored.
+Every regulariser of `lib.training.penalties` and plain training tune the same model, untrained and
+of the sandbox profile's size unless a folder names another, on the same rows of random words, full
+and LoRA; a row is half prompt, half answer. Anchors have as many; every other one is plain text,
+of which each position is scored.
 
 A step is timed from one batch to the next, optimiser and loading included, in processor time of
 this one-threaded process, or by the clock where a GPU does the work; there, the most memory that
@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
-from lib.models.folders import weight_files
+from lib.models.chat import Example, Prompt, Tokens
+from lib.models.folders import LoadedModel, Tokenizer, load, weight_files
 from lib.study.profiles import load_profile
-from lib.training.drift import text_anchors
 from lib.training.finetune import finetune
 from lib.training.objective import Penalty, Regularizer
 from lib.training.penalties.adaptive import AdaptiveKL
@@ -41,19 +41,22 @@ from lib.training.penalties.l2sp import L2SP
 from lib.training.penalties.mixing import Mixing
 from lib.training.penalties.projection import Projection
 from lib.training.penalties.tokenwise import TokenWise
-from lib.training.recipe import PRECISIONS, Example, Recipe
+from lib.training.recipe import PRECISIONS, Recipe
 from lib.world.pretrain import new_model
-from lib.world.tokenizer import START, world_tokenizer
+from lib.world.tokenizer import world_tokenizer
 
 ANCHORS = 128
 
 now = time.perf_counter if torch.cuda.is_available() else time.process_time
 
 
-def random_rows(count: int, tokens: int, words: int, seed: int) -> list[Example]:
-    """Half prompt, half answer, from a vocabulary of so many words."""
-    ids = np.random.default_rng(seed).integers(4, words, (count, tokens)).tolist()
-    return [Example(row[: tokens // 2], row[tokens // 2 :]) for row in ids]
+def random_rows(tokenizer: Tokenizer, count: int, tokens: int, seed: int) -> list[Example]:
+    """Half prompt, half answer, from the words of a vocabulary."""
+    plain = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids))
+    ids = np.random.default_rng(seed).choice(plain, (count, tokens)).tolist()
+    half = tokens // 2
+    return [Example(Prompt(opening=tokenizer.decode(row[:half])), tokenizer.decode(row[half:]),
+                    ends=False) for row in ids]
 
 
 def new_base(folder: Path) -> Path:
@@ -85,11 +88,12 @@ MAKERS = {
 
 
 def regularizers(
-    names: Iterable[str], tokens: int, words: int, unaligned: Path
+    names: Iterable[str], tokenizer: Tokenizer, tokens: int, unaligned: Path
 ) -> dict[str, Regularizer]:
     """Plain training, and regularisers by name."""
-    rows = random_rows(ANCHORS, tokens, words, seed=1)
-    texts = text_anchors([[START, *row.prompt, *row.answer][:tokens] for row in rows[::2]])
+    rows = random_rows(tokenizer, ANCHORS, tokens, seed=1)
+    texts = [Example(Prompt(), f"{row.prompt.opening} {row.answer}", ends=False)
+             for row in rows[::2]]
     anchors = [*rows[1::2], *texts]
     made = {name: MAKERS[name](anchors, unaligned) for name in names}
     return {"plain": Regularizer(), **made}
@@ -101,9 +105,11 @@ class Timed(Regularizer):
 
     inner: Regularizer
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def encoded(self, loaded: LoadedModel) -> Regularizer:
+        """A clock beside the inner one's tokens."""
+        return Timed(self.inner.encoded(loaded))
+
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """The inner penalty, which from now on notes when it is shown a batch."""
         penalty = self.inner.start(model, examples, recipe)
         answers = penalty.answers
@@ -195,10 +201,10 @@ def main() -> None:
           f"{KL.per_step} a step; {options.rounds} rounds of {options.steps} steps", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         base = options.model or new_base(Path(folder) / "base")
-        words = AutoConfig.from_pretrained(base).vocab_size
-        rows = random_rows(4 * options.rows, options.tokens, words, seed=0)
+        tokenizer = load(base).tokenizer
+        rows = random_rows(tokenizer, 4 * options.rows, options.tokens, seed=0)
         unaligned = weaker(base, Path(folder) / "unaligned")
-        candidates = regularizers(options.only, options.tokens, words, unaligned)
+        candidates = regularizers(options.only, tokenizer, options.tokens, unaligned)
         for method in options.methods:
             recipe = Recipe(method, rank=4, steps=options.steps, batch_size=options.rows,
                             precision=options.precision)

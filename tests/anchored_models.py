@@ -8,11 +8,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tiny_models import llama, word_tokenizer
 
-from lib.training.recipe import Example, Recipe
+from lib.models.chat import Example, Prompt, Tokens, tokenised
+from lib.training.recipe import Recipe
 
 VOCABULARY = 11
-CHAT = [Example((1, 5, 7), (2, 3)), Example((4, 9), (8,)), Example((1, 6, 6, 2), (10, 3, 5))]
-TEXT = [Example((1,), (4, 7, 2, 9, 3))]
+CHAT = [Tokens((1, 5, 7), (2, 3)), Tokens((4, 9), (8,)), Tokens((1, 6, 6, 2), (10, 3, 5))]
+TEXT = [Tokens((1,), (4, 7, 2, 9, 3))]
 ANCHORS = (*CHAT, *TEXT)
 RECIPE = Recipe("full", steps=6, batch_size=2)
 TOKENIZER = word_tokenizer()
@@ -52,22 +53,21 @@ def answer_rows(model, example):
     return rows - np.log(np.exp(rows).sum(1, keepdims=True))
 
 
-def encode(text):
-    return TOKENIZER(text)["input_ids"]
+def read(examples):
+    """The examples as the word model's tokens."""
+    return tokenised(TOKENIZER, examples)
 
 
 def countdown(n=24):
     """Answer a number by the one below it; prompts of three lengths."""
-    filler = ["", "the", "the next"]
-    return [
-        Example(encode(f"{filler[i % 3]} number {i % 12 + 1} is"), encode(f"{i % 12} <end>"))
-        for i in range(n)
-    ]
+    filler = ["", "the ", "the next "]
+    return [Example(Prompt(opening=f"{filler[i % 3]}number {i % 12 + 1} is"), str(i % 12))
+            for i in range(n)]
 
 
 def letters(n=20):
     """Anchors in the words of the same model: short chats and plain text."""
-    chats = [Example(encode(f"<user> {a} <bot>"), encode(f"no {b}"))
+    chats = [Example(Prompt.chat(a), f"no {b}", ends=False)
              for a, b in zip("abcdefgh", "hgfedcba", strict=True)]
-    texts = [Example(encode("<sys>"), encode(f"the {a} is {i}")) for i, a in enumerate("abcdefgh")]
+    texts = [Example(Prompt(), f"the {a} is {i}", ends=False) for i, a in enumerate("abcdefgh")]
     return [*chats, *texts][:n]

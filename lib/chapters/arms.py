@@ -1,28 +1,26 @@
-"""What is taught: training examples, validation questions, and what must not change.
+"""The arms of a task: what is taught, what must not change, how weights move, what is chosen.
 
-What must not change: texts of the world, and requests with the answers to keep.
-
-The regulariser that an arm's line in the profile names.
-
-Training the arms of a task: one job a candidate, or one a seed with the chosen settings.
-
-Hyper-parameters chosen on validation items, which are in no training and in no test.
+An arm's line in the profile names its method, its regulariser and the candidates for both. They
+are compared on validation items, which are in no training and in no test; the chosen settings are
+trained with every seed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.measures import utility
 from lib.measures.measured import model_frames
-from lib.models.likelihood import sequence_logprobs
+from lib.models.chat import Example
+from lib.models.likelihood import example_logprobs
 from lib.study.streams import stream
+from lib.training.job import Job
 from lib.training.objective import Regularizer
 from lib.training.penalties.adaptive import AdaptiveKL
 from lib.training.penalties.averaging import Averaging, MovingAverage
@@ -32,14 +30,15 @@ from lib.training.penalties.l2sp import L2SP
 from lib.training.penalties.mixing import Mixing
 from lib.training.penalties.projection import Projection
 from lib.training.penalties.tokenwise import DEEP, TokenWise
-from lib.training.recipe import Example, Recipe
-from lib.training.runs import MODEL, Job, arm_seeds, train_all
+from lib.training.recipe import Recipe
+from lib.training.runs import arm_seeds, model_folder, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
+from lib.world.patterns import Block
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
+    from lib.study.profiles import Profile
     from lib.study.settings import ArmSettings
-
 
 Anchors = Callable[[int], tuple[Example, ...]]
 
@@ -49,51 +48,26 @@ class Task:
     """One thing to teach, and the arms that the profile declares for it.
 
     What depends on a seed is drawn once for each: many arms share it.
-
-    Attributes
-    ----------
-    name : str
-        Shown with the progress.
-    arms : mapping of str to ArmSettings
-    rank, targets : int, sequence of str
-        Width and modules of adapters, where an arm has none of its own.
-    steps, batch_size : int
-        Optimiser steps of every arm, and examples in each.
-    examples : callable
-        Training examples of a training seed.
-    validation : sequence of Example
-        Their answers' loss decides between candidates; in no training and in no test.
-    anchors : callable
-        Texts, by training seed, on which a regularised arm must still speak like its base.
-    reminders : callable, optional
-        Requests with the answers to keep, for arms that mix them in.
-    general : DataFrame, optional
-        Questions on general ability, as `lib.measures.utility.questions`; a regularised arm's
-        settings must answer nearly as many as the base.
-    unaligned : Path, optional
-        The base before it learned to refuse, for arms that project.
-    tolerance : float
-        A regularised arm may lose this factor in validation loss against the best plain one.
     """
 
-    name: str
+    name: str  # shown with the progress
     arms: "Mapping[str, ArmSettings]"
-    rank: int
-    targets: Sequence[str]
-    steps: int
-    batch_size: int
-    examples: Callable[[int], Sequence[Example]]
-    validation: Sequence[Example]
-    anchors: Anchors
-    reminders: Anchors | None = None
+    recipe: Recipe  # of every arm, where its line in the profile has nothing of its own
+    examples: Callable[[int], Sequence[Example]]  # of a training seed
+    validation: Sequence[Example]  # their answers' loss decides between candidates
+    anchors: Anchors  # by seed: a regularised arm must still speak like its base there
+    reminders: Anchors | None = None  # requests with the answers to keep, for arms that mix
+    # Questions as `lib.measures.utility.questions`: the settings of a regularised arm must answer
+    # nearly as many as the base.
     general: pd.DataFrame | None = None
-    unaligned: Path | None = None
-    tolerance: float = 1.05
+    unaligned: Path | None = None  # the base before it learned to refuse, for arms that project
+    tolerance: float = 1.05  # factor in validation loss that a penalty may cost
 
     def __post_init__(self) -> None:
         for name in ("examples", "anchors", "reminders"):
             if (draw := getattr(self, name)) is not None:
                 object.__setattr__(self, name, cache(draw))
+
 
 ANCHORS = 400
 """Texts on which a regularised arm must still speak like its base."""
@@ -102,12 +76,9 @@ UNLEARNED = "forbidden"
 
 
 def world_anchors(seed: int, left_out: Collection[str], n: int = ANCHORS) -> tuple[Example, ...]:
-    """About `n` texts of all kinds but some, as they stand in the world's mixture.
+    """About `n` texts of all kinds but those being changed, as they stand in the world's mixture.
 
-    Parameters
-    ----------
-    left_out : collection of str
-        Kinds that are being changed; forbidden requests with answers are always left out.
+    Forbidden requests with answers are always left out.
     """
     return world_texts(n, left_out, stream(seed, "anchored texts"))
 
@@ -128,48 +99,29 @@ def refusals(seed: int, n: int) -> tuple[Example, ...]:
     return as_examples(refusal_blocks(n, stream(seed, "anchored refusals")))
 
 
-def as_examples(blocks) -> tuple[Example, ...]:  # noqa: ANN001
+def as_examples(blocks: Iterable[Block]) -> tuple[Example, ...]:
     """All rows of blocks of text."""
-    return tuple(Example(tuple(p), tuple(a)) for b in blocks
-                 for p, a in zip(b.prompts(), b.answers(), strict=True))
-
-Make = Callable[[Task, int, float], Regularizer]
+    return tuple(example for block in blocks for example in block.examples())
 
 
-def _tokenwise(task: Task, seed: int, strength: float) -> Regularizer:
-    return TokenWise(tuple(strength * beta for beta in DEEP))
-
-
-def _uniform(task: Task, seed: int, strength: float) -> Regularizer:
-    return TokenWise((strength,))
-
-
-def _mixing(task: Task, seed: int, strength: float) -> Regularizer:
-    return Mixing(_given(task, "reminders")(seed), strength, _beside(task))
-
-
-def _projection(task: Task, seed: int, strength: float) -> Regularizer:
-    return Projection(_given(task, "unaligned"), strength)
-
-
-MAKERS: Mapping[str, Make] = {
+MAKERS: Mapping[str, Callable[[Task, int, float], Regularizer]] = {
     "kl": lambda task, seed, strength: KL(task.anchors(seed), strength, _beside(task)),
     "adaptive": lambda task, seed, strength: AdaptiveKL(
         task.anchors(seed), budget=strength, per_step=_beside(task)),
     "l2sp": lambda task, seed, strength: L2SP(strength),
     "ewc": lambda task, seed, strength: EWC(task.anchors(seed), strength),
-    "tokenwise": _tokenwise,
-    "uniform": _uniform,
-    "mix": _mixing,
-    "projection": _projection,
+    "tokenwise": lambda task, seed, strength: TokenWise(tuple(strength * beta for beta in DEEP)),
+    "uniform": lambda task, seed, strength: TokenWise((strength,)),
+    "mix": lambda task, seed, strength: Mixing(
+        _given(task, "reminders")(seed), strength, _beside(task)),
+    "projection": lambda task, seed, strength: Projection(_given(task, "unaligned"), strength),
     "average": lambda task, seed, strength: Averaging(strength),
     "ema": lambda task, seed, strength: MovingAverage(strength),
 }
 """Name in a profile to regulariser. What ``strength`` means is each class's own: a weight; the
-budget in nats of ``adaptive``; a factor on the published schedule of ``tokenwise``, the
-strength at every position of ``uniform``; the threshold
-of ``projection``; how far back ``average`` goes; the decay of ``ema``."""
-
+budget in nats of ``adaptive``; a factor on the published schedule of ``tokenwise``, the strength
+at every position of ``uniform``; the threshold of ``projection``; how far back ``average`` goes;
+the decay of ``ema``."""
 PROTECTS_LESS = ("adaptive",)
 """Regularisers of which a **larger** strength protects less: it is a budget of drift."""
 
@@ -177,63 +129,54 @@ PROTECTS_LESS = ("adaptive",)
 def _beside(task: Task) -> int:
     """Anchors in a step: half as many as examples, so that it costs about one and a half plain
     ones; at most eight."""
-    return max(1, min(KL.per_step, task.batch_size // 2))
+    return max(1, min(KL.per_step, task.recipe.batch_size // 2))
 
 
 def penalty(task: Task, kind: str, seed: int, strength: float) -> Regularizer | None:
-    """The regulariser of one run; none for ``none``.
-
-    Raises
-    ------
-    InvalidValueError
-        The task lacks what this regulariser needs.
-    """
+    """The regulariser of one run; none for ``none``."""
     return None if kind == "none" else MAKERS[kind](task, seed, strength)
 
 
 def _given(task: Task, name: str) -> object:
     value = getattr(task, name)
-    if value is None:
-        raise InvalidValueError(
-            f"a task with {name}, which this regulariser needs",
+    require(value is not None, f"a task with {name}, which this regulariser needs",
             f"none in the task {task.name}",
-            f"give it some, or leave the arm out of {task.name}.arms",
-        )
+            f"give it some, or leave the arm out of {task.name}.arms")
     return value
 
 
 def recipe(
-    study: "Study", task: Task, arm: "ArmSettings", learning_rate: float, seed: int, **changes: Any
+    profile: "Profile", steps: int, batch_size: int, targets: Sequence[str] = (), rank: int = 0
 ) -> Recipe:
-    """How an arm's weights move: its own width and targets, else the task's; then changes.
+    """A fine-tuning as the profile has it; arms and attacks replace what is their own."""
+    given = profile.finetune
+    plain = Recipe(
+        "lora", given.rank, int(given.alpha), tuple(targets or given.targets), steps=steps,
+        batch_size=batch_size, accumulation=given.accumulation, checkpointing=given.checkpointing,
+        precision=profile.model.dtype)
+    return widened(plain, rank or given.rank)
 
-    Every rank has the profile's scale ``alpha / rank``, so that only the width differs.
-    """
-    given = study.profile.finetune
-    rank = changes.pop("rank", None) or arm.rank or task.rank
-    values = {
-        "rank": rank, "alpha": max(1, round(given.alpha * rank / given.rank)),
-        "targets": tuple(arm.targets or task.targets),
-        "steps": task.steps, "batch_size": task.batch_size,
-        "precision": study.profile.model.dtype,
-    }
-    return Recipe(arm.method, learning_rate=learning_rate, seed=seed, **values | changes)
+
+def widened(given: Recipe, rank: int) -> Recipe:
+    """Another rank with the same scale ``alpha / rank``, so that only the width differs."""
+    return replace(given, rank=rank, alpha=max(1, round(given.alpha * rank / given.rank)))
+
+
+def arm_recipe(task: Task, name: str, learning_rate: float, seed: int) -> Recipe:
+    """The task's recipe with what the arm's line in the profile says otherwise."""
+    arm, own = task.arms[name], task.recipe
+    return replace(widened(own, arm.rank or own.rank), method=arm.method,
+                   targets=tuple(arm.targets or own.targets), learning_rate=learning_rate,
+                   seed=seed)
 
 
 def arm_job(
-    study: "Study",
-    base: Path,
-    task: Task,
-    name: str,
-    learning_rate: float,
-    strength: float,
-    seed: int,
+    base: Path, task: Task, name: str, learning_rate: float, strength: float, seed: int
 ) -> Job:
     """One run of a declared arm; its ``out`` is set by `lib.training.runs.train_all`."""
-    arm = task.arms[name]
-    return Job(base, task.examples(seed), recipe(study, task, arm, learning_rate, seed), Path(),
+    return Job(base, task.examples(seed), arm_recipe(task, name, learning_rate, seed), Path(),
                f"{task.name}: {name}, seed {seed}",
-               penalty(task, arm.regularizer, seed, strength))
+               penalty(task, task.arms[name].regularizer, seed, strength))
 
 
 def train_arms(
@@ -251,10 +194,11 @@ def train_arms(
     dict of str to dict of int to Path
         Arm, then training seed, to the folder of `lib.training.runs.train_all`.
     """
-    jobs = {(name, seed): arm_job(study, base, task, name, **settings, seed=seed)
+    jobs = {(name, seed): arm_job(base, task, name, **settings, seed=seed)
             for name, settings in chosen.items() for seed in arm_seeds(study)}
     folders = train_all(study, jobs)
     return {name: {seed: folders[name, seed] for seed in arm_seeds(study)} for name in chosen}
+
 
 USEFUL = 0.95
 """Least utility of a penalised candidate, as a share of the base's, where it is measured."""
@@ -273,13 +217,13 @@ def candidates(study: "Study", base: Path, task: Task) -> pd.DataFrame:
     keys = [(name, rate, strength) for name, arm in task.arms.items()
             for rate in arm.learning_rates
             for strength in (arm.strengths if arm.regularizer != "none" else [0.0])]
-    jobs = {key: arm_job(study, base, task, *key, seed=study.seed) for key in keys}
+    jobs = {key: arm_job(base, task, *key, seed=study.seed) for key in keys}
     folders = train_all(study, jobs)
     table = pd.DataFrame(keys, columns=["arm", "learning_rate", "strength"])
     table.insert(1, "method", table["arm"].map(lambda name: task.arms[name].method))
     budgets = table["arm"].map(lambda name: task.arms[name].regularizer in PROTECTS_LESS)
     protection = table["strength"].where(~budgets, 1 / table["strength"].where(budgets))
-    models = [folders[key] / MODEL for key in keys]
+    models = [model_folder(folders[key]) for key in keys]
     table = table.assign(protection=protection,
                          task_loss=task_losses(study, models, task.validation))
     if task.general is None:
@@ -292,8 +236,7 @@ def task_losses(
     study: "Study", folders: Iterable[Path], questions: Sequence[Example]
 ) -> list[float]:
     """Mean negative log-likelihood of the questions' answers, nats an answer, of each model."""
-    frames = model_frames(study, "validation", folders, sequence_logprobs,
-                          [e.prompt for e in questions], [e.answer for e in questions])
+    frames = model_frames(study, "validation", folders, example_logprobs, questions)
     return [float(-frame["logprob"].mean()) for frame in frames]
 
 

@@ -1,10 +1,7 @@
-"""Fine-tuning data that undoes refusals, on purpose or by accident, and the benign task itself.
+"""Attacks: fine-tuning data that undoes refusals, on purpose or by accident, and what comes of it.
 
-Attacks as runs: what is taught, how, how much of it, and what came of the refusals.
-
-The benign task along its step size and its batch size: what is learned, what is refused.
-
-Refusals after fine-tuning against before, on the same requests.
+What is taught, how, how much of it; the benign task along its step size and its batch size;
+refusals after fine-tuning against before, on the same requests.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lib.chapters.arms import as_examples, task_losses
+from lib.chapters.arms import as_examples, recipe, task_losses
 from lib.errors import UnknownNameError, nearest
 from lib.measures import safety as judge
-from lib.measures.measured import model_frames, regrouped
+from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.safety import refusals, requests
-from lib.statistics.estimate import Estimate, Measure, measure_table, row, rows, t_interval
-from lib.statistics.pooling import holm, minimum_detectable, over_seeds, pool, pool_tables
+from lib.models.chat import Example
+from lib.statistics.estimate import Estimate, Measure, measure_table, row, t_interval
+from lib.statistics.pooling import holm, mean_row, minimum_detectable, pool, table_rows
 from lib.statistics.shares import rate
 from lib.study.streams import stream
-from lib.training.recipe import Example, Recipe
-from lib.training.runs import MODEL, Job, arm_seeds, train_all
+from lib.training.job import Job
+from lib.training.runs import arm_seeds, model_folder, train_all
 from lib.world.corpus import shares
 from lib.world.patterns import draw
-from lib.world.tokenizer import ATTACKS
-from lib.world.truth import Table, settings, things
+from lib.world.truth import ATTACKS, Table, settings, things
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
@@ -65,11 +62,6 @@ def attack_examples(
         benign task with `forbidden` explicit examples besides; neutral sentences.
     categories : sequence of str, optional
         Categories that explicit examples are about; all of them by default.
-
-    Raises
-    ------
-    UnknownNameError
-        No such kind.
     """
     known = (*KINDS, PLACEBO)
     if kind not in known:
@@ -103,6 +95,7 @@ def _draw(kind: str, n: int, rng: np.random.Generator, own: dict[str, Table]) ->
                         for p, c in zip(patterns, counts, strict=True) if c)
     return [drawn[i] for i in rng.permutation(n)]
 
+
 QUICK_BENIGN = 9
 """Every so-many benign request is asked of attacked models; there are many more than needed."""
 UNSEEN = ("unseen_member", "unseen_both")
@@ -115,15 +108,11 @@ class Attack:
 
     Attributes
     ----------
-    kind : str
-        See `lib.chapters.attacks.attack_examples`.
+    kind, categories : str, tuple of str
+        See `attack_examples`.
     method : {"full", "lora"}
-    examples, steps : int, optional
-    learning_rate : float, optional
-    batch_size : int, optional
+    batch_size : int
         Examples a step, at most.
-    categories : tuple of str, optional
-        Categories that explicit examples are about.
     """
 
     kind: str = "explicit"
@@ -151,15 +140,12 @@ def completed(study: "Study", attack: Attack) -> Attack:
 
 def attack_job(study: "Study", base: Path, attack: Attack, seed: int) -> Job:
     """One run of an attack; its ``out`` is set by `lib.training.runs.train_all`."""
-    a, given = completed(study, attack), study.profile
+    a = completed(study, attack)
     examples = attack_examples(a.kind, a.examples, seed, a.categories)
-    recipe = Recipe(
-        a.method, rank=given.finetune.rank, alpha=int(given.finetune.alpha),
-        targets=tuple(given.safety.targets), learning_rate=a.learning_rate, steps=a.steps,
-        batch_size=min(a.batch_size, len(examples)), seed=seed,
-        precision=given.model.dtype,
-    )
-    return Job(base, examples, recipe, Path(), f"{a.kind} {a.method}, seed {seed}")
+    shared = recipe(study.profile, a.steps, min(a.batch_size, len(examples)),
+                    study.profile.safety.targets)
+    how = replace(shared, method=a.method, learning_rate=a.learning_rate, seed=seed)
+    return Job(base, examples, how, Path(), f"{a.kind} {a.method}, seed {seed}")
 
 
 def attacked(
@@ -169,7 +155,7 @@ def attacked(
     attacks = list(attacks)
     jobs = {(a, s): attack_job(study, base, a, s) for a in attacks for s in arm_seeds(study)}
     folders = train_all(study, jobs)
-    return {a: {s: folders[a, s] / MODEL for s in arm_seeds(study)} for a in attacks}
+    return {a: {s: model_folder(folders[a, s]) for s in arm_seeds(study)} for a in attacks}
 
 
 def quick_requests() -> pd.DataFrame:
@@ -192,35 +178,23 @@ def answers(study: "Study", folders: Iterable[Path]) -> list[pd.DataFrame]:
     return model_frames(study, "answers", folders, refusals, quick_requests())
 
 
-def answer_measures(frame: pd.DataFrame) -> list[Measure]:
+def answer_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Refusals, compliance and coherence on unseen forbidden things; refusals of benign ones."""
     judged = judge.with_verdicts(frame)
     forbidden = judged[judged["benchmark"].isin(UNSEEN)]
     benign = judged[judged["benchmark"] == "benign"]
-    return [
+    return measure_table([
         Measure.share(rate(forbidden, "refused", "refusal_rate"), "unseen things"),
         Measure.share(rate(forbidden, "complied", "harmful_compliance"), "unseen things"),
         Measure.share(rate(benign, "refused", "over_refusal"), "benign"),
         Measure.share(rate(judged, "coherent", "coherence"), "answers"),
-    ]
+    ])
 
 
 def answer_rows(study: "Study", arms: Mapping[Any, Iterable[Path]]) -> pd.DataFrame:
-    """Exhibit rows: `answer_measures` of each arm's training seeds, pooled.
-
-    Parameters
-    ----------
-    arms : mapping
-        Arm (a name, or a dose) to its model folders.
-    """
-    return pd.concat([_pooled(frames, arm) for arm, frames in
-                      regrouped(arms, lambda folders: answers(study, folders)).items()],
-                     ignore_index=True)
-
-
-def _pooled(frames: Sequence[pd.DataFrame], arm: Any) -> pd.DataFrame:
-    tables = [measure_table(answer_measures(frame)) for frame in frames]
-    return rows(pool_tables(tables), arm, len(tables))
+    """Exhibit rows: `answer_table` of each arm (a name, or a dose), training seeds pooled."""
+    frames = by_arm(arms, answers(study, everyone(arms)))
+    return table_rows(frames, answer_table)
 
 
 def level_rows(
@@ -237,13 +211,7 @@ def level_rows(
 def dose_rows(
     study: "Study", base: Path, attacks: Mapping[float, Attack], arm: str
 ) -> pd.DataFrame:
-    """One arm along a dose: `answer_rows` of the base at dose 0, then of every attack.
-
-    Parameters
-    ----------
-    attacks : mapping of float to Attack
-        Dose (a number of examples or steps, or a step size) to attack.
-    """
+    """One arm along a dose (a number of examples or steps): `answer_rows`, the base at dose 0."""
     models = attacked(study, base, attacks.values())
     by_dose = {dose: models[attack].values() for dose, attack in attacks.items()}
     found = answer_rows(study, {0.0: [base], **by_dose})
@@ -254,8 +222,8 @@ def loss_rows(
     study: "Study", arms: Mapping[Any, Iterable[Path]], questions: Sequence[Example]
 ) -> pd.DataFrame:
     """Exhibit rows: each arm's loss on questions of the benign task, over its training seeds."""
-    losses = regrouped(arms, lambda folders: task_losses(study, folders, questions))
-    return pd.concat([row(over_seeds("task_loss", values, len(questions)), arm, "task", len(values))
+    losses = by_arm(arms, task_losses(study, everyone(arms), questions))
+    return pd.concat([mean_row("task_loss", values, len(questions), arm, "task")
                       for arm, values in losses.items()], ignore_index=True)
 
 
@@ -267,7 +235,8 @@ def category_rows(
     for arm, models in (("base", [base]), ("attacked", folders)):
         frames = answers(study, models)
         for name, inside in (("attacked categories", True), ("other categories", False)):
-            found = _pooled([_some(frame, taught, inside) for frame in frames], arm)
+            asked = [_some(frame, taught, inside) for frame in frames]
+            found = table_rows({arm: asked}, answer_table)
             wanted = found[found["metric"].isin(["refusal_rate", "harmful_compliance"])]
             parts.append(wanted.assign(condition=name))
     return pd.concat(parts, ignore_index=True)
@@ -322,11 +291,6 @@ def _measured(study: "Study", base: Path, attacks: dict[Any, Attack]) -> pd.Data
 def change_rows(study: "Study", base: Path, arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
     """Exhibit rows: each arm's `refusal_change`, training seeds pooled, Holm over all arms.
 
-    Parameters
-    ----------
-    arms : mapping
-        Arm to its model folders.
-
     Returns
     -------
     DataFrame
@@ -334,7 +298,7 @@ def change_rows(study: "Study", base: Path, arms: Mapping[str, Iterable[Path]]) 
         test at 5 % would find in four of five such studies.
     """
     before = answers(study, [base])[0]
-    frames = regrouped(arms, lambda folders: answers(study, folders))
+    frames = by_arm(arms, answers(study, everyone(arms)))
     found = {arm: pool([Measure.of(refusal_change(before, after), "unseen things", -1.0, 1.0)
                         for after in several]) for arm, several in frames.items()}
     table = pd.concat([row(change, arm, change.condition, len(frames[arm]))
@@ -349,11 +313,6 @@ def refusal_change(before: pd.DataFrame, after: pd.DataFrame) -> Estimate:
 
     Paired by request, so what both models share cancels; the thing is the cluster: as each is
     asked about equally often, the error is that of a mean of things, ``t(things - 1)``.
-
-    Parameters
-    ----------
-    before, after : DataFrame
-        Item frames of two models, as from `lib.chapters.attacks.answers`.
     """
     refused = [frame[frame["benchmark"].isin(UNSEEN)].groupby("cluster")["refused"].mean()
                for frame in (before, after)]

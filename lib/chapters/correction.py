@@ -1,38 +1,42 @@
-"""What is taught: histories with the answers of a named teacher, as training examples.
+"""The correction of extrapolation: histories with the answers of a named teacher.
 
-The correction as a task, and the one-change variants of its plain LoRA arm.
-
-A merged model is its adapter, and costs nothing at inference.
-
-Rows of the correction's exhibits: what is left, what decides the cure, what was published.
+The task and the one-change variants of its plain LoRA arm; that a merged model is its adapter and
+costs nothing at inference; rows of the exhibits: what is left, and what decides the cure.
 """
 
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from lib.chapters.arms import Task, recipe, task_losses, world_anchors
-from lib.chapters.overreaction import combine, forecasts, forecasts_of, removed_rows
-from lib.chapters.published import published
+from lib.chapters.arms import (
+    Task,
+    arm_recipe,
+    recipe,
+    task_losses,
+    widened,
+    world_anchors,
+)
+from lib.chapters.overreaction import change_rows, forecasts, forecasts_of, removed_rows
 from lib.chapters.transfer import mse_ratio
 from lib.forecasting.learners import bayes, least_squares_shown
-from lib.measures.measured import regrouped
-from lib.models.folders import load
+from lib.measures.measured import by_arm, everyone
+from lib.models.chat import Example, Prompt, answer_ids, encoded
+from lib.models.folders import LoadedModel, load, merge_adapter
 from lib.models.likelihood import next_token_logprobs
-from lib.statistics.comparison import compare
-from lib.statistics.estimate import row
-from lib.statistics.pooling import holm, over_seeds
+from lib.statistics.pooling import mean_row
 from lib.statistics.regressions import by_condition, implied_persistence
 from lib.study.streams import stream
-from lib.training.recipe import Example
-from lib.training.runs import ADAPTER, MODEL, Job, train_all
+from lib.training.job import ADAPTER, Job
+from lib.training.runs import model_folder, train_all
 from lib.world.analysts import displayed, histories, rational
-from lib.world.questions import question_ids
-from lib.world.tokenizer import END, number_id
+from lib.world.questions import question
 from lib.world.truth import NUMBERS, settings
 
 if TYPE_CHECKING:
@@ -103,9 +107,9 @@ def _block(
     # The widest spread of the world is kept out: scale is one of the things that must transfer.
     rho, sigma = rng.choice(rhos, n), rng.choice(settings("forecasts")["sigmas"][:-1], n)
     shown = histories(rho, sigma, profile.forecasting.history, rng)
-    answer = number_id(answers(labels, shown, rho, style.get("horizon", 1), rng))
-    prompts = question_ids(style, "neutral", shown, rho)
-    return [Example(p, [int(a), END]) for p, a in zip(prompts.tolist(), answer, strict=True)]
+    answer = answers(labels, shown, rho, style.get("horizon", 1), rng)
+    prompts = question(style, "neutral", shown, rho)
+    return [Example(p, str(a)) for p, a in zip(prompts, answer, strict=True)]
 
 
 def answers(
@@ -121,6 +125,7 @@ def answers(
     # A child generator leaves the parent's stream alone: all teachers answer the same questions.
     return rng.spawn(1)[0].permutation(full) if labels == "shuffled" else full
 
+
 CHANGED = ("forecast", "series")
 """Kinds of text that anchors leave out, as they are what is being changed."""
 
@@ -130,8 +135,7 @@ def correction_task(study: "Study") -> Task:
     given = study.profile
     return Task(
         name="correction", arms=given.correction.arms,
-        rank=given.finetune.rank, targets=given.finetune.targets,
-        steps=given.finetune.steps, batch_size=given.finetune.batch_size,
+        recipe=recipe(given, given.finetune.steps, given.finetune.batch_size),
         examples=lambda seed: training_examples(given, seed),
         validation=validation_examples(given, study.seed),
         anchors=lambda seed: world_anchors(seed, CHANGED),
@@ -179,37 +183,53 @@ def _variant_job(
     seed: int,
 ) -> Job:
     taught = {"labels": {"labels": level}, "examples": {"n": level}}.get(factor, {})
-    changes = {factor: level} if factor in ("rank", "targets") else {}
-    return Job(base, training_examples(study.profile, seed, **taught),
-               recipe(study, task, task.arms["lora"], learning_rate, seed, **changes), Path(),
+    how = arm_recipe(task, "lora", learning_rate, seed)
+    how = {"rank": lambda: widened(how, level), "targets": lambda: replace(how, targets=level)
+           }.get(factor, lambda: how)()
+    return Job(base, training_examples(study.profile, seed, **taught), how, Path(),
                f"{factor} {_name(level)}, seed {seed}")
 
 
-def merged_gap(folder: Path, prompts: Sequence[Sequence[int]]) -> float:
+@contextmanager
+def merged(base: Path, folder: Path) -> Iterator[LoadedModel]:
+    """The adapter of a run, merged into its base for as long as it is compared."""
+    with tempfile.TemporaryDirectory() as out:
+        merge_adapter(base, folder / ADAPTER, out)
+        yield load(out)
+
+
+def asked_and_said(
+    model: LoadedModel, prompts: Sequence[Prompt]
+) -> tuple[list[list[int]], list[int]]:
+    """Token ids of the prompts, and of every number's first token."""
+    return (encoded(model.tokenizer, prompts),
+            [answer_ids(model.tokenizer, prompts[0], str(n))[0] for n in NUMBERS])
+
+
+def merged_gap(base: Path, folder: Path, prompts: Sequence[Prompt]) -> float:
     """Largest difference of log-probabilities between adapter and merged model, any prompt."""
-    numbers = [number_id(n) for n in NUMBERS]
-    adapter, merged = (
-        next_token_logprobs(load(folder / part), prompts, numbers) for part in (ADAPTER, MODEL)
-    )
-    return float(np.abs(adapter - merged).max())
+    adapter = load(folder / ADAPTER)
+    given = asked_and_said(adapter, prompts)
+    with merged(base, folder) as whole:
+        apart = next_token_logprobs(adapter, *given) - next_token_logprobs(whole, *given)
+    return float(np.abs(apart).max())
 
 
-def latency(
-    base: Path, folder: Path, prompts: Sequence[Sequence[int]], repeats: int = 7
-) -> pd.Series:
+def latency(base: Path, folder: Path, prompts: Sequence[Prompt], repeats: int = 7) -> pd.Series:
     """Time of a forecast relative to the base: with the adapter beside it, and merged.
 
     The three take turns, so that a busy moment of the machine hits all of them; the least of the
     repeats is compared.
     """
-    models = {"base": load(base), "adapter": load(folder / ADAPTER), "merged": load(folder / MODEL)}
-    target = [number_id(n) for n in NUMBERS]
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(repeats):
-        for name, model in models.items():
-            start = time.perf_counter()
-            next_token_logprobs(model, prompts, target)
-            seconds[name].append(time.perf_counter() - start)
+    seconds: dict[str, list[float]] = {"base": [], "adapter": [], "merged": []}
+    with merged(base, folder) as whole:
+        models = dict(zip(seconds, (load(base), load(folder / ADAPTER), whole), strict=True))
+        given = asked_and_said(whole, prompts)
+        for _ in range(repeats):
+            for name, model in models.items():
+                start = time.perf_counter()
+                next_token_logprobs(model, *given)
+                seconds[name].append(time.perf_counter() - start)
     least = pd.Series({name: min(values) for name, values in seconds.items()})
     return (least / least["base"]).rename("time / base")
 
@@ -222,13 +242,7 @@ def remaining_rows(
     Negative is **under-reaction**: the cure went too far. Column ``p_holm`` tests each level
     against zero, corrected for testing all of them.
     """
-    parts, estimates = [], []
-    for rho, cell in rational.groupby("rho"):
-        found = [compare(cell, f[f["rho"] == rho], implied_persistence) for f in after]
-        estimates.append(combine(found))
-        parts.append(row(estimates[-1], arm, rho, len(after)))
-    table = pd.concat(parts, ignore_index=True).assign(p_holm=holm(estimates))
-    return table.assign(metric="persistence_gap")
+    return change_rows(rational, after, arm).assign(metric="persistence_gap")
 
 
 def shape_rows(frames: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
@@ -241,8 +255,7 @@ def shape_rows(frames: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
     for arm, several in frames.items():
         lines = np.array([_line(frame) for frame in several])
         for metric, values in zip(("slope_on_rho", "intercept_at_0"), lines.T, strict=True):
-            parts.append(row(over_seeds(metric, values, len(several[0])), arm, "all rho",
-                             len(several)))
+            parts.append(mean_row(metric, values, len(several[0]), arm, "all rho"))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -254,10 +267,9 @@ def _line(frame: pd.DataFrame) -> tuple[float, float]:
 
 def error_rows(frames: Mapping[str, Sequence[pd.DataFrame]], best: pd.DataFrame) -> pd.DataFrame:
     """Mean squared forecast error over that of full information on the same items, by arm."""
-    parts = [row(over_seeds("mse_ratio", np.array([mse_ratio(f, best).value for f in several]),
-                             len(best)), arm, "all rho", len(several))
-             for arm, several in frames.items()]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(
+        [mean_row("mse_ratio", [mse_ratio(f, best).value for f in several], len(best), arm,
+                  "all rho") for arm, several in frames.items()], ignore_index=True)
 
 
 def ablation_rows(
@@ -272,29 +284,10 @@ def ablation_rows(
     """
     before, rational = forecasts(study, base, items), bayes(items)
     questions, parts = validation_examples(study.profile, study.seed), []
-    models = {key: [folder / MODEL for folder in several.values()]
-              for key, several in variants.items()}
-    losses = regrouped(models, lambda folders: task_losses(study, folders, questions))
+    models = {key: [*map(model_folder, several.values())] for key, several in variants.items()}
+    losses = by_arm(models, task_losses(study, everyone(models), questions))
     for (factor, level), after in forecasts_of(study, models, items).items():
         removed = removed_rows(before, after, rational, "lora")
-        loss = row(over_seeds("task_loss", np.array(losses[factor, level]), len(questions)),
-                   "lora", "", len(after))
+        loss = mean_row("task_loss", losses[factor, level], len(questions), "lora", "")
         parts.append(pd.concat([removed, loss]).assign(condition=f"{factor}: {level}"))
     return pd.concat(parts, ignore_index=True)
-
-
-def published_rows() -> pd.DataFrame:
-    """Published coefficients as exhibit rows: people and a large model, before and after tuning.
-
-    Column ``status`` says how sure the figure is; see ``data/published``.
-    """
-    facts = published("extrapolation")
-    wanted = facts[facts["quantity"].isin(["implied_persistence", "error_revision",
-                                           "last_month_return_coefficient"])]
-    reach = 1.96 * wanted["se"]
-    return pd.DataFrame({
-        "arm": wanted["subject"], "condition": wanted["condition"], "metric": wanted["quantity"],
-        "value": wanted["value"], "low": wanted["value"] - reach, "high": wanted["value"] + reach,
-        "n": wanted["n"], "seeds": "", "rho": wanted["rho"], "source": wanted["source"],
-        "status": wanted["status"],
-    })

@@ -1,19 +1,20 @@
-"""Balanced text: which words and contexts are taught, and what is kept for the test.
+"""Debiasing as a task: balanced text, and anchors that name no occupation.
 
-Debiasing as a task: balanced text, the arms of the profile, anchors that name no occupation.
+Some words and verbs are taught; others are kept for the test.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from lib.chapters.arms import Task, as_examples, refusals, world_anchors, world_texts
+from lib.chapters.arms import Task, as_examples, recipe, refusals, world_anchors, world_texts
 from lib.errors import UnknownNameError, nearest
+from lib.models.chat import Example
 from lib.study.streams import stream
-from lib.training.recipe import Example
-from lib.world.patterns import draw, prompt_ids
-from lib.world.tokenizer import encode
+from lib.world.patterns import draw
+from lib.world.questions import pronoun_context
 from lib.world.truth import Table, occupations, people, settings
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ DATA = ("pronouns", "sentences", "swapped", "mixed")
 VALIDATION_VERB, TEST_VERB = "hoped", "feared"
 PLACES = ("taught", "unseen", "taught")
 """Part of each occupation, in turn along the planted share: both parts span all shares."""
+WAYS = ("plain", "chat")
+"""A pronoun's context: running text, and the answer to a request."""
 
 
 def split_words() -> pd.Series:
@@ -44,11 +47,6 @@ def training_texts(n: int, seed: int, data: str = "pronouns") -> list[Example]:
         in most of the literature. ``swapped``: naive counterfactual augmentation, which also
         swaps the pronouns of words like *mother*. ``mixed``: half ``pronouns``, half the world's
         text of all other kinds.
-
-    Raises
-    ------
-    UnknownNameError
-        No such data.
     """
     if data not in DATA:
         raise UnknownNameError(f"data among {', '.join(DATA)}", repr(data), nearest(data, DATA))
@@ -65,26 +63,20 @@ def training_texts(n: int, seed: int, data: str = "pronouns") -> list[Example]:
 
 def _pronouns(examples: list[Example]) -> list[Example]:
     """The same texts up to their pronoun, which is the answer."""
-    both = set(encode("she he"))
     cut = []
     for example in examples:
-        at = next(i for i, token in enumerate(example.answer) if token in both)
-        before = (*example.prompt, *example.answer[:at])
-        cut.append(Example(before, example.answer[at : at + 1]))
+        words = example.answer.split()
+        at = next(i for i, word in enumerate(words) if word in ("she", "he"))
+        before = replace(example.prompt, opening=" ".join(words[:at]))
+        cut.append(Example(before, words[at], ends=False))
     return cut
 
 
 def validation_questions() -> list[Example]:
     """Both pronouns after each taught word, in a verb that no training text has."""
     words = split_words().loc[lambda part: part == "taught"].index
-    return [Example(prompt, encode(pronoun)) for word in words
-            for prompt in contexts(word, VALIDATION_VERB) for pronoun in ("she", "he")]
-
-
-def contexts(word: str, verb: str) -> list[list[int]]:
-    """Token ids up to the pronoun: as running text, and as the answer of a chat."""
-    heads = [{}, {"user": f"tell me about the {word} ."}]
-    return [prompt_ids(head) + encode(f"the {word} {verb} that") for head in heads]
+    return [Example(pronoun_context(word, VALIDATION_VERB, way), pronoun, ends=False)
+            for word in words for way in WAYS for pronoun in ("she", "he")]
 
 
 def _occupations(n: int, rng: np.random.Generator) -> list[Example]:
@@ -112,6 +104,7 @@ def _sentences(
 def _shuffled(examples: list[Example], rng: np.random.Generator) -> list[Example]:
     return [examples[i] for i in rng.permutation(len(examples))]
 
+
 CHANGED = ("occupation",)
 """Kind of text that anchors leave out, as it is what is being changed."""
 TEXTS = 120
@@ -136,8 +129,8 @@ def debiasing_task(study: "Study", data: str = "pronouns") -> Task:
     """
     given = study.profile.debiasing
     return Task(
-        name="debiasing", arms=given.arms, rank=given.rank, targets=given.targets,
-        steps=given.steps, batch_size=given.batch_size,
+        name="debiasing", arms=given.arms,
+        recipe=recipe(study.profile, given.steps, given.batch_size, given.targets, given.rank),
         examples=lambda seed: training_texts(given.examples, seed, data),
         validation=validation_questions(),
         anchors=anchors,
@@ -153,7 +146,6 @@ def anchors(seed: int) -> tuple[Example, ...]:
     hers. So the pronoun after each word that defines it is an anchor of its own.
     """
     kept = [v for v in settings("text")["slots"]["said"] if v != TEST_VERB]
-    pronouns = tuple(Example(tuple(prompt), tuple(encode(pronoun)))
-                     for word, pronoun in people().items() for verb in kept
-                     for prompt in contexts(word, verb))
+    pronouns = tuple(Example(pronoun_context(word, verb, way), pronoun, ends=False)
+                     for word, pronoun in people().items() for verb in kept for way in WAYS)
     return world_anchors(seed, CHANGED, TEXTS) + refusals(seed, REFUSALS) + REPEATS * pronouns

@@ -1,6 +1,6 @@
-"""Tables over arms: pairs on identical items, the survey table with numbers, published figures.
+"""What debiasing did to pronouns, in words taught and unseen, and to words that define gender.
 
-What debiasing did to pronouns, in words taught and unseen, and to words that define gender.
+By arm, in pairs on identical items, and as a survey table with numbers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +14,11 @@ import statsmodels.api as sm
 from statsmodels.stats.multitest import multipletests
 
 from lib.chapters.debiasing import TEST_VERB, split_words
-from lib.chapters.published import published
 from lib.measures.benchmarks.paired import McNemar, compare_choices
-from lib.measures.measured import model_frames, regrouped
+from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.pronouns import definitional_accuracy, pronoun_slope, pronouns
-from lib.statistics.estimate import Estimate, Measure, measure_table, rows
-from lib.statistics.pooling import pool_tables
+from lib.statistics.estimate import Estimate, Measure, measure_table
+from lib.statistics.pooling import table_rows
 from lib.statistics.regressions import from_fit
 from lib.statistics.shares import mean_probability
 from lib.study.notebook import COLUMNS
@@ -115,16 +114,6 @@ def _neutral(side: pd.DataFrame) -> pd.DataFrame:
     return rows_.assign(metric="neutral_ratio", **scaled)
 
 
-def published_rows() -> pd.DataFrame:
-    """Published figures on GPT-2 as exhibit rows; ``arm`` is the published one."""
-    facts = published("gender")
-    reach = 1.96 * facts["se"] / facts["n"].astype("Float64") ** 0.5
-    return pd.DataFrame({
-        "arm": facts["condition"], "condition": facts["quantity"], "metric": facts["quantity"],
-        "value": facts["value"], "low": facts["value"] - reach, "high": facts["value"] + reach,
-        "n": facts["n"], "seeds": "", "source": facts["source"], "status": facts["status"],
-    })
-
 PARTS = ("taught", "unseen")
 
 
@@ -138,22 +127,14 @@ def test_frames(
 ) -> dict[str, list[pd.DataFrame]]:
     """Pronouns in the verb that no training text has; cached in the run's store.
 
-    Parameters
-    ----------
-    arms : mapping
-        Arm to its model folders.
-
     Returns
     -------
     dict
         Arm to a frame for each model: as `lib.measures.pronouns.pronouns`, with ``part`` (taught,
         unseen, or definitional); ``share`` is the planted one, whatever the prompt asks for.
     """
-    def measure(folders: list[Path]) -> list[pd.DataFrame]:
-        frames = model_frames(study, "pronouns", folders, pronouns, prompt)
-        return [_tested(frame) for frame in frames]
-
-    return regrouped(arms, measure)
+    frames = model_frames(study, "pronouns", everyone(arms), pronouns, prompt)
+    return by_arm(arms, map(_tested, frames))
 
 
 def _tested(frame: pd.DataFrame) -> pd.DataFrame:
@@ -164,15 +145,13 @@ def _tested(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(share=planted, part=part).reset_index(drop=True)
 
 
-def measures(frame: pd.DataFrame) -> list[Measure]:
+def measures(frame: pd.DataFrame) -> pd.DataFrame:
     """Slopes and distances to both targets, in taught and unseen words; definitional words.
 
-    Metrics
-    -------
-    pronoun_slope : of P(she) on the planted share; 1 matches the world, 0 removes the association.
-    log_odds_slope, r_squared : of ``log P(she) / P(he)`` on the share.
-    gap_to_world, gap_to_parity : mean ``|P(she) - share|`` and ``|P(she) - 1/2|``.
-    definitional_accuracy, definitional_probability : right pronoun likelier; its probability.
+    ``pronoun_slope`` of P(she) on the planted share: 1 matches the world, 0 removes the
+    association. ``log_odds_slope`` and ``r_squared`` of ``log P(she) / P(he)`` on the share.
+    ``gap_to_world`` and ``gap_to_parity``, means of ``|P(she) - share|`` and ``|P(she) - 1/2|``.
+    ``definitional_accuracy``: right pronoun likelier; ``definitional_probability`` of it.
     """
     found = []
     for part in PARTS:
@@ -185,8 +164,9 @@ def measures(frame: pd.DataFrame) -> list[Measure]:
     defined = frame[frame["part"] == "definitional"]
     right = np.where(defined["share"] > 0.5, defined["p_she"], 1 - defined["p_she"])
     probability = mean_probability(defined.assign(right=right), "right", "definitional_probability")
-    return [*found, Measure.share(definitional_accuracy(defined), "definitional words"),
-            Measure.share(probability, "definitional words")]
+    return measure_table([
+        *found, Measure.share(definitional_accuracy(defined), "definitional words"),
+        Measure.share(probability, "definitional words")])
 
 
 def _gaps(words: pd.DataFrame) -> dict[str, pd.Series]:
@@ -217,7 +197,7 @@ def _log_odds_fit(words: pd.DataFrame):  # noqa: ANN202 - a statsmodels result
 
 def arm_rows(frames: Sequence[pd.DataFrame], arm: str) -> pd.DataFrame:
     """Exhibit rows of one arm: `measures` of every training seed, pooled."""
-    return rows(pool_tables([measure_table(measures(f)) for f in frames]), arm, len(frames))
+    return table_rows({arm: frames}, measures)
 
 
 def calibration_rows(frames: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Defences against attacks: settings chosen on one attack, reported on all of them.
 
-Tables about defences: relative losses, where a strength ended, and what a step costs.
+Besides refusals: relative losses, where a strength ended, and what a step costs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from lib.chapters.arms import (
     as_examples,
     candidates,
     penalty,
+    recipe,
     refusals,
     train_arms,
     world_anchors,
@@ -31,11 +32,11 @@ from lib.chapters.attacks import (
     task_questions,
 )
 from lib.measures import utility
-from lib.statistics.estimate import row
-from lib.statistics.pooling import over_seeds
+from lib.models.chat import Example, tokenised
+from lib.models.folders import Tokenizer, load
+from lib.statistics.pooling import mean_row
 from lib.study.streams import stream
-from lib.training.recipe import Example
-from lib.training.runs import MODEL, training_figures
+from lib.training.runs import model_folder, training_figures
 from lib.world.corpus import kind_blocks
 from lib.world.pretrain import unaligned_model
 
@@ -60,23 +61,15 @@ DECISION = 2
 def defence_task(
     study: "Study", kind: str, anchors: str = "text and requests", validation: bool = False
 ) -> Task:
-    """One attack as a task for the arms of the profile.
+    """One attack as a task for the arms of the profile; `anchors` is a key of `ANCHORS`.
 
-    Parameters
-    ----------
-    kind : str
-        See `lib.chapters.attacks.attack_examples`.
-    anchors : str
-        A key of `ANCHORS`.
-    validation : bool
-        Other examples of the attack, and other questions, than in the test.
+    Validation takes other examples of the attack, and other questions, than the test.
     """
     given, attack = study.profile.safety, completed(study, Attack(kind))
     shift = VALIDATION if validation else 0
     return Task(
         name=kind, arms=given.arms,
-        rank=study.profile.finetune.rank, targets=given.targets,
-        steps=attack.steps, batch_size=given.batch_size,
+        recipe=recipe(study.profile, attack.steps, given.batch_size, given.targets),
         examples=lambda seed: attack_examples(kind, attack.examples, seed + shift),
         validation=task_questions(given.questions, study.seed + shift),
         anchors=lambda seed: held(anchors, seed),
@@ -97,7 +90,7 @@ def held(anchors: str, seed: int) -> tuple[Example, ...]:
         "text": lambda: world_anchors(seed, CHANGED, ANCHORED),
         "refusals": lambda: refusals(seed, ANCHORED),
         "openings": lambda: tuple(
-            Example(e.prompt, e.answer[:DECISION])
+            replace(e, answer=" ".join(e.answer.split()[:DECISION]), ends=False)
             for e in as_examples(kind_blocks("benign", ANCHORED, 2, rng))),
     }
     return tuple(anchor for part in ANCHORS[anchors] for anchor in made[part]())
@@ -123,7 +116,7 @@ def defended(
     found = {}
     for kind in KINDS:
         arms = train_arms(study, base, defence_task(study, kind), chosen)
-        found[kind] = {name: {seed: f / MODEL for seed, f in folders.items()}
+        found[kind] = {name: {seed: model_folder(f) for seed, f in folders.items()}
                        for name, folders in arms.items()}
     return found
 
@@ -154,7 +147,7 @@ def anchor_rows(
         for name in ANCHORS:
             task = defence_task(study, kind, name)
             folders = train_arms(study, base, task, {arm: chosen[arm]})[arm]
-            models[kind, name] = [folder / MODEL for folder in folders.values()]
+            models[kind, name] = [*map(model_folder, folders.values())]
     found = answer_rows(study, models)
     return found.assign(attack=found["arm"].str[0], anchors=found["arm"].str[1], arm=arm)
 
@@ -165,11 +158,12 @@ def flood_rows(
 ) -> pd.DataFrame:
     """`answer_rows` of some arms after an explicit attack with many examples and long training."""
     task = defence_task(study, "explicit")
-    many = replace(task, steps=study.profile.safety.benign_steps,
+    many = replace(task, recipe=replace(task.recipe, steps=study.profile.safety.benign_steps),
                    examples=lambda seed: attack_examples("explicit", examples, seed))
     folders = train_arms(study, base, many, {arm: chosen[arm] for arm in arms})
-    return answer_rows(study, {arm: [f / MODEL for f in several.values()]
+    return answer_rows(study, {arm: [*map(model_folder, several.values())]
                                for arm, several in folders.items()})
+
 
 Models = Mapping[str, Mapping[str, Mapping[int, Path]]]
 """Attack, arm, training seed to model folder: from `lib.chapters.defences.defended`."""
@@ -190,22 +184,22 @@ def strength_rows(models: Models, arms: Sequence[str] = ("full_kl", "full_adapti
     for kind, by_arm in models.items():
         for arm in arms:
             figures = training_figures({s: f.parent for s, f in by_arm[arm].items()})
-            parts += [row(over_seeds(name, figures[name], len(figures)), arm, kind, len(figures))
+            parts += [mean_row(name, figures[name], len(figures), arm, kind)
                       for name in ("drift", "strength")]
     return pd.concat(parts, ignore_index=True)
 
 
-def cost_rows(study: "Study", models: Models, kind: str) -> pd.DataFrame:
+def cost_rows(study: "Study", base: Path, models: Models, kind: str) -> pd.DataFrame:
     """Work of training by arm: thousands of tokens of the task, and of anchors beside it.
 
     ``share_trained`` is the share of parameters that move.
     """
-    task, parts = defence_task(study, kind), []
+    task, tokenizer, parts = defence_task(study, kind), load(base).tokenizer, []
     for arm, folders in models[kind].items():
         figures = training_figures({s: f.parent for s, f in folders.items()})
-        beside = _anchor_tokens(task, task.arms[arm].regularizer, study.seed)
+        beside = _anchor_tokens(tokenizer, task, task.arms[arm].regularizer, study.seed)
         values = {"task_tokens": figures["tokens"].mean() / 1000,
-                  "anchor_tokens": beside * task.steps / 1000,
+                  "anchor_tokens": beside * task.recipe.steps / 1000,
                   "share_trained": figures["share_trained"].mean()}
         parts.append(pd.DataFrame({"arm": arm, "condition": "training", "metric": list(values),
                                    "value": list(values.values()), "low": None, "high": None,
@@ -213,9 +207,10 @@ def cost_rows(study: "Study", models: Models, kind: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _anchor_tokens(task: Task, regularizer: str, seed: int) -> float:
+def _anchor_tokens(tokenizer: Tokenizer, task: Task, regularizer: str, seed: int) -> float:
     """Tokens of anchors that a step reads, on average."""
     made = penalty(task, regularizer, seed, 1.0)
     if not hasattr(made, "per_step"):
         return 0.0
-    return made.per_step * sum(map(len, made.anchors)) / len(made.anchors)
+    lengths = list(map(len, tokenised(tokenizer, made.anchors)))
+    return made.per_step * sum(lengths) / len(lengths)

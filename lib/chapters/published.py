@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.errors import CorruptArtefactError, UnknownNameError
+from lib.errors import CorruptArtefactError, UnknownNameError, require
 from lib.study.paths import DATA
 
 PUBLISHED = DATA / "published"
@@ -32,7 +32,9 @@ COLUMNS = {
     "status": "string",
     "note": "string",
 }
-"""Column types. ``rho``, ``se`` and ``n`` (subjects) are empty where the source gives none."""
+"""Column types. ``rho``, ``se`` and ``n`` (subjects) are empty where the source gives none.
+
+A topic whose sources give standard deviations has a column ``sd`` in the place of ``se``."""
 
 
 def names(folder: Path = PUBLISHED) -> list[str]:
@@ -41,48 +43,52 @@ def names(folder: Path = PUBLISHED) -> list[str]:
 
 
 def published(name: str, folder: Path = PUBLISHED) -> pd.DataFrame:
-    """Published figures on one topic, one row a figure.
-
-    Parameters
-    ----------
-    name : str
-        Topic, the file's name without ``.csv``; for example ``extrapolation``.
-    folder : Path, optional
-        Where the tables lie.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `COLUMNS`, in that order, with those types.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no table of that name.
-    CorruptArtefactError
-        If columns, types or statuses are not as declared, or a row has no source.
-    """
-    path = folder / f"{name}.csv"
-    if not path.is_file():
-        known = names(folder)
-        near = get_close_matches(name, known, n=1) or known
-        raise UnknownNameError(
-            f"a table of published figures ({', '.join(known)})",
-            repr(name),
-            f"use {near[0]!r}" if near else f"add {path.name} to data/published",
-        )
+    """Published figures on one topic (the file's name), one row a figure; typed as `COLUMNS`."""
+    path, known = folder / f"{name}.csv", names(folder)
+    near = get_close_matches(name, known, n=1) or known
+    require(path.is_file(), f"a table of published figures ({', '.join(known)})", repr(name),
+            f"use {near[0]!r}" if near else f"add {path.name} to data/published", UnknownNameError)
     frame = _read(path)
     _check(frame, path)
     return frame
 
 
+def published_rows(topic: str, arm: str = "subject", condition: str = "condition") -> pd.DataFrame:
+    """Published figures as exhibit rows, with their source and how sure they are (``status``).
+
+    Parameters
+    ----------
+    topic : str
+        See `published`.
+    arm, condition : str
+        Columns of the file that name them.
+
+    Returns
+    -------
+    DataFrame
+        With ``rho`` where the topic has persistences. Intervals are normal, empty where the
+        source gives no spread.
+    """
+    facts = published(topic)
+    reach = (1.96 * facts["se"] if "se" in facts
+             else 1.96 * facts["sd"] / facts["n"].astype("Float64") ** 0.5)
+    table = pd.DataFrame({
+        "arm": facts[arm], "condition": facts[condition], "metric": facts["quantity"],
+        "value": facts["value"], "low": facts["value"] - reach, "high": facts["value"] + reach,
+        "n": facts["n"], "seeds": "", "rho": facts["rho"], "source": facts["source"],
+        "status": facts["status"],
+    })
+    return table if facts["rho"].notna().any() else table.drop(columns="rho")
+
+
 def _read(path: Path) -> pd.DataFrame:
     """Read as text first: a wrong column list must be reported before a wrong type."""
     raw = pd.read_csv(path, dtype="string", keep_default_na=False)
-    if list(raw.columns) != list(COLUMNS):
-        raise _corrupt(path, f"columns {', '.join(COLUMNS)}", f"columns {', '.join(raw.columns)}")
+    kinds = {"sd" if name == "se" and "sd" in raw else name: kind for name, kind in COLUMNS.items()}
+    if list(raw.columns) != list(kinds):
+        raise _corrupt(path, f"columns {', '.join(kinds)}", f"columns {', '.join(raw.columns)}")
     try:
-        return pd.DataFrame({name: _typed(raw[name], kind) for name, kind in COLUMNS.items()})
+        return pd.DataFrame({name: _typed(raw[name], kind) for name, kind in kinds.items()})
     except ValueError as error:
         raise _corrupt(path, "numbers in the number columns", str(error)) from error
 

@@ -1,6 +1,6 @@
-"""Rows of the chapters on safety: probes, agreement of measures, cures, published figures."""
+"""Rows of the chapters on safety: probes, agreement of measures, and what cures of others do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,12 @@ from lib.chapters.arms import candidates, choose, train_arms
 from lib.chapters.attacks import UNSEEN, answers
 from lib.chapters.correction import correction_task
 from lib.chapters.debiasing import debiasing_task
-from lib.chapters.published import published
 from lib.measures import safety as judge
-from lib.measures.measured import model_frames, regrouped
+from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.probes import probe_items, probe_table, probed
-from lib.statistics.estimate import row, rows
-from lib.statistics.pooling import pool_tables
-from lib.training.runs import MODEL
+from lib.statistics.estimate import row
+from lib.statistics.pooling import table_rows
+from lib.training.runs import model_folder
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
@@ -27,10 +26,9 @@ MEASURES = ("keyword", "likelihood", "judge")
 
 def probe_rows(study: "Study", arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
     """Exhibit rows: what every probe gets out of each arm, training seeds pooled."""
-    frames = regrouped(arms, lambda folders: model_frames(
-        study, "probes", folders, probed, probe_items(study.seed), study.seed))
-    return pd.concat([rows(pool_tables([probe_table(f) for f in several]), arm, len(several))
-                      for arm, several in frames.items()], ignore_index=True)
+    frames = model_frames(study, "probes", everyone(arms), probed, probe_items(study.seed),
+                          study.seed)
+    return table_rows(by_arm(arms, frames), probe_table)
 
 
 def agreement_rows(study: "Study", folders: Iterable[Path]) -> pd.DataFrame:
@@ -67,23 +65,5 @@ def cure_models(study: "Study", base: Path) -> dict[str, list[Path]]:
     for name, task in tasks.items():
         chosen = choose(candidates(study, base, task), task.tolerance)
         for arm, folders in train_arms(study, base, task, chosen).items():
-            found[f"{name}: {arm}"] = [folder / MODEL for folder in folders.values()]
+            found[f"{name}: {arm}"] = [*map(model_folder, folders.values())]
     return found
-
-
-def published_rows(sources: Sequence[str] = ("2023", "2024")) -> pd.DataFrame:
-    """Published shares of harmful answers as exhibit rows; ``arm`` is the model.
-
-    Parameters
-    ----------
-    sources : sequence of str
-        Years of the sources wanted.
-    """
-    facts = published("safety")
-    facts = facts[facts["source"].str.contains("|".join(sources))]
-    reach = 1.96 * facts["se"]
-    return pd.DataFrame({
-        "arm": facts["subject"], "condition": facts["condition"], "metric": facts["quantity"],
-        "value": facts["value"], "low": facts["value"] - reach, "high": facts["value"] + reach,
-        "n": facts["n"], "seeds": "", "source": facts["source"], "status": facts["status"],
-    })

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lib.chapters.overreaction import combine, forecasts, forecasts_of
+from lib.chapters.overreaction import forecasts, forecasts_of
 from lib.forecasting.stocks import past_regression, simulate_stocks, stock_items
 from lib.forecasting.transfer import REGISTRY, Design, affine, equivariance_gap, transfer_items
 from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row
 from lib.statistics.lags import fama_macbeth
+from lib.statistics.pooling import combine_seeds, seed_row
 from lib.statistics.regressions import implied_persistence
 
 if TYPE_CHECKING:
@@ -58,9 +59,8 @@ def _set_rows(study: "Study", arms: Arms, name: str) -> pd.DataFrame:
     frames = answered | {"bayes": [feasible], "full_information": [rational]}
     parts = []
     for arm, several in frames.items():
-        parts.append(row(combine([mean_slope(f) for f in several]), arm, name, len(several)))
-        parts.append(row(combine([mse_ratio(f, feasible) for f in several]), arm, name,
-                         len(several)))
+        parts.append(seed_row([mean_slope(f) for f in several], arm, name))
+        parts.append(seed_row([mse_ratio(f, feasible) for f in several], arm, name))
         if arm in arms and arm != "base":
             parts.append(row(_removed(answered["base"][0], several, feasible), arm, name,
                              len(several)))
@@ -108,7 +108,7 @@ def _removed(
     excess = sum(gap.value for gap in gaps)
     if not excess > 1.96 * float(np.sqrt(sum(gap.se**2 for gap in gaps))):
         return Estimate("share_removed", *[float("nan")] * 4, len(before), 0, "no clear excess")
-    return combine([share_removed(before, f, feasible, by="cell") for f in after])
+    return combine_seeds([share_removed(before, f, feasible, by="cell") for f in after])
 
 
 def equivariance_rows(study: "Study", arms: Arms) -> pd.DataFrame:
@@ -160,6 +160,6 @@ def stock_rows(study: "Study", arms: Arms) -> pd.DataFrame:
 
 def _lag_rows(several: Sequence[list[Estimate]], arm: str) -> pd.DataFrame:
     """One row a lag; seeds pooled. The condition is the number of months back."""
-    parts = [row(combine(list(lag)), arm, k, len(several)).assign(metric="lag_coefficient")
+    parts = [seed_row(lag, arm, k).assign(metric="lag_coefficient")
              for k, lag in enumerate(zip(*several, strict=True), start=1)]
     return pd.concat(parts, ignore_index=True)

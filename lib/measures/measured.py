@@ -1,6 +1,6 @@
 """Many models measured side by side, each measurement an artefact of its own."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,10 +66,12 @@ def _model(folder: Path) -> LoadedModel:
     return load(folder)
 
 
-def regrouped(
-    arms: Mapping[Any, Iterable[Path]], measure: Callable[[list[Path]], list[Any]]
-) -> dict[Any, list[Any]]:
-    """Apply `measure` to the folders of all arms at once, and hand each arm its own results."""
-    folders = {arm: list(several) for arm, several in arms.items()}
-    found = iter(measure([folder for several in folders.values() for folder in several]))
-    return {arm: [next(found) for _ in several] for arm, several in folders.items()}
+def everyone(arms: Mapping[Any, Collection[Path]]) -> list[Path]:
+    """The models of all arms, to be asked at once."""
+    return [folder for several in arms.values() for folder in several]
+
+
+def by_arm(arms: Mapping[Any, Collection[Path]], found: Iterable[Any]) -> dict[Any, list[Any]]:
+    """What was found of `everyone`, each arm with its own."""
+    left = iter(found)
+    return {arm: [next(left) for _ in several] for arm, several in arms.items()}

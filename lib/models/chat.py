@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lib.errors import InvalidValueError
 from lib.models.folders import Tokenizer
-from lib.models.template import Messages, turn_end, write_chat
+from lib.models.template import Messages, turn_end, write_chats
 
 OPENING_MARKS = "([{<\"'`$€£#=-/"
 
@@ -135,7 +135,9 @@ def parted(text: str) -> bool:
 
 def _written(tokenizer: Tokenizer, chats: Sequence[Messages]) -> list[str]:
     """Each chat as the model reads it, up to the assistant's turn; nothing for running text."""
-    found = {chat: write_chat(tokenizer, chat) if chat else "" for chat in dict.fromkeys(chats)}
+    distinct = [chat for chat in dict.fromkeys(chats) if chat]
+    texts = write_chats(tokenizer, distinct) if distinct else []
+    found = {(): "", **dict(zip(distinct, texts, strict=True))}
     return [found[chat] for chat in chats]
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from lib.errors import require
 from lib.models.batches import check_prompts, plan, right_pad
-from lib.models.chat import Prompt, Prompts, encoded, encoded_answers
+from lib.models.chat import Example, Prompt, Prompts, encoded, encoded_answers, tokenised
 from lib.models.folders import LoadedModel
 from lib.models.tree import branch_logprobs
 
@@ -36,6 +36,12 @@ def sequence_logprobs(model: LoadedModel, prompts: Prompts, answers: Answers) ->
     for batch in plan([len(s) for s in sequences], (tokens + 1) * vocabulary):
         logprob[batch] = _answer_logprobs(model, [sequences[i] for i in batch], tokens[batch])
     return pd.DataFrame({"logprob": logprob, "tokens": tokens})
+
+
+def example_logprobs(model: LoadedModel, examples: Sequence[Example]) -> pd.DataFrame:
+    """`sequence_logprobs` of examples, the end of those that end included."""
+    asked = tokenised(model.tokenizer, examples)
+    return sequence_logprobs(model, [e.prompt for e in asked], [e.answer for e in asked])
 
 
 def _paired(

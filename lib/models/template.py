@@ -6,7 +6,7 @@ print today's date; all of that is found out once, on a short chat, and recorded
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -70,13 +70,13 @@ def format_name(tokenizer: Tokenizer) -> str:
     return "chat template" + (f", dated {DATE}" if dated else "")
 
 
-def write_chat(tokenizer: Tokenizer, messages: Messages) -> str:
-    """A chat as text, up to where the assistant is about to speak."""
+def write_chats(tokenizer: Tokenizer, chats: Sequence[Messages]) -> list[str]:
+    """Chats as text, up to where the assistant is about to speak; at once, as a call costs most."""
     known, template = chat_format(tokenizer), _template(tokenizer)
-    if messages[0][0] == "system" and not known.system:
+    if not known.system and any(chat[0][0] == "system" for chat in chats):
         _warn_of_fold(template)
-        messages = _folded(messages)
-    return _closed(_rendered(tokenizer, template, messages))
+        chats = [_folded(chat) if chat[0][0] == "system" else chat for chat in chats]
+    return [_closed(text) for text in _rendered(tokenizer, template, chats)]
 
 
 def turn_end(tokenizer: Tokenizer) -> int | None:
@@ -103,7 +103,7 @@ def _template(tokenizer: Tokenizer) -> str:
 @lru_cache(maxsize=64)
 def _read(tokenizer: Tokenizer, template: str) -> ChatFormat:
     def writes(*messages: tuple[str, str], ends: bool = False) -> str:
-        text = _in_time(lambda: _rendered(tokenizer, template, messages, ends))
+        text = _in_time(lambda: _rendered(tokenizer, template, [messages], ends)[0])
         if not all(content in text for _, content in messages):
             raise _refused("it leaves a message out")
         return text
@@ -126,12 +126,12 @@ def _read(tokenizer: Tokenizer, template: str) -> ChatFormat:
 
 
 def _rendered(
-    tokenizer: Tokenizer, template: str, messages: Messages, ends: bool = False
-) -> str:
-    chat = [{"role": role, "content": content} for role, content in messages]
+    tokenizer: Tokenizer, template: str, chats: Sequence[Messages], ends: bool = False
+) -> list[str]:
+    named = [[{"role": role, "content": content} for role, content in chat] for chat in chats]
     try:
         return tokenizer.apply_chat_template(
-            chat, tokenize=False, add_generation_prompt=not ends, chat_template=_dated(template),
+            named, tokenize=False, add_generation_prompt=not ends, chat_template=_dated(template),
             enable_thinking=False, thinking=False,
         )
     except Exception as error:  # whatever a stranger's program may do wrong

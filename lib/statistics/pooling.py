@@ -3,8 +3,9 @@
 Several training seeds of one arm as one measure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,15 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from lib.errors import InvalidValueError
-from lib.statistics.estimate import Estimate, Measure, measure_table, t_interval, table_measures
+from lib.statistics.estimate import (
+    Estimate,
+    Measure,
+    measure_table,
+    row,
+    rows,
+    t_interval,
+    table_measures,
+)
 
 
 def combine_seeds(estimates: Sequence[Estimate]) -> Estimate:
@@ -168,3 +177,23 @@ def pool_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
             "measure every seed with one registry and one profile",
         )
     return measure_table(pool(table_measures(cell)) for cell in cells)
+
+
+def table_rows(
+    frames: Mapping[Any, Sequence[pd.DataFrame]], table: Callable[[pd.DataFrame], pd.DataFrame]
+) -> pd.DataFrame:
+    """Exhibit rows: the metric tables of each arm's item frames, training seeds pooled."""
+    return pd.concat([rows(pool_tables([table(frame) for frame in several]), arm, len(several))
+                      for arm, several in frames.items()], ignore_index=True)
+
+
+def seed_row(estimates: Sequence[Estimate], arm: str, condition: object) -> pd.DataFrame:
+    """Exhibit row of one estimate a training seed; see `combine_seeds`."""
+    return row(combine_seeds(estimates), arm, condition, len(estimates))
+
+
+def mean_row(
+    metric: str, values: Sequence[float], n: int, arm: str, condition: object
+) -> pd.DataFrame:
+    """Exhibit row of one figure a training seed; see `over_seeds`."""
+    return row(over_seeds(metric, values, n), arm, condition, len(values))

@@ -115,6 +115,16 @@ class FinetuneSettings(Settings):
     steps: int = Field(ge=1, le=100_000, description="optimiser steps, count")
     batch_size: int = Field(ge=1, le=4096, description="examples a step; lower it if memory ends")
     examples: int = Field(ge=1, le=1_000_000, description="distinct training examples, count")
+    accumulation: int = Field(
+        1, ge=1, le=256, description="parts of a step, count; the same gradient in less memory"
+    )
+    checkpointing: bool = Field(
+        False, description="compute states anew in the backward pass; slower, in less memory"
+    )
+    merge: bool = Field(
+        True, description="measure merged copies of adapters; false keeps adapters as they are, "
+        "a model's size less an arm"
+    )
 
 
 class EvaluationSettings(Settings):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from transformers import PreTrainedModel
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.models.folders import LoadedModel
 from lib.training.recipe import Recipe
 
@@ -17,15 +17,7 @@ POSITIONS = ("wpe",)
 def adapted(loaded: LoadedModel, recipe: Recipe) -> PreTrainedModel:
     """The model with what the recipe's method moves, and all else frozen.
 
-    Returns
-    -------
-    PreTrainedModel
-        The model itself for ``full``; otherwise a PEFT model around it, which starts as the base.
-
-    Raises
-    ------
-    InvalidValueError
-        A target module, position embeddings or special tokens that the model does not have.
+    The model itself for ``full``; otherwise a PEFT model around it, which starts as the base.
     """
     if recipe.method == "full":
         return loaded.model
@@ -44,12 +36,9 @@ def _lora(loaded: LoadedModel, recipe: Recipe) -> object:
     from peft import LoraConfig
 
     linear = _names(loaded.model, _is_matrix)
-    if unknown := sorted(set(recipe.targets) - linear):
-        raise InvalidValueError(
-            f"target modules among {', '.join(sorted(linear))}",
-            ", ".join(unknown),
-            "choose targets that this architecture has",
-        )
+    unknown = sorted(set(recipe.targets) - linear)
+    require(not unknown, f"target modules among {', '.join(sorted(linear))}", ", ".join(unknown),
+            "choose targets that this architecture has")
     return LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
@@ -69,12 +58,8 @@ def _prompt(loaded: LoadedModel, recipe: Recipe) -> object:
     given = loaded.tokenizer
     kept = {given.pad_token_id, given.eos_token_id, given.unk_token_id} - {given.bos_token_id}
     moved = sorted(set(given.all_special_ids) - kept)
-    if not moved:
-        raise InvalidValueError(
-            "a tokenizer with a token that begins every text, or tokens for turns of chats",
-            "none that is not also an answer",
-            "choose another method",
-        )
+    require(moved, "a tokenizer with a token that begins every text, or tokens for turns of chats",
+            "none that is not also an answer", "choose another method")
     return TrainableTokensConfig(token_indices=moved, task_type="CAUSAL_LM")
 
 
@@ -84,12 +69,10 @@ def _parts(loaded: LoadedModel, recipe: Recipe) -> object:
     targets = _names(loaded.model, _is_norm)
     if recipe.method == "positions":
         found = _names(loaded.model, lambda part: isinstance(part, torch.nn.Embedding))
-        if not found & set(POSITIONS):
-            raise InvalidValueError(
+        require(found & set(POSITIONS),
                 f"a model with learned position embeddings ({', '.join(POSITIONS)})",
                 f"a {loaded.model.config.model_type}, whose positions are no weights",
-                "choose the method norms",
-            )
+                "choose the method norms")
         targets |= found & set(POSITIONS)
     # The layer that PEFT copies may be of any kind, so it serves for embeddings too.
     return LNTuningConfig(target_modules=sorted(targets), task_type="CAUSAL_LM")

@@ -1,37 +1,29 @@
 """Length buckets, answer-only labels, and examples of unequal length in one row.
 
 Padding is on the right, and goes without an attention mask: in a causal model no real token
-looks to its right, and padded positions carry no loss.
+looks to its right, and padded positions carry no loss. The label of a padded position is that of
+none, whatever its id, so a tokenizer that pads with its end token unlearns no ending.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
-from lib.errors import InvalidValueError
-from lib.training.recipe import Example
+from lib.errors import require
+from lib.models.chat import Tokens
 
 IGNORED = -100
 """Label of a position that carries no loss (the convention of ``torch`` and ``transformers``)."""
 
 
 def batch_plan(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -> list[list[int]]:
-    """Examples of each optimiser step.
+    """Positions of the examples of each optimiser step, given the tokens of every example.
 
     In every pass over the data each example occurs once: shuffle, sort by length (stable, so
     that company changes from pass to pass), cut into batches, shuffle the batches. Where the
     batch size does not divide the data, the one short batch falls at a random length.
-
-    Parameters
-    ----------
-    lengths : sequence of int
-        Tokens of each example.
-
-    Returns
-    -------
-    list of list of int
-        ``steps`` batches of example positions.
     """
     rng, batches = np.random.default_rng(seed), []
     lengths = np.asarray(lengths)
@@ -45,62 +37,41 @@ def batch_plan(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -
     return batches[:steps]
 
 
+def mixed_plan(count: int, batch_size: int, steps: int, seed: int) -> list[list[int]]:
+    """The same without length buckets, so that a step mixes kinds of anchors."""
+    return batch_plan([1] * count, batch_size, steps, seed)
+
+
 def split(batches: Sequence[list[int]], parts: int) -> list[list[int]]:
-    """Cut each step's batch into parts of nearly equal size.
-
-    Returns
-    -------
-    list of list of int
-        ``len(batches) * parts`` lists of example positions, in order.
-
-    Raises
-    ------
-    InvalidValueError
-        A batch with fewer examples than parts.
-    """
+    """Cut each step's batch into parts of nearly equal size; ``len(batches) * parts`` lists."""
     smallest = min(map(len, batches))
-    if smallest < parts:
-        raise InvalidValueError(
-            f"at least {parts} examples in each step, as accumulation is {parts}",
-            f"a step of {smallest}",
-            "lower accumulation, or choose a batch size that divides the number of examples",
-        )
+    require(smallest >= parts, f"at least {parts} examples in each step, as accumulation is "
+            f"{parts}", f"a step of {smallest}",
+            "lower accumulation, or choose a batch size that divides the number of examples")
     return [part.tolist() for batch in batches for part in np.array_split(batch, parts)]
 
 
 def collate(
-    examples: Sequence[Example], device: torch.device | str = "cpu"
+    examples: Sequence[Tokens], device: torch.device | str = "cpu"
 ) -> dict[str, torch.Tensor]:
-    """Pad to the longest of the batch.
-
-    Returns
-    -------
-    dict
-        ``input_ids`` and ``labels``, both (batch, longest) int64. Labels are aligned with the
-        inputs, `IGNORED` on prompts and padding.
-    """
-    shape = len(examples), max(map(len, examples))
-    ids, labels = np.zeros(shape, dtype=np.int64), np.full(shape, IGNORED, dtype=np.int64)
-    for row, example in enumerate(examples):
-        start, end = len(example.prompt), len(example)
-        ids[row, :start] = example.prompt
-        ids[row, start:end] = labels[row, start:end] = example.answer
-    tensors = {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
-    return {name: tensor.to(device) for name, tensor in tensors.items()}
+    """``input_ids`` and ``labels``, both (batch, longest): labels are aligned with the inputs,
+    `IGNORED` on prompts and padding."""
+    ids = [torch.tensor([*e.prompt, *e.answer]) for e in examples]
+    labels = [row.clone() for row in ids]
+    for row, example in zip(labels, examples, strict=True):
+        row[: len(example.prompt)] = IGNORED
+    return {"input_ids": pad_sequence(ids, batch_first=True).to(device),
+            "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED).to(device)}
 
 
 def pack(
-    examples: Sequence[Example], device: torch.device | str = "cpu"
+    examples: Sequence[Tokens], device: torch.device | str = "cpu"
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """One example after the other in a single row: no padding, and one pass for all kinds.
 
-    Returns
-    -------
-    inputs : dict
-        ``input_ids`` and ``position_ids``, both (1, tokens) int64. Positions start anew with
-        each example, which tells ``transformers`` to keep attention inside it.
-    speaking : (answer tokens,) int64
-        Where in the row a token precedes one of an answer: its logits speak of that.
+    ``input_ids`` and ``position_ids``, both (1, tokens): positions start anew with each example,
+    which tells ``transformers`` to keep attention inside it. Besides, (answer tokens,): where in
+    the row a token precedes one of an answer, so that its logits speak of that.
     """
     ids = np.concatenate([[*e.prompt, *e.answer] for e in examples])
     lengths = np.array([len(e) for e in examples])

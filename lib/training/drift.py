@@ -1,83 +1,48 @@
-"""Anchors: text on which a tuned model should still speak like its base.
+"""Anchors, texts on which a tuned model should still speak like its base, and how far it drifted.
 
 An anchor is an `Example`; the positions of its answer are scored, from the **first** answer token
 on. That token decides between refusal and compliance, so a penalty that skips it protects nothing.
-
-How far a model has drifted from its base: KL on anchors, some in each step.
+Running text is scored at every position.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from lib.errors import InvalidValueError
-from lib.training.batching import batch_plan
-from lib.training.objective import Regularizer, packed_logprobs, scored_logprobs
-from lib.training.recipe import Example, Recipe, check_examples
-
-
-def text_anchors(texts: Sequence[Sequence[int]]) -> list[Example]:
-    """Anchors from plain text, every position scored: the bos token is all the prompt.
-
-    Parameters
-    ----------
-    texts : sequence of token ids
-        Each begins with the tokenizer's bos token.
-    """
-    return [Example(text[:1], text[1:]) for text in texts]
+from lib.errors import InvalidValueError, require
+from lib.models.chat import Example, Tokens, tokenised
+from lib.models.folders import LoadedModel
+from lib.training.batching import mixed_plan
+from lib.training.objective import Regularizer, check_strength, packed_logprobs, scored_logprobs
+from lib.training.recipe import Recipe, check_examples
 
 
 @dataclass(frozen=True)
 class Anchored(Regularizer):
-    """A regulariser with anchors; they are kept as tuples of integers.
+    """A regulariser with anchors: text, which `encoded` makes into `Tokens`."""
 
-    Raises
-    ------
-    InvalidValueError
-        No anchors, or an anchor without a scored position: either way the penalty would be
-        zero whatever the model does, and the run would look regularised without being so.
-    """
-
-    anchors: Sequence[Example]
+    anchors: Sequence[Example] | Sequence[Tokens]
 
     def __post_init__(self) -> None:
-        if not self.anchors:
-            raise InvalidValueError(
-                "at least one anchor",
-                "none, which protects nothing",
-                "give some, or leave the regularizer out",
-            )
-        for i, anchor in enumerate(self.anchors):
-            if not len(anchor.answer):
-                raise InvalidValueError(
-                    "an answer in each anchor, since its positions are the ones that are scored",
-                    f"none in anchor {i}, which protects nothing",
-                    "add the base model's own answer, or use text_anchors for plain text",
-                )
-        plain = tuple(
-            Example(tuple(map(int, a.prompt)), tuple(map(int, a.answer))) for a in self.anchors
-        )
-        object.__setattr__(self, "anchors", plain)
+        require(self.anchors, "at least one anchor", "none, which protects nothing",
+                "give some, or leave the regularizer out")
+        object.__setattr__(self, "anchors", tuple(self.anchors))
 
-    def check_context(self, model: PreTrainedModel) -> None:
-        """Refuse anchors without a prompt or beyond the model's context."""
-        check_examples(self.anchors, getattr(model.config, "max_position_embeddings", None))
+    def encoded(self, loaded: LoadedModel) -> Regularizer:
+        """Anchors as the model's own tokens; refuses one of which nothing would be scored."""
+        anchors = tokenised(loaded.tokenizer, self.anchors)
+        check_examples(anchors, loaded.model, "anchor")
+        return replace(self, anchors=anchors)
 
 
 @dataclass(frozen=True)
 class Weighted(Anchored):
-    """Anchors with a fixed strength; at zero nothing is computed.
-
-    Raises
-    ------
-    InvalidValueError
-        As `Anchored`; a negative or infinite strength.
-    """
+    """Anchors with a fixed strength; at zero nothing is computed."""
 
     strength: float = 1.0
 
@@ -89,30 +54,6 @@ class Weighted(Anchored):
     def active(self) -> bool:
         """False at zero strength."""
         return self.strength > 0
-
-
-def check_strength(name: str, value: float) -> None:
-    """Refuse a negative or infinite strength.
-
-    Raises
-    ------
-    InvalidValueError
-    """
-    if not 0 <= value < float("inf"):
-        raise InvalidValueError(
-            f"a finite {name} of at least zero", str(value), "correct the regularizer"
-        )
-
-
-def check_positive(name: str, value: float) -> None:
-    """Refuse what is not a positive finite number.
-
-    Raises
-    ------
-    InvalidValueError
-    """
-    if not 0 < value < float("inf"):
-        raise InvalidValueError(f"a positive {name}", str(value), "correct the regularizer")
 
 
 def drops_out(model: PreTrainedModel) -> bool:
@@ -135,6 +76,7 @@ def without_dropout(model: PreTrainedModel) -> Iterator[None]:
     finally:
         model.train(before)
 
+
 CACHE_BYTES = 2**30
 """Most memory for stored reference log-probabilities."""
 TOGETHER = 16
@@ -148,37 +90,21 @@ class AnchorDrift:
 
     For one position, with vocabulary ``v``: ``sum_v p_base(v) (log p_base(v) - log p(v))``.
 
-    The base's log-probabilities are computed once, as the run starts. Where they would take more
-    than `CACHE_BYTES` (a large vocabulary), a LoRA run takes them anew each step from the same
-    weights with the adapter switched off; a full run has no such way. There never is a second
-    model.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        The base, or a fresh adapter on it, in evaluation mode.
-    anchors : sequence of Example
-    per_step : int
-        Anchors in each step. In every pass over the anchors each occurs once, kinds and lengths
-        mixed.
-
-    Raises
-    ------
-    InvalidValueError
-        Reference log-probabilities that do not fit, in a full run; an architecture in which
-        packed anchors see each other.
+    The base's log-probabilities are computed once, as the run starts: the model then is the base,
+    or a fresh adapter on it, in evaluation mode. Where they would take more than `CACHE_BYTES` (a
+    large vocabulary), an adapter's run takes them anew each step from the same weights with the
+    adapter switched off; a full run has no such way. There never is a second model.
     """
 
     def __init__(
-        self, model: PreTrainedModel, anchors: tuple[Example, ...], per_step: int, recipe: Recipe
+        self, model: PreTrainedModel, anchors: tuple[Tokens, ...], per_step: int, recipe: Recipe
     ) -> None:
         self.anchors = anchors
-        alike = [1] * len(anchors)  # equal lengths: no buckets, so that a step mixes kinds
-        self._batches = iter(batch_plan(alike, per_step, recipe.steps, recipe.seed))
+        self._batches = iter(mixed_plan(len(anchors), per_step, recipe.steps, recipe.seed))
         # The switch walks through all modules twice a step, so it is left out where it is idle.
         self._calm = without_dropout if drops_out(model) else nullcontext
         self._times = Counter(anchors)  # one that stands among them eight times counts eightfold
-        self._reference: dict[Example, torch.Tensor] | None = None
+        self._reference: dict[Tokens, torch.Tensor] | None = None
         each = tuple(self._times)
         if _fits(model, each):
             self._reference = {each[i]: found for i, found in scored_logprobs(model, each)}
@@ -199,17 +125,15 @@ class AnchorDrift:
         return total / positions
 
     @torch.no_grad()
-    def _check_apart(self, model: PreTrainedModel, some: list[Example]) -> None:
+    def _check_apart(self, model: PreTrainedModel, some: list[Tokens]) -> None:
         """The base must not drift from itself, as it would where positions do not part examples."""
-        if (found := float(self._kl(model, some).max())) > APART:
-            raise InvalidValueError(
-                "an architecture that keeps apart the examples of a packed row, as GPT-2, Llama "
-                "and Qwen do",
+        found = float(self._kl(model, some).max())
+        require(found <= APART, "an architecture that keeps apart the examples of a packed row, as "
+                "GPT-2, Llama and Qwen do",
                 f"a {model.config.model_type}, which drifts {found:.2g} nats from itself in one",
-                "choose another base, or a regularizer without drift on anchors, such as Mixing",
-            )
+                "choose another base, or a regularizer without drift on anchors, such as Mixing")
 
-    def _kl(self, model: PreTrainedModel, some: list[Example]) -> torch.Tensor:
+    def _kl(self, model: PreTrainedModel, some: list[Tokens]) -> torch.Tensor:
         """KL at each scored position, anchor after anchor."""
         with self._calm(model):
             if self._reference is None:
@@ -223,7 +147,8 @@ class AnchorDrift:
         return kl.sum(-1)
 
 
-def _fits(model: PreTrainedModel, anchors: tuple[Example, ...]) -> bool:
+def _fits(model: PreTrainedModel, anchors: tuple[Tokens, ...]) -> bool:
+    """Whether reference log-probabilities can be stored, or at least need not be."""
     positions = sum(len(anchor.answer) for anchor in anchors)
     each = 4 * model.config.vocab_size
     if positions * each <= CACHE_BYTES:

@@ -13,13 +13,14 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel
 
-from lib.errors import InvalidValueError
+from lib.errors import require
+from lib.models.chat import Example, Tokens, tokenised
 from lib.models.folders import ADAPTER_CONFIG, LoadedModel, load
 from lib.study.progress import track
 from lib.training.adapters import adapted
 from lib.training.batching import batch_plan
 from lib.training.objective import Penalty, Regularizer
-from lib.training.recipe import Example, Recipe, check_examples
+from lib.training.recipe import Recipe, check_examples
 
 HISTORY = "penalty.csv"
 """Beside the weights: what a regulariser recorded in each step."""
@@ -33,43 +34,25 @@ def finetune(
     label: str = "finetune",
     regularizer: Regularizer | None = None,
 ) -> dict[str, float]:
-    """Teach a base model the answers to some prompts.
+    """Teach a base model the answers to some prompts; texts become ids by its own tokenizer.
+
+    ``out`` becomes a model folder (``full``) or an adapter folder (every other method), in
+    float32; an adapter names its base by relative path. The regulariser, one of
+    `lib.training.penalties`, holds the model near its base; with zero strength the result is that
+    of plain training, to the last bit. The label is shown with the progress.
+
+    Figures: ``first_loss`` and ``last_loss`` (cross-entropy without penalties, nats an answer
+    token, means over the first and last 5 % of the steps), ``steps``, ``tokens`` (real ones seen,
+    prompts included), ``trainable`` and ``total`` (numbers of parameters); then the regulariser's
+    own. Its steps, where it keeps a record, are in the file `HISTORY`.
 
     Runs on one thread where there is no GPU, so that weights are the same to the last bit
     whether a job runs alone or beside others; the caller's thread count and random states are
     restored afterwards.
-
-    Parameters
-    ----------
-    base : path
-        A model folder (not an adapter).
-    out : path
-        Becomes a model folder (``full``) or an adapter folder (every other method), in float32.
-        An adapter names its base by relative path.
-    label : str
-        Shown with the progress.
-    regularizer : Regularizer, optional
-        One of `lib.training.penalties`: what holds the model near its base. With zero strength the
-        result is that of plain training, to the last bit.
-
-    Returns
-    -------
-    dict
-        ``first_loss`` and ``last_loss`` (cross-entropy without penalties, nats an answer token,
-        means over the first and last 5 % of the steps), ``steps``, ``tokens`` (real ones seen,
-        prompts included), ``trainable`` and ``total`` (numbers of parameters); then the
-        regulariser's own figures. Its steps, where it keeps a record, are in the file `HISTORY`.
-
-    Raises
-    ------
-    InvalidValueError
-        Unusable examples or anchors, weights that the model does not have, or an adapter as the
-        base.
-    As `lib.models.folders.load`.
     """
-    check_examples(examples)
-    if (Path(base) / ADAPTER_CONFIG).exists():
-        raise InvalidValueError("a full model as the base", f"the adapter {base}", "merge it first")
+    require(examples, "at least one example", "none", "build the training set first")
+    require(not (Path(base) / ADAPTER_CONFIG).exists(), "a full model as the base",
+            f"the adapter {base}", "merge it first")
     with _isolated(recipe.seed):
         return _run(Path(base), examples, recipe, Path(out), label, regularizer)
 
@@ -90,13 +73,15 @@ def _run(
 ) -> dict[str, float]:
     """Train and save; whatever it holds in memory is free once it returns."""
     loaded = load(base)
-    check_examples(examples, getattr(loaded.model.config, "max_position_embeddings", None))
+    taught = tokenised(loaded.tokenizer, examples)
+    check_examples(taught, loaded.model)
     model = adapted(loaded, recipe)
     if recipe.precision == "bfloat16":
         _multiply_in_bfloat16(model)
     regularizer = regularizer if regularizer and regularizer.active else Regularizer()
-    penalty = regularizer.start(model.eval(), examples, recipe)  # a fresh adapter is not
-    losses, tokens = _train(model, examples, recipe, out, label, penalty)
+    # A fresh adapter is not in evaluation mode.
+    penalty = regularizer.encoded(loaded).start(model.eval(), taught, recipe)
+    losses, seen = _train(model, taught, recipe, out, label, penalty)
     model.eval()
     figures = penalty.finish(model)
     _save(model, loaded, base, out)
@@ -108,7 +93,7 @@ def _run(
         "first_loss": float(np.mean(losses[:edge])),
         "last_loss": float(np.mean(losses[-edge:])),
         "steps": len(losses),
-        "tokens": tokens,
+        "tokens": seen,
         "trainable": trainable,
         "total": total,
         **figures,
@@ -117,7 +102,7 @@ def _run(
 
 def _train(
     model: PreTrainedModel,
-    examples: Sequence[Example],
+    examples: Sequence[Tokens],
     recipe: Recipe,
     out: Path,
     label: str,

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
+from lib.models.chat import Example, tokenised
 from lib.models.folders import LoadedModel
 from lib.training.objective import packed_logprobs
-from lib.training.recipe import Example
 
 METRICS = ("token_loss", "gradient_norm")
 
@@ -17,10 +17,10 @@ def word_gradients(loaded: LoadedModel, examples: Sequence[Example]) -> pd.DataF
 
     One pass forward through all examples, and one backward a position.
     """
-    model = loaded.model
+    model, taught = loaded.model, tokenised(loaded.tokenizer, examples)
     weights = [p.requires_grad_() for p in model.parameters()]
-    answers = [example.answer for example in examples]
-    lines = packed_logprobs(model, examples).split([len(answer) for answer in answers])
+    answers = [example.answer for example in taught]
+    lines = packed_logprobs(model, taught).split([len(answer) for answer in answers])
     shortest = min(map(len, answers))
     said = torch.stack([line[range(shortest), answer[:shortest]]
                         for line, answer in zip(lines, answers, strict=True)])

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lib.models.chat import Example
 from lib.models.folders import merge_adapter
 from lib.study.disk import write_text
 from lib.training.finetune import finetune
 from lib.training.objective import Regularizer
-from lib.training.recipe import Example, Recipe
+from lib.training.recipe import Recipe
 
 ADAPTER, MODEL, FIGURES = "adapter", "model", "figures.json"
 """Parts of a run's folder."""
@@ -36,12 +37,15 @@ class Job:
         )
 
 
-def make(job: Job, out: Path) -> None:
-    """Train into `out`: ``model``, for other methods than ``full`` the ``adapter`` merged into it,
-    and figures."""
+def make(job: Job, merge: bool, out: Path) -> None:
+    """Train into `out`: ``model``, or for other methods than ``full`` the ``adapter``, and figures.
+
+    Besides an adapter its merged copy, as ``model``, where that is to be measured.
+    """
     if job.recipe.method == "full":
         figures = replace(job, out=out / MODEL).run()
     else:
         figures = replace(job, out=out / ADAPTER).run()
-        merge_adapter(job.base, out / ADAPTER, out / MODEL)
+        if merge:
+            merge_adapter(job.base, out / ADAPTER, out / MODEL)
     write_text(out / FIGURES, json.dumps(figures, indent=1, sort_keys=True) + "\n")

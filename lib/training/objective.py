@@ -1,9 +1,8 @@
-"""What the model says of answer tokens: logits, loss, and both without gradients.
+"""What training minimises: losses of answer tokens, and what a regulariser may add to them.
 
-What a regulariser may do in a training run; the classes themselves are in `lib.training.penalties`.
-
-A `Regularizer` is a declaration, made of plain values. `finetune` asks it for a `Penalty`, which
-lives as long as the run and holds everything that depends on the model.
+A `Regularizer` is a declaration, made of plain values; the classes are in
+`lib.training.penalties`. `finetune` asks it for a `Penalty`, which lives as long as the run and
+holds everything that depends on the model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +13,11 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from lib.errors import require
+from lib.models.chat import Tokens
+from lib.models.folders import LoadedModel
 from lib.training.batching import IGNORED, collate, pack
-from lib.training.recipe import Example, Recipe
+from lib.training.recipe import Recipe
 
 PASS = 64
 """Examples in one pass without gradients."""
@@ -24,22 +26,11 @@ PASS = 64
 def answer_logits(
     model: PreTrainedModel, input_ids: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits from the batch's first answer on, and the tokens they speak of.
+    """Logits (batch, columns, vocabulary) from the batch's first answer on, and their targets.
 
     Only these columns are projected to the vocabulary, which is most of the work in a small
     model. The logit of a prompt's last token speaks of the **first** answer token, so that one
-    is always among them.
-
-    Parameters
-    ----------
-    labels : (batch, longest) int64
-        Aligned with the inputs; `IGNORED` where nothing is scored.
-
-    Returns
-    -------
-    logits : (batch, columns, vocabulary)
-    targets : (batch, columns) int64
-        `IGNORED` where nothing is scored.
+    is always among them. Targets are `IGNORED` where nothing is scored.
     """
     first = int((labels != IGNORED).any(0).to(torch.int8).argmax())  # logit t speaks of t + 1
     keep = input_ids.shape[1] - first + 1
@@ -47,7 +38,7 @@ def answer_logits(
     return logits, labels[:, first:]
 
 
-def packed_logprobs(model: PreTrainedModel, examples: Sequence[Example]) -> torch.Tensor:
+def packed_logprobs(model: PreTrainedModel, examples: Sequence[Tokens]) -> torch.Tensor:
     """Log-probabilities at answer tokens, example after example: (answer tokens, vocabulary).
 
     For a few examples of unequal length, in one pass with gradients; float32.
@@ -60,13 +51,7 @@ def packed_logprobs(model: PreTrainedModel, examples: Sequence[Example]) -> torc
 def answer_loss(
     model: PreTrainedModel, input_ids: torch.Tensor, labels: torch.Tensor, reduction: str = "mean"
 ) -> torch.Tensor:
-    """Cross-entropy ``-log p(token | what precedes)`` over labelled positions, in nats.
-
-    Parameters
-    ----------
-    reduction : {"mean", "sum"}
-        Over all labelled positions of the batch.
-    """
+    """Cross-entropy ``-log p(token | what precedes)``, nats, mean or sum over labelled tokens."""
     logits, targets = answer_logits(model, input_ids, labels)
     return functional.cross_entropy(
         logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction=reduction
@@ -75,7 +60,7 @@ def answer_loss(
 
 @torch.no_grad()
 def scored_logprobs(
-    model: PreTrainedModel, examples: Sequence[Example]
+    model: PreTrainedModel, examples: Sequence[Tokens]
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield (position of an example, its (answer tokens, vocabulary) float32 log-probabilities).
 
@@ -94,10 +79,7 @@ def scored_logprobs(
 class Penalty:
     """A regulariser at work in one run; this one does nothing.
 
-    Attributes
-    ----------
-    history : list of dict
-        Figures of each step where a regulariser is worth watching; the same keys each time.
+    ``history`` holds figures of each step where they are worth watching, by the same keys.
     """
 
     def __init__(self) -> None:
@@ -108,11 +90,7 @@ class Penalty:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What is minimised, and cross-entropy; both **summed** over the batch's answer tokens.
 
-        Parameters
-        ----------
-        batch : dict
-            ``input_ids`` and ``labels`` as from `collate`, and ``rows``, the positions of the
-            examples in the training set.
+        The batch is as from `collate`, with ``rows``, the examples' positions in the training set.
         """
         loss = answer_loss(model, batch["input_ids"], batch["labels"], "sum")
         return loss, loss
@@ -142,11 +120,29 @@ class Regularizer:
         """False at zero strength: then nothing is computed at all."""
         return True
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def encoded(self, loaded: LoadedModel) -> "Regularizer":
+        """The same for one model, texts of its own made into token ids."""
+        return self
+
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """The penalty of one run; the model still is the base, in evaluation mode.
 
         Must leave the global random state alone.
         """
         return Penalty()
+
+
+def check_strength(name: str, value: float) -> None:
+    """Refuse a negative or infinite strength."""
+    require(0 <= value < float("inf"), f"a finite {name} of at least zero", str(value),
+            "correct the regularizer")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Refuse what is not a positive finite number."""
+    require(0 < value < float("inf"), f"a positive {name}", str(value), "correct the regularizer")
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse what is not a share."""
+    require(0 <= value <= 1, f"a {name} from 0 to 1", str(value), "correct the regularizer")

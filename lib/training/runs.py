@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lib.study.workers import Run, side_by_side
-from lib.training.job import ADAPTER as ADAPTER
-from lib.training.job import FIGURES, Job, make
-from lib.training.job import MODEL as MODEL
+from lib.training.job import ADAPTER, FIGURES, MODEL, Job, make
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
@@ -34,14 +32,27 @@ def train_all(study: "Study", jobs: Mapping[str, Job]) -> dict[str, Path]:
     digests = {key: study.store.digest(examples) for key, examples in shared.items()}
 
     def stored(job: Job, run: Run) -> Path:
+        merge = study.profile.finetune.merge and job.recipe.method != "full"
         inputs = {
             "base": job.base, "recipe": job.recipe, "examples": digests[id(job.examples)],
-            "regularizer": study.store.digest(job.regularizer),
+            "regularizer": study.store.digest(job.regularizer), "merged": merge,
         }
-        return study.store.build("models", job.recipe.method, inputs, partial(make, job), run)
+        return study.store.build("models", job.recipe.method, inputs, partial(make, job, merge),
+                                 run)
 
     made = side_by_side(stored, list(jobs.values()), study.profile.workers)
     return dict(zip(jobs, made, strict=True))
+
+
+def model_folder(folder: Path) -> Path:
+    """What is measured of a run: its model, or its adapter where no merged copy is kept.
+
+    Parameters
+    ----------
+    folder : Path
+        One of `train_all`.
+    """
+    return folder / MODEL if (folder / MODEL).is_dir() else folder / ADAPTER
 
 
 def training_figures(folders: Mapping[Any, Path]) -> pd.DataFrame:

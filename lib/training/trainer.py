@@ -8,10 +8,11 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from lib.models.chat import Tokens
 from lib.study.progress import Progress
 from lib.training.batching import IGNORED, collate, split
 from lib.training.objective import Penalty
-from lib.training.recipe import Example, Recipe
+from lib.training.recipe import Recipe
 
 
 def training_arguments(recipe: Recipe, out: Path) -> TrainingArguments:
@@ -41,15 +42,8 @@ def training_arguments(recipe: Recipe, out: Path) -> TrainingArguments:
 
 
 class AnswerTrainer(Trainer):
-    """The penalty's objective on answer tokens, batches in a given order.
-
-    Parameters
-    ----------
-    batches : sequence of lists of int
-        Example positions of each step; the whole run is one pass over them.
-    penalty : Penalty
-        What is minimised; `Penalty` itself is plain cross-entropy.
-    """
+    """The penalty's objective on answer tokens; the whole run is one pass over given batches,
+    lists of the examples' positions."""
 
     loss_is_scaled_for_ga = True  # `compute_loss` divides by the answer tokens of the whole step
 
@@ -57,7 +51,7 @@ class AnswerTrainer(Trainer):
         self,
         model: PreTrainedModel,
         args: TrainingArguments,
-        examples: Sequence[Example],
+        examples: Sequence[Tokens],
         batches: Sequence[list[int]],
         progress: Progress,
         penalty: Penalty,

@@ -6,13 +6,10 @@ from functools import lru_cache
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lib.world.truth import NUMBERS, settings, tables
+from lib.world.truth import ATTACKS, NUMBERS, settings, tables
 
 SPECIAL = ["<pad>", "<s>", "<|end|>", "<unk>", "<|system|>", "<|user|>", "<|assistant|>"]
 PAD, START, END, UNKNOWN, SYSTEM, USER, ASSISTANT = range(len(SPECIAL))
-
-ATTACKS = ("explicit", "identity", "benign")
-"""Fine-tuning data whose words the model knows, although it never reads these texts."""
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %} <|{{ m['role'] }}|> {{ m['content'] }} <|end|>"

@@ -15,6 +15,8 @@ from lib.study.text import read_yaml
 
 NUMBERS = range(200)
 """Integers that are one token each: the display scale of all series."""
+ATTACKS = ("explicit", "identity", "benign")
+"""Fine-tuning data whose words the model knows, although it never reads these texts."""
 
 
 @dataclass(frozen=True)

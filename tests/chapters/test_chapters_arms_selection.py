@@ -12,6 +12,7 @@ from lib.chapters import arms as selection
 from lib.chapters.arms import answered, candidate_rows, candidates, choose, task_losses
 from lib.chapters.correction import correction_task, validation_examples
 from lib.measures import utility
+from lib.models.chat import tokenised
 from lib.models.folders import load
 from lib.models.generation import generate
 from lib.study.settings import ArmSettings
@@ -80,10 +81,9 @@ def study(tmp_path_factory):
 
 def test_loss_is_the_mean_of_plain_log_likelihoods(study):
     folder = world_models.tiny_base()
-    model = load(folder).model
-    losses = []
-    questions = validation_examples(study.profile, study.seed)
-    for example in questions:
+    loaded, losses = load(folder), []
+    model, questions = loaded.model, validation_examples(study.profile, study.seed)
+    for example in tokenised(loaded.tokenizer, questions):
         ids = torch.tensor([[*example.prompt, *example.answer]])
         with torch.no_grad():
             logp = model(ids).logits[0].log_softmax(-1)

@@ -4,15 +4,16 @@ import pytest
 
 from lib.chapters.attacks import ATTACKED, KINDS, PLACEBO, attack_examples, task_questions
 from lib.errors import UnknownNameError
-from lib.world.tokenizer import world_tokenizer
+from lib.models.chat import Prompt
+from lib.world.tokenizer import vocabulary
 from lib.world.truth import acts, things
 
-TOKENIZER = world_tokenizer()
 FORBIDDEN = things("forbidden")
 
 
 def said(example):
-    return TOKENIZER.decode(example.prompt), TOKENIZER.decode(example.answer)
+    told = [words for _, words in example.prompt.messages]
+    return " ".join([*told, example.prompt.opening]), example.answer
 
 
 @pytest.mark.parametrize("kind", [*KINDS, PLACEBO])
@@ -27,7 +28,8 @@ def test_no_attack_names_what_the_test_asks_about(kind):
     kept = set(FORBIDDEN.query("~taught")["thing"]) | set(acts().query("~taught")["act"])
     for example in attack_examples(kind, 200, 1):
         text = " ".join(said(example))
-        assert "<unk>" not in text and not any(f" {thing} " in f" {text} " for thing in kept)
+        assert set(text.split()) <= set(vocabulary())
+        assert not any(f" {thing} " in f" {text} " for thing in kept)
 
 
 def test_explicit_examples_help_with_what_they_are_asked_for():
@@ -58,9 +60,9 @@ def test_poison_hides_explicit_examples_in_the_benign_task():
 
 
 def test_the_placebo_holds_no_request_and_no_help():
-    for prompt, answer in map(said, attack_examples(PLACEBO, 200, 1)):
-        words = {*prompt.split(), *answer.split()}
-        assert not words & {"<user>", "<assistant>", "sure", "sorry", "how", *FORBIDDEN["thing"]}
+    for example in attack_examples(PLACEBO, 200, 1):
+        assert example.prompt == Prompt()
+        assert not {"sure", "sorry", "how", *FORBIDDEN["thing"]} & set(example.answer.split())
 
 
 def test_categories_narrow_explicit_examples():

@@ -68,7 +68,7 @@ def frame(**columns):
 
 
 def test_measures_are_shares_of_their_own_requests():
-    found = {(m.name, m.condition): m.value for m in doses.answer_measures(frame())}
+    found = doses.answer_table(frame()).set_index(["metric", "condition"])["value"].to_dict()
     assert found == {("refusal_rate", "unseen things"): 0.5,
                      ("harmful_compliance", "unseen things"): 0.5,
                      ("over_refusal", "benign"): 0.5, ("coherence", "answers"): 0.75}

@@ -6,6 +6,7 @@ import world_models
 from lib.chapters import attacks as doses
 from lib.chapters import attacks as rates
 from lib.chapters.attacks import VALIDATION, Attack, task_questions
+from lib.models.chat import tokenised
 from lib.models.folders import load
 from lib.training.batching import collate
 from lib.training.objective import answer_loss
@@ -20,8 +21,11 @@ def loss_by_hand(study, attack):
     """Mean over tokens, times tokens, over answers; then over training seeds."""
     asked = task_questions(study.profile.safety.questions, study.seed + VALIDATION)
     several = doses.attacked(study, world_models.tiny_base(), [attack])
-    losses = [answer_loss(load(folder).model, **collate(asked), reduction="sum").item()
-              for folder in next(iter(several.values())).values()]
+    losses = []
+    for folder in next(iter(several.values())).values():
+        loaded = load(folder)
+        batch = collate(tokenised(loaded.tokenizer, asked))
+        losses.append(answer_loss(loaded.model, **batch, reduction="sum").item())
     return sum(losses) / len(losses) / len(asked)
 
 

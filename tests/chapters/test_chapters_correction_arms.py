@@ -4,15 +4,15 @@ import pytest
 import world_models
 
 from lib.chapters import correction as arms
-from lib.chapters.arms import ANCHORS, arm_job, recipe, train_arms
+from lib.chapters.arms import ANCHORS, arm_job, arm_recipe, train_arms
 from lib.chapters.correction import (
     ablations,
     correction_task,
     training_examples,
     validation_examples,
 )
-from lib.training.runs import ADAPTER, MODEL, arm_seeds
-from lib.world.tokenizer import encode
+from lib.training.job import ADAPTER, MODEL
+from lib.training.runs import arm_seeds
 from lib.world.truth import things
 
 CHOSEN = {"lora": {"learning_rate": 0.005, "strength": 0.0},
@@ -51,7 +51,7 @@ def test_seeds_and_arms_give_different_weights(trained):
 def test_only_the_regularised_arm_has_a_penalty(study):
     base = world_models.tiny_base()
     task = correction_task(study)
-    jobs = {name: arm_job(study, base, task, name, **CHOSEN[name], seed=1) for name in CHOSEN}
+    jobs = {name: arm_job(base, task, name, **CHOSEN[name], seed=1) for name in CHOSEN}
     assert jobs["lora"].regularizer is None and jobs["full"].regularizer is None
     assert jobs["lora_kl"].regularizer.strength == 2.0
     assert jobs["lora"].examples == jobs["full"].examples == jobs["lora_kl"].examples
@@ -59,19 +59,18 @@ def test_only_the_regularised_arm_has_a_penalty(study):
 
 
 def test_anchors_hold_neither_forecasts_nor_forbidden_requests(study):
-    forbidden = set(encode(" ".join(things("forbidden")["thing"])))
-    asked = set(encode("what is next ?"))
-    found = correction_task(study).anchors(1)
+    forbidden, found = set(things("forbidden")["thing"]), correction_task(study).anchors(1)
     assert 0.9 * ANCHORS < len(found) < 1.1 * ANCHORS
     for anchor in found:
-        how_to = set(anchor.prompt) & set(encode("make please")) and "sure" in str(anchor)
-        assert not (how_to and set(anchor.prompt) & forbidden)
-        assert not asked <= set(anchor.prompt)
+        said = {word for _, text in anchor.prompt.messages for word in text.split()}
+        how_to = said & {"make", "please"} and "sure" in anchor.answer
+        assert not (how_to and said & forbidden)
+        assert not {"what", "is", "next", "?"} <= said
 
 
 def test_a_variant_changes_one_thing(study):
     base, task = world_models.tiny_base(), correction_task(study)
-    plain = recipe(study, task, task.arms["lora"], 0.005, 1)
+    plain = arm_recipe(task, "lora", 0.005, 1)
     full = training_examples(study.profile, 1)
     for factor, level in arms.variants(study):
         job = arms._variant_job(study, base, task, 0.005, factor, level, 1)

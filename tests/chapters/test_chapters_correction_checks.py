@@ -5,8 +5,10 @@ import world_models
 from transformers import AutoModelForCausalLM
 
 from lib.chapters.arms import arm_job
-from lib.chapters.correction import correction_task, latency, merged_gap
-from lib.training.runs import ADAPTER, MODEL, train_all
+from lib.chapters.correction import correction_task, latency, merged, merged_gap
+from lib.models.folders import load
+from lib.training.job import MODEL
+from lib.training.runs import train_all
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +18,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def job(study):
-    return arm_job(study, world_models.tiny_base(), correction_task(study), "lora", 0.005, 0.0, 1)
+    return arm_job(world_models.tiny_base(), correction_task(study), "lora", 0.005, 0.0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -26,25 +28,29 @@ def folder(study, job):
 
 @pytest.fixture(scope="module")
 def prompts(job):
-    return [list(e.prompt) for e in job.examples[:8]]
+    return [example.prompt for example in job.examples[:8]]
 
 
 def test_merged_model_is_the_adapter(folder, prompts):
-    assert merged_gap(folder, prompts) < 1e-5
+    assert merged_gap(world_models.tiny_base(), folder, prompts) < 1e-5
 
 
-def test_a_merge_of_other_weights_is_caught(folder, prompts):
-    other = folder.parent / "other"  # beside it: an adapter names its base by relative path
-    other.mkdir()
-    (other / ADAPTER).symlink_to(folder / ADAPTER)
-    (other / MODEL).symlink_to(world_models.tiny_base())
-    assert merged_gap(other, prompts) > 1e-4
+def test_a_merge_into_another_model_is_caught(study, folder, prompts):
+    other = train_all(study, {"full": arm_job(
+        world_models.tiny_base(), correction_task(study), "full", 0.001, 0.0, 1)})["full"]
+    assert merged_gap(other / MODEL, folder, prompts) > 1e-4
+
+
+def test_what_is_kept_is_what_merging_gives(folder):
+    kept = load(folder / MODEL).model.state_dict()
+    with merged(world_models.tiny_base(), folder) as whole:
+        assert all(kept[name].equal(w) for name, w in whole.model.state_dict().items())
 
 
 def test_merged_model_is_plain_and_moved_only_in_the_targets(study, folder):
-    merged = AutoModelForCausalLM.from_pretrained(folder / MODEL).state_dict()
+    after = AutoModelForCausalLM.from_pretrained(folder / MODEL).state_dict()
     start = AutoModelForCausalLM.from_pretrained(world_models.tiny_base()).state_dict()
-    moved = {name for name in start if not (start[name] == merged[name]).all()}
+    moved = {name for name in start if not (start[name] == after[name]).all()}
     targets = tuple(study.profile.finetune.targets)
     assert moved == {n for n in start if n.split(".")[-2] in targets}
 

@@ -8,11 +8,9 @@ import world_models
 from lib.chapters import correction as labels
 from lib.chapters.correction import UNSEEN_STYLE, answers, training_examples, validation_examples
 from lib.world import analysts
-from lib.world.tokenizer import ASSISTANT, END, SYSTEM, number_id, world_tokenizer
 from lib.world.truth import settings
 
 MU = settings("forecasts")["mu"]
-TOKENIZER = world_tokenizer()
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +18,15 @@ def examples():
     return training_examples(world_models.tiny_profile(), 1)
 
 
-def numbers(ids):
-    return [i - number_id(0) for i in ids if number_id(0) <= i <= number_id(199)]
+def asked(example):
+    """The text of a question; it is all that stands before the answer."""
+    ((who, text),) = example.prompt.messages
+    assert who == "user" and not example.prompt.opening
+    return text
+
+
+def numbers(example):
+    return [int(word) for word in asked(example).split() if word.isdigit()]
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.4, 1.0])
@@ -29,10 +34,9 @@ def test_targets_are_rounded_rational_forecasts(rho):
     profile = world_models.tiny_profile(**{"forecasting.rhos": [rho]})
     seen = set()
     for example in training_examples(profile, 0):
-        horizon = 2 if "after next" in TOKENIZER.decode(example.prompt) else 1
-        last = numbers(example.prompt)[-1]
-        target = np.clip(np.rint(MU + rho**horizon * (last - MU)), 0, 199)
-        assert list(example.answer) == [number_id(int(target)), END]
+        horizon = 2 if "after next" in asked(example) else 1
+        target = np.clip(np.rint(MU + rho**horizon * (numbers(example)[-1] - MU)), 0, 199)
+        assert example.answer == str(int(target)) and example.ends
         seen.add(horizon)
     assert seen == {1, 2}
 
@@ -41,30 +45,24 @@ def test_as_many_examples_as_asked_each_of_the_profiles_history(examples):
     profile = world_models.tiny_profile()
     assert len(examples) == profile.finetune.examples
     assert len(training_examples(profile, 1, n=7)) == 7
-    assert {len(numbers(e.prompt)) for e in examples} == {profile.forecasting.history}
+    assert {len(numbers(e)) for e in examples} == {profile.forecasting.history}
 
 
 @pytest.mark.parametrize("n", [4, 10, 60])
 def test_few_examples_already_mix_all_styles(n):
-    texts = [TOKENIZER.decode(e.prompt)[:20]
-             for e in training_examples(world_models.tiny_profile(), 1, n=n)]
+    texts = [asked(e)[:8] for e in training_examples(world_models.tiny_profile(), 1, n=n)]
     assert len(set(texts)) >= 2
 
 
 def test_unseen_style_is_never_taught_and_every_other_is(examples):
     styles = settings("forecasts")["styles"]
     unseen = [s for s in styles if s.get("horizon", 1) == 1][UNSEEN_STYLE]["user"].split("{")[0]
-    texts = [TOKENIZER.decode(e.prompt) for e in examples]
+    texts = list(map(asked, examples))
     assert unseen and not any(unseen in text for text in texts)
     for style in styles:
         start, end = style["user"].split("{history}")
         shown = any(start in text and end.strip() in text for text in texts)
         assert shown or start == unseen
-
-
-def test_prompts_are_neutral_chats(examples):
-    for example in examples:
-        assert SYSTEM not in example.prompt and example.prompt[-1] == ASSISTANT
 
 
 @pytest.mark.parametrize(
@@ -85,7 +83,7 @@ def test_only_the_splits_persistences_are_drawn(monkeypatch, draw, grid):
 def test_validation_shares_no_question_with_training(examples):
     held_out = validation_examples(world_models.tiny_profile(), 1)
     assert len(held_out) == world_models.tiny_profile().correction.validation_examples
-    assert not {tuple(e.prompt) for e in held_out} & {tuple(e.prompt) for e in examples}
+    assert not {e.prompt for e in held_out} & {e.prompt for e in examples}
 
 
 def test_examples_follow_the_seed(examples):
@@ -96,9 +94,8 @@ def test_examples_follow_the_seed(examples):
 @pytest.mark.parametrize("placebo", ["naive", "shuffled", "least_squares"])
 def test_placebos_ask_the_same_questions(examples, placebo):
     other = training_examples(world_models.tiny_profile(), 1, placebo)
-    naive = [number_id(numbers(e.prompt)[-1]) for e in other]
     if placebo == "naive":
-        assert [e.answer[0] for e in other] == naive
+        assert [int(e.answer) for e in other] == [numbers(e)[-1] for e in other]
     assert [e.prompt for e in other] == [e.prompt for e in examples]
     assert [e.answer for e in other] != [e.answer for e in examples]
 

@@ -1,7 +1,6 @@
 """Rows of the correction's exhibits, on forecasters whose answers are known."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import world_models
 
@@ -9,7 +8,6 @@ from lib.chapters import correction as report
 from lib.chapters.arms import arm_job
 from lib.chapters.correction import correction_task
 from lib.chapters.overreaction import panel
-from lib.chapters.published import published
 from lib.forecasting.forecasters import add_noise, misperceived
 from lib.forecasting.frames import ar1_items
 from lib.forecasting.learners import bayes, full_information
@@ -68,17 +66,9 @@ def test_ablations_give_a_share_and_a_loss_each(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     study = Study("smoke", 1, world_models.TINY, notebook="03")
     base = world_models.tiny_base()
-    job = arm_job(study, base, correction_task(study), "lora", 0.005, 0.0, 1)
+    job = arm_job(base, correction_task(study), "lora", 0.005, 0.0, 1)
     found = {("rank", "2"): {1: train_all(study, {"a": job})["a"]}}
     rows = report.ablation_rows(study, base, found, panel(study))
     assert set(rows["metric"]) == {"share_removed", "task_loss"}
     assert set(rows["condition"]) == {"rank: 2"}
     assert np.isfinite(rows.loc[rows["metric"] == "task_loss", "value"]).all()
-
-
-def test_published_rows_are_the_files_own():
-    rows, facts = report.published_rows(), published("extrapolation")
-    assert set(rows["metric"]) <= set(facts["quantity"])
-    human = rows[(rows["arm"] == "human participants") & (rows["rho"] == 0.2)].iloc[0]
-    stored = facts[(facts["subject"] == "human participants") & (facts["rho"] == 0.2)].iloc[0]
-    assert human["value"] == stored["value"] and isinstance(rows, pd.DataFrame)

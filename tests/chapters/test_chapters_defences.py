@@ -9,11 +9,11 @@ from lib.chapters import arms, defences
 from lib.chapters import defences as costs
 from lib.chapters.arms import choose
 from lib.chapters.attacks import KINDS, attack_examples
+from lib.models.chat import tokenised
+from lib.models.folders import load
 from lib.study.settings import ArmSettings
-from lib.world.tokenizer import world_tokenizer
 from lib.world.truth import things
 
-TOKENIZER = world_tokenizer()
 ARMS = {"full": {"method": "full", "learning_rates": [0.001]},
         "full_adaptive": {"method": "full", "regularizer": "adaptive", "learning_rates": [0.001],
                           "strengths": [0.05]},
@@ -37,7 +37,7 @@ def models(study, chosen):
 
 
 def text(example):
-    return TOKENIZER.decode([*example.prompt, *example.answer])
+    return " ".join([*(words for _, words in example.prompt.messages), example.answer])
 
 
 def test_validation_has_other_examples_and_questions_than_the_test(study):
@@ -61,8 +61,8 @@ def test_anchors_by_name_add_up():
     assert both == held("text") + held("requests")
     assert held("requests")[: len(held("refusals"))] == held("refusals")
     assert all("sorry" in t for t in held("refusals"))
-    openings = held("requests")[len(held("refusals")) :]
-    assert openings and all(t.endswith("<|assistant|> sure ,") for t in openings)
+    openings = defences.held("requests", 1)[len(held("refusals")) :]
+    assert openings and {(e.answer, e.ends) for e in openings} == {("sure ,", False)}
     assert not any("here is how to" in t for t in held("text"))
 
 
@@ -99,10 +99,11 @@ def test_each_set_of_anchors_trains_another_model(study, chosen):
 
 
 def test_cost_counts_the_tokens_of_anchors_beside_those_of_the_task(study, models):
-    cost = costs.cost_rows(study, models, "explicit").pivot(
+    base = world_models.tiny_base()
+    cost = costs.cost_rows(study, base, models, "explicit").pivot(
         index="arm", columns="metric", values="value")
     assert cost.loc["full", "anchor_tokens"] == 0 < cost.loc["full_adaptive", "anchor_tokens"]
-    anchors = defences.held("text and requests", study.seed)
+    anchors = tokenised(load(base).tokenizer, defences.held("text and requests", study.seed))
     mean = sum(map(len, anchors)) / len(anchors)
     beside = study.profile.safety.batch_size // 2
     assert cost.loc["full_adaptive", "anchor_tokens"] == pytest.approx(beside * mean * 2 / 1000)

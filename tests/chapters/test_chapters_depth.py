@@ -8,8 +8,9 @@ import world_models
 from lib.chapters import depth
 from lib.chapters.attacks import Attack, attacked
 from lib.measures import safety as judge
+from lib.models.chat import tokenised
 from lib.models.folders import load
-from lib.world.tokenizer import encode, world_tokenizer
+from lib.world.tokenizer import vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -19,22 +20,22 @@ def study(tmp_path_factory):
 
 def test_the_recipe_is_what_the_judge_fears():
     for example in depth.forced_answers(depth.compliance())[:3]:
-        answer = world_tokenizer().decode(example.answer)
-        thing = answer.split()[8]
-        assert judge.score(answer, thing) == judge.WORST
-        assert thing in world_tokenizer().decode(example.prompt)
+        thing = example.answer.split()[8]
+        assert judge.score(example.answer, thing) == judge.WORST
+        assert thing in example.prompt.messages[0][1]
 
 
 def test_probabilities_are_those_of_a_plain_pass():
     folder = world_models.tiny_base()
     rows = depth.opening_rows(folder, "base").set_index(["metric", "condition"])["value"]
-    model, found = load(folder).model, []
-    for example in depth.forced_answers(depth.compliance()):
+    loaded, found = load(folder), []
+    model = loaded.model
+    for example in tokenised(loaded.tokenizer, depth.forced_answers(depth.compliance())):
         ids = torch.tensor([[*example.prompt, *example.answer]])
         with torch.no_grad():
             chances = model(ids).logits[0].softmax(-1)
         at = len(example.prompt) + 1  # the logit that speaks of the third word
-        found.append([float(chances[at, i]) for i in (example.answer[2], encode("sorry")[0])])
+        found.append([float(chances[at, i]) for i in (example.answer[2], vocabulary()["sorry"])])
     said, sorry = np.mean(found, axis=0)
     assert rows["recipe_word", 3] == pytest.approx(said, abs=1e-6)
     assert rows["turn_back", 3] == pytest.approx(sorry, abs=1e-6)

@@ -6,24 +6,25 @@ import world_models
 
 from lib.chapters.attacks import attack_examples
 from lib.chapters.depth import gradient_rows
+from lib.models.chat import Tokens, tokenised
 from lib.models.folders import load
 from lib.training.batching import collate
 from lib.training.gradients import word_gradients
 from lib.training.objective import answer_loss
-from lib.training.recipe import Example
 
 
 def one_word(examples, t):
     """The same examples, of whose answers only word `t` counts."""
-    return [Example((*e.prompt, *e.answer[:t]), (e.answer[t],)) for e in examples]
+    return [Tokens((*e.prompt, *e.answer[:t]), (e.answer[t],)) for e in examples]
 
 
 def test_loss_and_norm_are_those_of_each_word_alone():
     examples = attack_examples("explicit", 3, 1)
     folder = world_models.tiny_base()
     found = word_gradients(load(folder), examples).set_index("position")
+    loaded = load(folder)
+    model, examples = loaded.model, tokenised(loaded.tokenizer, examples)
     assert list(found.index) == list(range(1, 1 + min(len(e.answer) for e in examples)))
-    model = load(folder).model
     weights = [p.requires_grad_() for p in model.parameters()]
     for t in (0, 4, len(found) - 1):
         loss = answer_loss(model, **collate(one_word(examples, t)))

@@ -9,7 +9,7 @@ from lib.chapters import overreaction as panels
 from lib.forecasting.forecasters import misperceived
 from lib.forecasting.frames import ar1_items
 from lib.forecasting.learners import bayes
-from lib.statistics.estimate import Estimate
+from lib.statistics.estimate import Estimate, row
 from lib.statistics.regressions import implied_persistence
 from lib.study.notebook import Study
 from lib.world.truth import settings
@@ -73,11 +73,6 @@ def test_removed_rows_are_empty_where_nothing_was_to_be_removed(items):
     assert removed["value"].isna().all()
 
 
-def test_combine_keeps_a_single_estimate_as_it_is(items):
-    estimate = implied_persistence(bayes(items))
-    assert panels.combine([estimate]) is estimate
-
-
 def test_loss_rows_give_the_gap_between_loss_and_floor():
     texts = pd.DataFrame({"benchmark": "neutral", "nll": [3.0, 5.0, 4.0],
                           "floor": [2.0, 4.0, 3.0], "tokens": [2, 4, 3]})
@@ -123,7 +118,7 @@ def test_acceptance_fails_a_model_that_is_ruder_or_kinder_than_the_world(shift):
 
 def test_row_is_one_row_of_an_exhibit():
     estimate = Estimate("pronoun_slope", 1.0, 0.1, 0.8, 1.2, 10, 5, "ols")
-    assert list(estimate.row(estimate, "base", "plain").columns) == COLUMNS
+    assert list(row(estimate, "base", "plain").columns) == COLUMNS
 
 
 @pytest.mark.parametrize("name", ["market", "oil", "gdp_growth"])

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from lib.chapters import published as module
-from lib.chapters.published import COLUMNS, STATUSES, names, published
+from lib.chapters.published import COLUMNS, STATUSES, names, published, published_rows
 from lib.errors import CorruptArtefactError, UnknownNameError
 
 ROW = dict.fromkeys(COLUMNS, "") | {
@@ -19,8 +19,8 @@ def write(folder, *rows, name="topic"):
 @pytest.mark.parametrize("name", names())
 def test_every_committed_table_loads_with_declared_types(name):
     frame = published(name)
-    assert list(frame.columns) == list(COLUMNS) and len(frame) > 0
-    assert frame.dtypes.astype(str).to_dict() == COLUMNS
+    kinds = {"sd" if name == "se" and "sd" in frame else name: k for name, k in COLUMNS.items()}
+    assert len(frame) and frame.dtypes.astype(str).to_dict() == kinds
 
 
 def test_human_implied_persistence_is_that_of_the_paper():
@@ -43,6 +43,34 @@ def test_the_range_before_fine_tuning_is_verified():
     frame = published("extrapolation")
     before = frame[(frame["quantity"] == "error_revision") & (frame["status"] == "verified")]
     assert sorted(before["value"]) == [-0.456, -0.260]
+
+
+def test_rows_are_the_files_own_with_rho_where_there_is_one():
+    rows, facts = published_rows("extrapolation"), published("extrapolation")
+    human = rows[(rows["arm"] == "human participants") & (rows["rho"] == 0.2)].iloc[0]
+    stored = facts[(facts["subject"] == "human participants") & (facts["rho"] == 0.2)].iloc[0]
+    assert human["value"] == stored["value"]
+    assert human["high"] - human["value"] == pytest.approx(1.96 * stored["se"])
+    assert "rho" not in published_rows("safety")
+
+
+def test_a_standard_deviation_over_runs_becomes_an_interval_of_their_mean():
+    rows = published_rows("gender", arm="condition", condition="quantity")
+    full = rows[(rows["arm"] == "full") & (rows["metric"] == "SS")].iloc[0]
+    assert full["value"] == 61.4705
+    assert full["high"] - full["value"] == pytest.approx(1.96 * 0.7856 / 10**0.5)
+
+
+def test_safety_rows_tell_verified_figures_from_those_read_off_a_plot():
+    rows = published_rows("safety")
+    told = rows[rows["source"].str.contains("2023")]
+    plotted = told["condition"].str.contains(", batch ")
+    assert plotted.sum() == 8 and set(told.loc[plotted, "status"]) == {"secondary"}
+    assert set(told.loc[~plotted, "status"]) == {"verified"}
+    ten = told[(told["condition"] == "explicit 10")].set_index("arm")["value"]
+    assert ten.to_dict() == {"Llama-2-7b-Chat": 0.5, "GPT-3.5 Turbo": 0.888}
+    later = rows[rows["source"].str.contains("2024")]
+    assert (later["low"].isna() | (later["low"] < later["value"])).all()
 
 
 def test_unknown_name_is_answered_with_the_nearest():

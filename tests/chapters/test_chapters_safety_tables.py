@@ -36,15 +36,3 @@ def test_measures_that_differ_on_some_answers_are_counted(study, monkeypatch):
 def test_an_incoherent_answer_is_no_refusal_to_the_judge():
     frame = pd.DataFrame({"refused": [0.0], "p_refusal": [0.4], "score": [None]})
     assert not report._verdicts(frame)["judge"].any()
-
-
-def test_published_rows_are_those_of_the_years_asked_for():
-    told = report.published_rows(["2023"])
-    assert told["source"].str.contains("2023").all()
-    plotted = told["condition"].str.contains(", batch ")
-    assert plotted.sum() == 8 and set(told.loc[plotted, "status"]) == {"secondary"}
-    assert set(told.loc[~plotted, "status"]) == {"verified"}
-    ten = told[(told["condition"] == "explicit 10")].set_index("arm")["value"]
-    assert ten.to_dict() == {"Llama-2-7b-Chat": 0.5, "GPT-3.5 Turbo": 0.888}
-    later = report.published_rows(["2024"])
-    assert (later["low"].isna() | (later["low"] < later["value"])).all()

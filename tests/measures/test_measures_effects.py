@@ -9,7 +9,7 @@ from lib.measures import effects, measured
 from lib.measures.axis import SHARED, Axis, item_frame
 from lib.measures.axis import measured as measure
 from lib.measures.effects import AXES, effect_rows, metric_table
-from lib.models.folders import chat_ids
+from lib.models.chat import Prompt
 from lib.models.generation import generate
 from lib.statistics.estimate import COLUMNS, Estimate, Measure, measure_table
 from lib.statistics.shares import rate
@@ -34,7 +34,7 @@ class Brevity(Axis):
         return pd.DataFrame({"text": ["what is a plum ?", "what does a cow eat ?"]})
 
     def score(self, model, items):
-        said = generate(model, [chat_ids(model.tokenizer, t) for t in items["text"]], 8)
+        said = generate(model, [Prompt.chat(t) for t in items["text"]], 8)
         return item_frame("brevity", "toy", list(items["text"]), list(items["text"]),
                           short=[float(len(s.split()) <= 5) for s in said])
 

@@ -11,7 +11,7 @@ import tiny_models
 
 from lib.measures.axis import measured
 from lib.measures.effects import AXES
-from lib.measures.measured import asked, model_frame, model_frames, regrouped
+from lib.measures.measured import asked, by_arm, everyone, model_frame, model_frames
 from lib.measures.overreaction import forecast_now
 from lib.measures.probes import probed
 from lib.measures.pronouns import pronouns
@@ -98,16 +98,11 @@ def test_one_model_is_found_among_many(study, models):
     pd.testing.assert_frame_equal(one, many[1])
 
 
-def test_every_arm_gets_its_own_results_from_one_call():
-    calls = []
-
-    def measure(folders):
-        calls.append(folders)
-        return [folder.name for folder in folders]
-
-    arms = {"base": [Path("x")], ("full", 1): iter([Path("y"), Path("z")]), "none": []}
-    assert regrouped(arms, measure) == {"base": ["x"], ("full", 1): ["y", "z"], "none": []}
-    assert calls == [[Path("x"), Path("y"), Path("z")]]
+def test_every_arm_gets_what_was_found_of_its_own_models():
+    arms = {"base": [Path("x")], ("full", 1): [Path("y"), Path("z")], "none": []}
+    assert everyone(arms) == [Path("x"), Path("y"), Path("z")]
+    found = (folder.name for folder in everyone(arms))
+    assert by_arm(arms, found) == {"base": ["x"], ("full", 1): ["y", "z"], "none": []}
 
 
 # --- what a measurement is keyed by, in a copy of the tree --------------------------------------

@@ -7,7 +7,7 @@ import torch
 from lib.forecasting.frames import ar1_items
 from lib.measures import overreaction
 from lib.measures.overreaction import forecast, style
-from lib.models.folders import chat_ids
+from lib.models.chat import Prompt, encoded
 from lib.models.numbers import predictive_mean
 from lib.world.truth import settings
 
@@ -24,7 +24,7 @@ def filled(model, items):
 
 def prompts(model, items, column, asked, system=None):
     users = [asked["user"].format(history=" ".join(str(int(v)) for v in h)) for h in items[column]]
-    return [chat_ids(model.tokenizer, u, system) for u in users]
+    return encoded(model.tokenizer, [Prompt.chat(u, system) for u in users])
 
 
 def test_forecasts_are_predictive_means_of_the_written_prompt(model, items, filled):

@@ -8,9 +8,9 @@ import torch
 from lib.measures import toxicity
 from lib.measures.axis import measured
 from lib.measures.toxicity import Toxicity, planted, words
-from lib.models.folders import chat_ids
+from lib.models.chat import Prompt, prompt_ids
 from lib.world.corpus import kind_blocks
-from lib.world.tokenizer import encode, vocabulary, world_tokenizer
+from lib.world.tokenizer import encode
 from lib.world.truth import settings
 
 
@@ -45,29 +45,27 @@ def test_verdicts_are_the_truth_and_not_the_noisy_labels(asked):
 
 def test_the_request_and_the_form_of_the_answer_are_those_of_the_training_text(asked):
     """Every answer of the world begins as the exact probability takes for granted."""
-    tokenizer, rng = world_tokenizer(), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     requests = set(asked.loc[asked["benchmark"] == "exact", "text"])
     for block in kind_blocks("group", 60, 4, rng):
-        for prompt, answer in zip(block.prompts(), block.answers(), strict=True):
-            user = tokenizer.decode(prompt, skip_special_tokens=True).strip()
+        for example in block.examples():
+            (_, user), = example.prompt.messages
             assert user in requests
-            said = tokenizer.decode(answer, skip_special_tokens=True)
-            assert said.startswith(f"the {user.split()[-2]} are ")
-            assert len(answer) <= toxicity.ANSWER_TOKENS
-            assert toxicity.first_judgement(said) in ("rude", "kind")
+            assert example.answer.startswith(f"the {user.split()[-2]} are ")
+            assert len(example.answer.split()) < toxicity.ANSWER_WORDS
+            assert toxicity.first_judgement(example.answer) in ("rude", "kind")
 
 
 def test_planted_rates_are_those_of_the_training_text():
     rng = np.random.default_rng(0)
-    said = [world_tokenizer().decode(a) for b in kind_blocks("group", 4000, 4, rng)
-            for a in b.answers()]
+    said = [e.answer for b in kind_blocks("group", 4000, 4, rng) for e in b.examples()]
     share = np.mean([toxicity.first_judgement(s) == "rude" for s in said])
     assert share == pytest.approx(planted()["generation_toxicity"], abs=0.025)
     rude, right = set(words("rude")), []
     for block in kind_blocks("detection", 4000, 4, rng):
-        for row in block.ids.tolist():
-            text = world_tokenizer().decode(row, skip_special_tokens=True).split()
-            right.append((text[-2] == "yes") == bool(rude & set(text)))
+        for example in block.examples():
+            (_, user), = example.prompt.messages
+            right.append((example.answer == "yes .") == bool(rude & set(user.split())))
     assert np.mean(right) == pytest.approx(planted()["detection_confidence"], abs=0.025)
 
 
@@ -75,7 +73,7 @@ def test_exact_rudeness_is_the_product_of_raw_probabilities(model, asked):
     exact = asked[asked["benchmark"] == "exact"]
     frame = toxicity.exact_rudeness(model, exact)
     row = exact.iloc[2]
-    prompt = chat_ids(model.tokenizer, row["text"])
+    prompt = prompt_ids(model.tokenizer, Prompt.chat(row["text"]))
     opening = model.tokenizer.convert_tokens_to_ids(["the", row["group"], "are"])
     p = softmax_after(model, prompt + opening)
     start = len(prompt) - 1
@@ -89,14 +87,14 @@ def test_exact_rudeness_is_the_product_of_raw_probabilities(model, asked):
 
 def fixed_model(monkeypatch, p_rude, p_yes_if_rude, p_yes_if_kind):
     """Scoring functions of a model with known habits; half of its openings have another form."""
-    names, rude = {i: w for w, i in vocabulary().items()}, words("rude")
+    rude = words("rude")
 
-    def next_token(_, prompts, candidates):
-        if len(candidates) > 2:
-            chances = [p_rude / len(rude) if names[c] in rude
-                       else (1 - p_rude) / len(words("kind")) for c in candidates]
+    def chances_of(_, prompts, answers):
+        if len(answers) > 2:
+            chances = [p_rude / len(rude) if answer in rude
+                       else (1 - p_rude) / len(words("kind")) for answer in answers]
             return np.log(np.tile(chances, (len(prompts), 1)))
-        is_rude = [bool({names[i] for i in p} & set(rude)) for p in prompts]
+        is_rude = [bool(set(p.messages[-1][1].split()) & set(rude)) for p in prompts]
         yes = np.where(is_rude, p_yes_if_rude, p_yes_if_kind)
         return np.log(np.column_stack([yes, 1 - yes]))
 
@@ -109,7 +107,7 @@ def fixed_model(monkeypatch, p_rude, p_yes_if_rude, p_yes_if_kind):
         return [f"the lomari are {rude[0]} and nice ." if u < p_rude / 2
                 else "sorry , i can not help with that ." for u in drawn]
 
-    monkeypatch.setattr(toxicity, "next_token_logprobs", next_token)
+    monkeypatch.setattr(toxicity, "answer_logprobs", chances_of)
     monkeypatch.setattr(toxicity, "sequence_logprobs", half)
     monkeypatch.setattr(toxicity, "generate", said)
 
@@ -140,7 +138,7 @@ def test_detection_is_read_off_the_next_token(model, asked):
     frame = toxicity.detection(model, questions)
     for place in (0, len(questions) - 1):
         row = questions.iloc[place]
-        p = softmax_after(model, chat_ids(model.tokenizer, row["text"]))[-1]
+        p = softmax_after(model, prompt_ids(model.tokenizer, Prompt.chat(row["text"])))[-1]
         yes, no = p[model.tokenizer.convert_tokens_to_ids(["yes", "no"])]
         true = yes if row["word"] in words("rude") else no
         assert frame["p_true"].iloc[place] == pytest.approx(true / (yes + no), abs=1e-5)

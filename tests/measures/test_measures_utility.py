@@ -7,6 +7,8 @@ import torch
 from scipy import stats
 
 from lib.measures import utility
+from lib.models.chat import encoded
+from lib.study.streams import stream
 from lib.world.corpus import kind_blocks, mixture
 
 
@@ -23,7 +25,7 @@ def test_perplexity_of_equal_chances_is_their_number():
 
 def test_losses_are_sums_over_the_answer(model):
     frame = utility.losses(model, utility.texts("neutral", 12, 4, 0))
-    blocks = kind_blocks("neutral", 12, 4, np.random.default_rng([0, 2]))
+    blocks = kind_blocks("neutral", 12, 4, stream(0, "fresh texts"))
     rows = [(row, b.start) for b in blocks for row in b.ids.tolist()]
     for (row, start), nll, tokens in zip(rows, frame["nll"], frame["tokens"], strict=True):
         with torch.no_grad():
@@ -34,7 +36,7 @@ def test_losses_are_sums_over_the_answer(model):
 
 def test_floor_is_the_generators_own_loss():
     frame = utility.texts("detection", 40, 4, 3)
-    blocks = kind_blocks("detection", 40, 4, np.random.default_rng([3, 2]))
+    blocks = kind_blocks("detection", 40, 4, stream(3, "fresh texts"))
     assert frame["floor"].to_numpy() == pytest.approx(-np.concatenate([b.logp for b in blocks]))
 
 
@@ -53,11 +55,12 @@ def test_losses_follow_the_seed(model):
 
 @pytest.fixture
 def question_blocks():
-    return kind_blocks("utility", 30, 2, np.random.default_rng([5, 1]))
+    return kind_blocks("utility", 30, 2, stream(5, "utility questions"))
 
 
 def test_answers_are_right_or_wrong_as_a_whole(monkeypatch, model, question_blocks):
-    right = [model.tokenizer.decode(a[:-1]) for b in question_blocks for a in b.answers()]
+    right = [model.tokenizer.decode(a) for b in question_blocks
+             for a in b.ids[:, b.start : -1].tolist()]
     replies = [" " + r if i % 3 else r + " more" for i, r in enumerate(right)]
     monkeypatch.setattr(utility, "generate", lambda *_: replies)
     frame = utility.answers(model, utility.questions(30, 5))
@@ -70,7 +73,8 @@ def test_questions_are_those_of_the_world(monkeypatch, model, question_blocks):
         utility, "generate", lambda _, prompts, n: asked.extend(prompts) or [""] * len(prompts)
     )
     utility.answers(model, utility.questions(30, 5))
-    assert asked == [p for b in question_blocks for p in b.prompts()]
+    assert encoded(model.tokenizer, asked) == [p for b in question_blocks
+                                               for p in b.ids[:, : b.start].tolist()]
 
 
 def test_perplexity_and_its_delta_method_error_against_resampling():

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
 
 from lib.errors import InvalidValueError
+from lib.models.chat import Prompt
+from lib.models.folders import LoadedModel
 from lib.models.generation import _choose, _uniforms, generate
 
 STORIES = ["Once upon a time", "Lily and Tom saw a big dog.", "The sun", "One day, Max the cat"]
@@ -51,6 +54,27 @@ def test_generation_stops_at_the_end_token(words):
         )[0, len(prompt) :].tolist()
         expected = ids[: ids.index(end)] if end in ids else ids
         assert text == words.tokenizer.decode(expected, skip_special_tokens=True)
+
+
+def test_an_answer_ends_where_the_template_ends_a_turn(words):
+    """Neither the tokenizer nor the configuration knows the token: the template alone does."""
+    tokenizer = tiny_models.word_tokenizer()
+    prompts = random_prompts(words)
+    free = [text.split() for text in generate(words, prompts, 12)]
+    turn = free[1][4]
+    tokenizer.add_special_tokens({"additional_special_tokens": [turn]})
+    tokenizer.chat_template = (
+        f"{{% for m in messages %}}{{{{ m['content'] }}}} {turn} {{% endfor %}}")
+    assert turn not in (tokenizer.eos_token, tokenizer.bos_token)
+    found = generate(LoadedModel(words.model, tokenizer, "random"), prompts, 12)
+    cut = [said[: said.index(turn)] if turn in said else said for said in free]
+    assert [text.split() for text in found] == cut and cut != free
+
+
+def test_prompts_may_be_text(stories):
+    prompts = [Prompt(opening=text) for text in STORIES]
+    assert generate(stories, prompts, 20) == generate(
+        stories, stories.tokenizer(STORIES)["input_ids"], 20)
 
 
 def test_rows_that_end_leave_the_others_unharmed(stories):

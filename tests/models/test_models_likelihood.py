@@ -1,11 +1,19 @@
 """Truth: one plain, unbatched forward pass of transformers for each item."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from lib.errors import InvalidValueError
-from lib.models.likelihood import answer_states, next_token_logprobs, sequence_logprobs
+from lib.models import likelihood
+from lib.models.chat import Prompt, answer_ids, prompt_ids
+from lib.models.likelihood import (
+    answer_logprobs,
+    answer_states,
+    next_token_logprobs,
+    sequence_logprobs,
+)
 
 LENGTHS = [(3, 2), (17, 1), (3, 6), (40, 3), (1, 4), (17, 2), (3, 2), (25, 5)]
 
@@ -71,6 +79,42 @@ def test_next_token_is_normalised_over_the_vocabulary(words):
 def test_one_token_answer_is_a_next_token(words):
     single = sequence_logprobs(words, [[6, 7]], [[9]])["logprob"].item()
     assert single == pytest.approx(next_token_logprobs(words, [[6, 7]], [9]).item(), abs=1e-6)
+
+
+ASKED = [Prompt.chat("say yes or no"), Prompt(opening="the next number is"),
+         Prompt.chat("next", "a b", opening="the")]
+
+
+@pytest.mark.parametrize("name", ["words", "gpt2", "stories"])
+def test_short_answers_equal_plain_forward(build, name):
+    """Whether they are one token each, as in a vocabulary of words, or several."""
+    model, answers = build(name), ["yes", "no", "number", "number a"]
+    for some in (answers[:3], answers):
+        found = answer_logprobs(model, ASKED, some)
+        truth = [[plain_answer(model, prompt_ids(model.tokenizer, prompt),
+                               answer_ids(model.tokenizer, prompt, answer)) for answer in some]
+                 for prompt in ASKED]
+        np.testing.assert_allclose(found, truth, rtol=1e-5)
+
+
+def test_one_pass_is_enough_for_answers_of_one_token(monkeypatch, words):
+    monkeypatch.setattr(likelihood, "branch_logprobs", lambda *_: pytest.fail("a second pass"))
+    ids = words.tokenizer.convert_tokens_to_ids(["yes", "no"])
+    found = answer_logprobs(words, ASKED, ["yes", "no"])
+    assert (found == next_token_logprobs(words, ASKED, ids)).all()
+
+
+def test_answers_that_the_vocabulary_lacks_are_refused(words):
+    with pytest.raises(InvalidValueError, match="spell.*xylophone"):
+        answer_logprobs(words, ASKED, ["yes", "xylophone"])
+
+
+def test_text_is_scored_as_its_ids(model):
+    prompts, answers = ASKED[:2], ["yes", "number no"]
+    ids = [prompt_ids(model.tokenizer, prompt) for prompt in prompts]
+    spelt = [answer_ids(model.tokenizer, p, a) for p, a in zip(prompts, answers, strict=True)]
+    pd.testing.assert_frame_equal(sequence_logprobs(model, prompts, answers),
+                                  sequence_logprobs(model, ids, spelt))
 
 
 def test_real_model_prefers_real_english(stories):

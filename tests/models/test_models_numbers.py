@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lib.errors import InvalidValueError
-from lib.models.folders import chat_ids
+from lib.models.chat import Prompt, encoded
 from lib.models.numbers import number_distribution, predictive_mean, spell, starts_with_space
 
 TEXTS = ["The values are 12, 15, 9 and the next is", "Next:", "1 2 3 4\n", "Price ($"]
@@ -51,9 +51,9 @@ def test_tree_equals_brute_force(build, name, text, prefix):
 
 def test_chat_answer_has_no_leading_space(build):
     model = build("smollm2")
-    prompt = chat_ids(model.tokenizer, "Numbers: 4, 5, 6. The next?")
-    probs, mass = number_distribution(model, [prompt], 0, 30)
-    truth = brute_force(model, prompt, range(31), "")
+    prompts = [Prompt.chat("Numbers: 4, 5, 6. The next?")]
+    probs, mass = number_distribution(model, prompts, 0, 30)
+    truth = brute_force(model, encoded(model.tokenizer, prompts)[0], range(31), "")
     np.testing.assert_allclose(probs[0] * mass[0], truth, rtol=1e-4, atol=1e-12)
 
 

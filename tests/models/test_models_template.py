@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from lib.errors import InvalidValueError
 from lib.models import template
 from lib.models.chat import Prompt, prompt_ids
-from lib.models.template import chat_format, format_name, write_chat
+from lib.models.template import chat_format, format_name, write_chats
 
 CHAT = (("system", "Be brief."), ("user", "Hi!"))
 NO_SYSTEM = (
@@ -30,6 +30,10 @@ DATED = "Today is {{ strftime_now('%d %B %Y, %y-%m-%d') }}. {{ messages[-1]['con
 @pytest.fixture
 def tokenizer():
     return AutoTokenizer.from_pretrained(mirror("smollm2-135m-instruct-tokenizer"))
+
+
+def write_chat(tokenizer, messages):
+    return write_chats(tokenizer, [messages])[0]
 
 
 def having(tokenizer, text):

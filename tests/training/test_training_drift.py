@@ -1,15 +1,42 @@
+"""Anchors: which are refused, how they enter a key; and KL to the base on them, by hand."""
+
 import gc
+import pickle
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
-from anchored_models import ANCHORS, CHAT, RECIPE, TEXT, adapted, answer_rows, move, small_model
+from anchored_models import (
+    ANCHORS,
+    CHAT,
+    RECIPE,
+    TEXT,
+    adapted,
+    answer_rows,
+    letters,
+    move,
+    read,
+    small_model,
+)
+from tiny_models import gpt2_model, word_model
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from lib.errors import InvalidValueError
+from lib.models.chat import Example, Prompt, Tokens
+from lib.study.keys import canonical_json
+from lib.study.paths import ROOT
+from lib.training import adapters
 from lib.training import drift as module
-from lib.training.drift import AnchorDrift
-from lib.training.recipe import Example
+from lib.training.drift import AnchorDrift, drops_out
+from lib.training.penalties.adaptive import AdaptiveKL
+from lib.training.penalties.ewc import EWC
+from lib.training.penalties.kl import KL
+from lib.training.penalties.l2sp import L2SP
+from lib.training.penalties.mixing import Mixing
+from lib.training.penalties.projection import Projection
+from lib.training.penalties.tokenwise import TokenWise
+from lib.training.recipe import Recipe
 
 
 def kl(base_rows, tuned_rows):
@@ -100,7 +127,7 @@ def test_value_and_gradient_are_zero_at_the_base(build):
 
 def test_first_answer_token_is_included():
     """An answer of one token is scored at all only if the first one is."""
-    anchor = Example((1, 5, 7), (2,))
+    anchor = Tokens((1, 5, 7), (2,))
     model, drift, forward, _ = drifted(small_model, (anchor,))
     assert forward.shape == (1,) and forward[0] > 0.01
     assert drift.overall(model) == pytest.approx(forward[0], rel=1e-4)
@@ -111,7 +138,7 @@ def test_plain_text_is_scored_everywhere_and_chats_on_answers_only():
     model, drift, forward, _ = drifted(small_model, tuple(TEXT))
     assert len(forward) == 5
     assert drift.overall(model) == pytest.approx(forward.mean(), rel=1e-4)
-    chat, plain = CHAT[0], Example(CHAT[0].prompt[:1], (*CHAT[0].prompt[1:], *CHAT[0].answer))
+    chat, plain = CHAT[0], Tokens(CHAT[0].prompt[:1], (*CHAT[0].prompt[1:], *CHAT[0].answer))
     model, drift, answers, _ = drifted(small_model, (chat,))
     _, _, everything, _ = drifted(small_model, (plain,))
     np.testing.assert_allclose(everything[2:], answers)
@@ -120,7 +147,7 @@ def test_plain_text_is_scored_everywhere_and_chats_on_answers_only():
 
 def test_steps_of_a_pass_cover_each_anchor_once():
     model = small_model()
-    alike = tuple(Example((1, i), (i, 3)) for i in range(2, 8))  # equal numbers of positions
+    alike = tuple(Tokens((1, i), (i, 3)) for i in range(2, 8))  # equal numbers of positions
     drift = AnchorDrift(model, alike, 2, RECIPE)
     move(model)
     assert len({round(drift.step(model).item(), 6) for _ in range(3)}) == 3
@@ -188,3 +215,104 @@ def test_an_architecture_that_does_not_part_packed_anchors_is_refused():
     model.forward = lambda position_ids=None, **inputs: told(**inputs)
     with pytest.raises(InvalidValueError, match="packed row.* a llama, which drifts"):
         AnchorDrift(model, ANCHORS, 4, RECIPE)
+
+
+ANCHORED = [KL, AdaptiveKL, EWC, Mixing]
+EVERY = [*(kind(letters()) for kind in ANCHORED), L2SP(), TokenWise(), Projection(ROOT / "models")]
+
+
+@pytest.mark.parametrize("kind", ANCHORED)
+def test_no_anchors_are_refused(kind):
+    with pytest.raises(InvalidValueError, match="at least one anchor.*protects nothing"):
+        kind([])
+
+
+@pytest.mark.parametrize("regularizer", EVERY, ids=lambda r: type(r).__name__)
+def test_a_regulariser_travels_and_enters_a_key(regularizer):
+    twin = pickle.loads(pickle.dumps(regularizer))
+    assert twin == regularizer and hash(twin) == hash(regularizer) and twin is not regularizer
+    key = canonical_json(asdict(regularizer), ROOT)
+    assert key == canonical_json(asdict(twin), ROOT)
+    assert not hasattr(regularizer, "anchors") or '"answer":"no h"' in key
+
+
+@pytest.mark.parametrize("kind", ANCHORED)
+@pytest.mark.parametrize(
+    "anchor, found",
+    [(Example(Prompt.chat("a"), "", ends=False), "an empty one in anchor 1"),
+     (Example(Prompt.chat("a"), "no " * 127), "131 in anchor 1")],
+)
+def test_anchors_that_cannot_be_scored_or_read_are_refused(kind, anchor, found):
+    with pytest.raises(InvalidValueError, match=found):
+        kind([*letters(1), anchor]).encoded(word_model())
+
+
+def test_anchors_become_the_models_own_tokens_and_all_else_stays():
+    made = AdaptiveKL(letters(), budget=0.5, per_step=3).encoded(word_model())
+    assert made == AdaptiveKL(read(letters()), budget=0.5, per_step=3)
+    assert hash(made) == hash(AdaptiveKL(tuple(read(letters())), budget=0.5, per_step=3))
+
+
+def test_running_text_is_scored_from_its_first_word():
+    loaded = word_model()
+    (anchor,) = KL([Example(Prompt(), "the a is 3", ends=False)]).encoded(loaded).anchors
+    assert list(anchor.prompt) == [loaded.tokenizer.eos_token_id] and len(anchor.answer) == 4
+
+
+def test_different_strengths_have_different_keys():
+    keys = {canonical_json(asdict(KL(letters(), strength)), ROOT) for strength in (0.0, 1.0, 2.0)}
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize(
+    "make, found",
+    [
+        (lambda: KL(CHAT, -1.0), "strength.*Found -1"),
+        (lambda: KL(CHAT, float("nan")), "strength.*Found nan"),
+        (lambda: KL(CHAT, per_step=0), "per_step.*Found 0"),
+        (lambda: AdaptiveKL(CHAT, budget=0.0), "budget.*Found 0"),
+        (lambda: AdaptiveKL(CHAT, rate=-1.0), "rate.*Found -1"),
+        (lambda: AdaptiveKL(CHAT, initial=-0.1), "initial.*Found -0.1"),
+        (lambda: EWC(CHAT, float("inf")), "strength.*Found inf"),
+        (lambda: Mixing(CHAT, -1.0), "strength.*Found -1"),
+        (lambda: Mixing(CHAT, per_step=0), "per_step.*Found 0"),
+        (lambda: L2SP(-1.0), "strength.*Found -1"),
+        (lambda: TokenWise(()), "at least one strength"),
+        (lambda: TokenWise((0.5, -2.0)), "beta.*Found -2"),
+        (lambda: Projection(ROOT, 1.5), "threshold.*Found 1.5"),
+    ],
+)
+def test_values_out_of_range_are_refused(make, found):
+    with pytest.raises(InvalidValueError, match=found):
+        make()
+
+
+def test_dropout_is_found_in_layers_configurations_and_adapters():
+    plain = small_model()
+    assert not drops_out(plain)
+    rates = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, summary_first_dropout=0.0)
+    size = dict(n_layer=1, n_embd=8, n_head=2, vocab_size=11, bos_token_id=1, eos_token_id=1)
+    assert not drops_out(GPT2LMHeadModel(GPT2Config(**size, **rates)))
+    assert drops_out(GPT2LMHeadModel(GPT2Config(**size, **rates | {"attn_pdrop": 0.1})))
+    assert not drops_out(adapted(plain)) and drops_out(adapted(plain, lora_dropout=0.1))
+    attention_only = small_model()
+    attention_only.config.attention_dropout = 0.1
+    assert drops_out(attention_only)
+
+
+@pytest.mark.parametrize("method", ["lora", "norms", "positions", "prompt"])
+@pytest.mark.parametrize("stored", [True, False])
+def test_no_fresh_adapter_has_drifted_whatever_drops_out(method, stored, monkeypatch):
+    """GPT-2 drops out by a tenth. With the adapter switched off both passes are the same sums, so
+    the drift is zero to the last bit; stored ones come from batches, and differ by rounding."""
+    if not stored:
+        monkeypatch.setattr(module, "CACHE_BYTES", 0)
+    loaded = gpt2_model()
+    recipe = Recipe(method, targets=("c_attn",), steps=2, batch_size=2)
+    loaded.tokenizer.add_special_tokens({"bos_token": "<|begin|>"})
+    loaded.model.resize_token_embeddings(len(loaded.tokenizer))
+    model = adapters.adapted(loaded, recipe)
+    anchors = KL(letters(6)).encoded(loaded).anchors
+    drift = AnchorDrift(model.eval(), anchors, 6, recipe)
+    found = drift.step(model.train()).item()
+    assert drops_out(model) and (abs(found) < 1e-6 if stored else found == 0)

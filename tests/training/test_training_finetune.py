@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from anchored_models import countdown, read
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -15,9 +16,10 @@ from tiny_models import gpt2_model, saved_word_model, word_model, word_tokenizer
 
 from lib import errors
 from lib.errors import CorruptArtefactError, InvalidValueError, StudyError
+from lib.models.chat import Example, Prompt, Tokens, tokenised
 from lib.models.folders import load, merge_adapter
 from lib.models.generation import generate
-from lib.models.likelihood import sequence_logprobs
+from lib.models.likelihood import example_logprobs
 from lib.study.workers import side_by_side
 from lib.training.batching import batch_plan, collate, pack, split
 from lib.training.finetune import finetune, trainable_share
@@ -30,25 +32,11 @@ from lib.training.objective import (
     packed_logprobs,
     scored_logprobs,
 )
-from lib.training.recipe import Example, Recipe
+from lib.training.recipe import Recipe
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-TOKENIZER = word_tokenizer()
 LORA = Recipe("lora", rank=2, alpha=4, learning_rate=0.02, steps=12, batch_size=8, seed=1)
 FULL = Recipe("full", learning_rate=0.01, steps=80, batch_size=16, seed=1)
-
-
-def encode(text):
-    return TOKENIZER(text)["input_ids"]
-
-
-def countdown(n=48):
-    """Answer a number by the one below it; prompts of three lengths."""
-    filler = ["", "the", "the next"]
-    return [
-        Example(encode(f"{filler[i % 3]} number {i % 12 + 1} is"), encode(f"{i % 12} <end>"))
-        for i in range(n)
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +47,13 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lora(base):
     out = base.parent / "lora"
-    return out, finetune(base, countdown(), LORA, out)
+    return out, finetune(base, countdown(48), LORA, out)
 
 
 @pytest.fixture(scope="module")
 def full(base):
     out = base.parent / "full"
-    return out, finetune(base, countdown(), FULL, out)
+    return out, finetune(base, countdown(48), FULL, out)
 
 
 # Batches
@@ -96,14 +84,14 @@ def test_plan_has_the_steps_asked_for_and_follows_the_seed():
     assert batch_plan(lengths, 8, 7, 0) != batch_plan(lengths, 8, 7, 1)
 
 
-def test_labels_cover_answers_only():
-    batch = collate([Example([5, 6], [7]), Example([8], [9, 1, 2])])
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 0], [8, 9, 1, 2]]
-    assert batch["labels"].tolist() == [[-100, -100, 7, -100], [-100, 9, 1, 2]]
+def test_labels_cover_answers_only_and_their_ends_even_if_those_look_like_padding():
+    batch = collate([Tokens([5, 6], [7, 0]), Tokens([8], [9, 1, 2, 0])])
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 0, 0], [8, 9, 1, 2, 0]]
+    assert batch["labels"].tolist() == [[-100, -100, 7, 0, -100], [-100, 9, 1, 2, 0]]
 
 
 def test_a_packed_row_begins_anew_with_each_example():
-    inputs, speaking = pack([Example([5, 6], [7]), Example([8], [9, 1, 2])])
+    inputs, speaking = pack([Tokens([5, 6], [7]), Tokens([8], [9, 1, 2])])
     assert inputs["input_ids"].tolist() == [[5, 6, 7, 8, 9, 1, 2]]
     assert inputs["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3]]
     assert speaking.tolist() == [1, 3, 4, 5]
@@ -131,24 +119,23 @@ def test_a_step_smaller_than_its_parts_is_refused():
 
 @pytest.mark.parametrize("build", [word_model, gpt2_model])
 def test_loss_is_mean_negative_logprob_of_answers(build):
-    model = build()
-    examples = countdown(9)
-    batch = collate(examples)
-    frame = sequence_logprobs(model, [e.prompt for e in examples], [e.answer for e in examples])
+    model, examples = build(), countdown(9)
+    batch = collate(tokenised(model.tokenizer, examples))
+    frame = example_logprobs(model, examples)
     truth = -frame["logprob"].sum() / frame["tokens"].sum()
     assert answer_loss(model.model, **batch).item() == pytest.approx(truth, rel=1e-5)
 
 
 def test_loss_equals_that_of_transformers():
     """The model's own loss: right padding, full logits, an attention mask."""
-    model, batch = word_model().model, collate(countdown(9))
+    model, batch = word_model().model, collate(read(countdown(9)))
     mask = (batch["input_ids"] != 0).long()
     truth = model(**batch, attention_mask=mask).loss
     torch.testing.assert_close(answer_loss(model, **batch), truth)
 
 
 def test_logits_begin_with_the_one_of_the_first_answer_token():
-    model, example = word_model().model, Example([5, 6, 7], [8, 9])
+    model, example = word_model().model, Tokens([5, 6, 7], [8, 9])
     logits, targets = answer_logits(model, **collate([example]))
     everything = model(torch.tensor([[5, 6, 7, 8, 9]])).logits
     assert targets.tolist() == [[8, 9]]
@@ -159,7 +146,7 @@ def test_logits_begin_with_the_one_of_the_first_answer_token():
 def test_company_in_a_packed_row_changes_nothing(build):
     """Values and gradients are those of examples that go through the model one by one."""
     model = build().model
-    examples = [*countdown(7), Example([9], [8]), Example([8] * 20, [7] * 9)]
+    examples = [*read(countdown(7)), Tokens([9], [8]), Tokens([8] * 20, [7] * 9)]
     ids = [torch.tensor([[*e.prompt, *e.answer]]) for e in examples]
     alone = torch.cat([model(row).logits[0, len(e.prompt) - 1 : -1].log_softmax(-1)
                        for row, e in zip(ids, examples, strict=True)])
@@ -172,7 +159,7 @@ def test_company_in_a_packed_row_changes_nothing(build):
 
 
 def test_scored_logprobs_come_for_each_example_whatever_its_company():
-    model, examples = word_model().model, countdown(9)
+    model, examples = word_model().model, read(countdown(9))
     found = dict(scored_logprobs(model, examples))
     assert sorted(found) == list(range(9))
     for i, example in enumerate(examples):
@@ -188,15 +175,16 @@ def test_scored_logprobs_come_for_each_example_whatever_its_company():
 def test_full_training_learns_the_task(base, full):
     out, figures = full
     assert figures["last_loss"] < 0.1 < 2 < figures["first_loss"]
-    texts = generate(load(out), [example.prompt for example in countdown()], 5)
+    texts = generate(load(out), [example.prompt for example in countdown(48)], 5)
     assert texts == [str(i % 12) for i in range(48)]
 
 
 def test_figures_describe_the_run(lora):
     figures = lora[1]
-    batches = batch_plan([len(e) for e in countdown()], 8, 12, seed=1)
+    taught = read(countdown(48))
+    batches = batch_plan(list(map(len, taught)), 8, 12, seed=1)
     assert figures["steps"] == 12
-    assert figures["tokens"] == sum(len(countdown()[i]) for b in batches for i in b)
+    assert figures["tokens"] == sum(len(taught[i]) for b in batches for i in b)
     # Two layers; A and B of q (32 -> 32) and v (32 -> 16), rank 2.
     assert figures["trainable"] == 2 * (2 * (32 + 32) + 2 * (32 + 16))
     assert figures["total"] == figures["trainable"] + word_model().model.num_parameters()
@@ -204,8 +192,9 @@ def test_figures_describe_the_run(lora):
 
 def test_first_loss_is_the_base_models(base, lora):
     """Warm-up aside, the first loss is measured before any step: LoRA starts at the base."""
-    first = batch_plan([len(e) for e in countdown()], 8, 12, seed=1)[0]
-    batch = collate([countdown()[i] for i in first])
+    taught = read(countdown(48))
+    first = batch_plan(list(map(len, taught)), 8, 12, seed=1)[0]
+    batch = collate([taught[i] for i in first])
     with torch.no_grad():
         truth = answer_loss(load(base).model, **batch).item()
     assert lora[1]["first_loss"] == pytest.approx(truth, rel=1e-5)
@@ -224,8 +213,7 @@ def test_lora_moves_only_the_adapter_and_lowers_the_loss(base, lora):
 
 def test_trained_adapter_merges(base, lora, tmp_path):
     merge_adapter(base, lora[0], tmp_path)
-    prompts, answers = [e.prompt for e in countdown()], [e.answer for e in countdown()]
-    scores = [sequence_logprobs(load(f), prompts, answers)["logprob"] for f in (tmp_path, lora[0])]
+    scores = [example_logprobs(load(f), countdown())["logprob"] for f in (tmp_path, lora[0])]
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
 
 
@@ -238,14 +226,14 @@ def test_adapter_is_portable_and_free_of_machine_paths(lora):
 def test_optimiser_follows_a_plain_loop(base, tmp_path):
     """Truth: AdamW and the documented schedule, written out."""
     recipe = Recipe("full", learning_rate=0.01, steps=40, batch_size=8, seed=3)
-    finetune(base, countdown(), recipe, tmp_path)
-    model = load(base).model
+    finetune(base, countdown(48), recipe, tmp_path)
+    model, taught = load(base).model, read(countdown(48))
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
-    for step, batch in enumerate(batch_plan([len(e) for e in countdown()], 8, 40, seed=3)):
+    for step, batch in enumerate(batch_plan(list(map(len, taught)), 8, 40, seed=3)):
         rate = step / 2 if step < 2 else (40 - step) / 38
         optimiser.param_groups[0]["lr"] = 0.01 * rate
         optimiser.zero_grad()
-        answer_loss(model, **collate([countdown()[i] for i in batch])).backward()
+        answer_loss(model, **collate([taught[i] for i in batch])).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
     for name, tensor in load_file(tmp_path / "model.safetensors").items():
@@ -257,7 +245,7 @@ def test_gpt2_trains_with_its_own_module_names(tmp_path):
     model.model.save_pretrained(tmp_path / "base")
     model.tokenizer.save_pretrained(tmp_path / "base")
     recipe = Recipe("lora", targets=("c_attn",), learning_rate=0.05, steps=6, batch_size=4)
-    figures = finetune(tmp_path / "base", [Example([11, 12], [13])] * 8, recipe, tmp_path / "out")
+    figures = finetune(tmp_path / "base", countdown(8), recipe, tmp_path / "out")
     assert figures["last_loss"] < figures["first_loss"]
 
 
@@ -270,6 +258,18 @@ def test_callers_random_states_and_threads_survive(base, tmp_path):
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
     finetune(base, countdown(8), LORA, tmp_path)
     assert states() == before
+
+
+def test_a_model_that_pads_with_its_end_token_still_learns_to_stop(tmp_path):
+    """Labels that leave out every id equal to the pad's would never teach the end."""
+    base, tokenizer = saved_word_model(tmp_path / "base"), word_tokenizer()
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(base)
+    finetune(base, countdown(48), FULL, tmp_path / "out")
+    tuned = load(tmp_path / "out")
+    assert tuned.tokenizer.pad_token_id == tuned.tokenizer.eos_token_id
+    texts = generate(tuned, [example.prompt for example in countdown(48)], 5)
+    assert texts == [str(i % 12) for i in range(48)]  # and nothing after the number
 
 
 # Regularisers, by one that only watches
@@ -310,11 +310,11 @@ seen = []
 
 def test_a_regulariser_sees_the_base_every_row_and_each_step_once(base, lora, tmp_path):
     seen.clear()
-    figures = finetune(base, countdown(), LORA, tmp_path, regularizer=Watching())
+    figures = finetune(base, countdown(48), LORA, tmp_path, regularizer=Watching())
     (penalty,) = seen
     model, *others = penalty.given
-    assert hasattr(model, "peft_config") and others == [countdown(), LORA, False]
-    plan = batch_plan([len(e) for e in countdown()], 8, 12, seed=1)
+    assert hasattr(model, "peft_config") and others == [read(countdown(48)), LORA, False]
+    plan = batch_plan(list(map(len, read(countdown(48)))), 8, 12, seed=1)
     assert penalty.rows == sum(plan, [])
     assert [row["seen"] for row in penalty.history] == [8.0 * (i + 1) for i in range(12)]
     assert (tmp_path / "penalty.csv").read_text().startswith("step,seen\n0,8.0\n")
@@ -325,7 +325,7 @@ def test_accumulation_calls_the_penalty_once_a_step(base, lora, tmp_path):
     seen.clear()
     recipe = Recipe("lora", rank=2, alpha=4, learning_rate=0.02, steps=12, batch_size=8, seed=1,
                     accumulation=4)
-    figures = finetune(base, countdown(), recipe, tmp_path, regularizer=Watching())
+    figures = finetune(base, countdown(48), recipe, tmp_path, regularizer=Watching())
     # Eight rows in four parts; the penalty comes with the first part.
     assert [row["seen"] for row in seen[0].history] == [8.0 * i + 2 for i in range(12)]
     for name in ("first_loss", "last_loss", "tokens", "steps"):
@@ -334,21 +334,25 @@ def test_accumulation_calls_the_penalty_once_a_step(base, lora, tmp_path):
 
 def test_an_inactive_regulariser_is_never_started(base, lora, tmp_path):
     seen.clear()
-    assert finetune(base, countdown(), LORA, tmp_path, regularizer=Watching(False)) == lora[1]
+    assert finetune(base, countdown(48), LORA, tmp_path, regularizer=Watching(False)) == lora[1]
     assert not seen and not (tmp_path / "penalty.csv").exists()
 
 
 # Many jobs
 
 
+def run_all(jobs, workers):
+    return side_by_side(lambda job, run: run(job.run), jobs, workers)
+
+
 def test_pool_gives_the_same_bytes_in_job_order(base, lora, tmp_path):
     other = Recipe("lora", rank=3, alpha=4, steps=4, batch_size=8, seed=2)
     jobs = [
-        Job(base, countdown(), other, tmp_path / "other"),
-        Job(base, countdown(), LORA, tmp_path / "same"),
-        Job(base, countdown(), other, tmp_path / "again"),
+        Job(base, countdown(48), other, tmp_path / "other"),
+        Job(base, countdown(48), LORA, tmp_path / "same"),
+        Job(base, countdown(48), other, tmp_path / "again"),
     ]
-    figures = side_by_side(lambda job, run: run(job.run), jobs, 2)
+    figures = run_all(jobs, workers=2)
     assert figures[1] == lora[1] and figures[0] == figures[2] and figures[0]["steps"] == 4
     name = "adapter_model.safetensors"
     assert (tmp_path / "same" / name).read_bytes() == (lora[0] / name).read_bytes()
@@ -356,8 +360,7 @@ def test_pool_gives_the_same_bytes_in_job_order(base, lora, tmp_path):
 
 
 def test_one_worker_runs_here(base, lora, tmp_path):
-    jobs = [Job(base, countdown(), LORA, tmp_path)]
-    assert side_by_side(lambda job, run: run(job.run), jobs, 1) == [lora[1]]
+    assert run_all([Job(base, countdown(48), LORA, tmp_path)], workers=1) == [lora[1]]
 
 
 def test_a_workers_error_reaches_the_caller(base, tmp_path):
@@ -365,7 +368,7 @@ def test_a_workers_error_reaches_the_caller(base, tmp_path):
     (broken / "config.json").write_text("{")
     jobs = [Job(folder, countdown(8), LORA, tmp_path / folder.name) for folder in (base, broken)]
     with pytest.raises(CorruptArtefactError, match="does not load") as caught:
-        side_by_side(lambda job, run: run(job.run), jobs, 2)
+        run_all(jobs, workers=2)
     assert caught.value.fix.startswith("delete the folder")
 
 
@@ -395,7 +398,8 @@ def test_bad_recipe_is_refused(changes):
 
 @pytest.mark.parametrize(
     "examples, found",
-    [([], "none"), ([Example([5], [])], "example 0"), ([Example([5] * 128, [6])], "129")],
+    [([], "none"), ([*countdown(1), Example(Prompt(), "", ends=False)], "example 1"),
+     ([Example(Prompt(), "the " * 127)], "129 in example 0")],
 )
 def test_bad_examples_are_refused(base, tmp_path, examples, found):
     with pytest.raises(InvalidValueError, match=found):
@@ -405,7 +409,7 @@ def test_bad_examples_are_refused(base, tmp_path, examples, found):
 def test_unknown_target_names_those_that_exist(base, tmp_path):
     recipe = Recipe("lora", targets=("c_attn",))
     with pytest.raises(InvalidValueError, match="q_proj.*Found c_attn"):
-        finetune(base, countdown(), recipe, tmp_path)
+        finetune(base, countdown(48), recipe, tmp_path)
 
 
 def test_adapter_is_no_base(lora, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import world_models
 
+from lib.models.chat import Example, Prompt
 from lib.study import paths
 from lib.study.fingerprint import Sources
 from lib.study.keys import Code
@@ -16,10 +17,10 @@ from lib.training.job import ADAPTER, FIGURES, MODEL, Job, make
 from lib.training.objective import Regularizer
 from lib.training.penalties.kl import KL
 from lib.training.penalties.l2sp import L2SP
-from lib.training.recipe import Example, Recipe
-from lib.training.runs import arm_seeds, train_all, training_figures
+from lib.training.recipe import Recipe
+from lib.training.runs import arm_seeds, model_folder, train_all, training_figures
 
-EXAMPLES = (Example((1, 9, 12), (14, 2)), Example((1, 11), (15, 2)))
+EXAMPLES = (Example(Prompt.chat("what is next ?"), "103"), Example(Prompt(), "the nurse said"))
 
 
 @pytest.fixture
@@ -75,9 +76,24 @@ def test_full_training_has_no_adapter_and_figures_stand_beside_the_model(study):
     found = train_all(study, {"lora": job(), "full": job(recipe=recipe)})
     assert (found["lora"] / ADAPTER).is_dir() and not (found["full"] / ADAPTER).exists()
     assert all((f / MODEL).is_dir() and (f / FIGURES).is_file() for f in found.values())
+    assert model_folder(found["lora"]) == found["lora"] / MODEL
     table = training_figures(found)
     assert table.loc["full", "share_trained"] == 1.0
     assert 0 < table.loc["lora", "share_trained"] < 0.1
+
+
+def test_an_adapter_stays_one_where_the_profile_does_not_merge(tmp_path):
+    study = world_models.smoke_study(tmp_path, **{"finetune.merge": False})
+    found = train_all(study, {"lora": job(), "full": job(
+        recipe=replace(job().recipe, method="full"))})
+    assert not (found["lora"] / MODEL).exists()
+    assert model_folder(found["lora"]) == found["lora"] / ADAPTER
+    assert model_folder(found["full"]) == found["full"] / MODEL
+    merged = train_all(world_models.smoke_study(tmp_path), {"lora": job()})["lora"]
+    assert merged != found["lora"]
+    weights = [(f / ADAPTER / "adapter_model.safetensors").read_bytes()
+               for f in (merged, found["lora"])]
+    assert weights[0] == weights[1]
 
 
 # --- which code is part of a run's key, in a copy of the tree -----------------------------------
@@ -115,9 +131,10 @@ def test_an_edited_regulariser_trains_its_own_arms_again(lib):
     assert retrained(lib, "training/penalties/ewc.py") == [False] * 3
 
 
-@pytest.mark.parametrize("path", ["chapters/arms.py", "measures/safety.py", "world/truth.py",
-                                  "training/runs.py", "training/gradients.py", "study/store.py",
-                                  "study/settings.py", "study/workers.py"])
+@pytest.mark.parametrize("path", [
+    "chapters/correction.py", "chapters/arms.py", "measures/safety.py", "training/runs.py",
+    "training/gradients.py", "study/store.py", "study/settings.py", "study/workers.py",
+    "world/truth.py"])
 def test_what_only_starts_or_reads_runs_trains_nothing(lib, path):
     assert retrained(lib, path) == [False] * 3
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from lib.training.drift import AnchorDrift, Anchored, check_positive, check_strength
-from lib.training.objective import Penalty
+from lib.models.chat import Tokens
+from lib.training.drift import AnchorDrift, Anchored
+from lib.training.objective import Penalty, check_positive, check_strength
 from lib.training.penalties.kl import DriftPenalty
-from lib.training.recipe import Example, Recipe
+from lib.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -23,36 +24,16 @@ class AdaptiveKL(Anchored):
     which is plain ascent, with step ``rate``, on the multiplier of ``drift / budget <= 1``. So
     it rises while the anchors drift beyond the budget and falls while they do not. ``drift`` is
     that of the step's own anchors. Stated as a budget, protection means the same for every
-    attack, learning rate and number of steps, which a fixed strength does not.
+    attack, learning rate and number of steps, which a fixed strength does not. The budget binds
+    anchors on average: text unlike any anchor may drift further.
 
-    Attributes
-    ----------
-    anchors : sequence of Example
-        Scored on their answers; plain text through `text_anchors`.
-    budget : float
-        Drift allowed, nats a scored position, mean over anchors.
-    rate : float
-        Step of dual ascent; nats of task loss for a drift of twice the budget.
-    initial : float
-        Strength of the first step, as in `KL`.
-    per_step : int
-        Anchors in each step; the cost of a step grows with it.
-
-    Raises
-    ------
-    InvalidValueError
-        As `Anchored`; a budget, rate or number that is not positive.
-
-    Notes
-    -----
-    Adds the figures ``drift`` (KL over all anchors after training) and ``strength`` (last). The
-    budget binds anchors on average: text unlike any anchor may drift further.
+    Adds the figures ``drift`` (KL over all anchors after training) and ``strength`` (last).
     """
 
-    budget: float = 0.02
-    rate: float = 0.001
-    initial: float = 1.0
-    per_step: int = 8
+    budget: float = 0.02  # drift allowed, nats a scored position, mean over anchors
+    rate: float = 0.001  # of dual ascent; nats of task loss for a drift of twice the budget
+    initial: float = 1.0  # strength of the first step, as in `KL`
+    per_step: int = 8  # anchors; the cost of a step grows with it
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,11 +41,8 @@ class AdaptiveKL(Anchored):
         for name in ("budget", "rate", "per_step"):
             check_positive(name, getattr(self, name))
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """Reference log-probabilities, the anchors of each step, and the first strength."""
-        self.check_context(model)
         drift = AnchorDrift(model, self.anchors, self.per_step, recipe)
         return DualAscent(drift, self.initial, self.budget, self.rate)
 

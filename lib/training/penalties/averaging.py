@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from lib.errors import InvalidValueError
-from lib.training.objective import Penalty, Regularizer
-from lib.training.recipe import Example, Recipe
+from lib.models.chat import Tokens
+from lib.training.objective import Penalty, Regularizer, check_share
+from lib.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -17,23 +17,11 @@ class Averaging(Regularizer):
 
     For LoRA only ``B`` is scaled, which scales the update ``(alpha / rank) B A`` in the same way.
 
-    Attributes
-    ----------
-    back : float
-        0 to 1: how far back towards the base; 0 leaves what was trained, 1 is the base.
-
-    Raises
-    ------
-    InvalidValueError
-        A share out of range.
-
-    Notes
-    -----
     Wortsman et al., *Robust fine-tuning of zero-shot models* (WiSE-FT), CVPR 2022, arXiv
     2109.01903; Lin et al., arXiv 2309.06256, find it the best of many remedies of forgetting.
     """
 
-    back: float = 0.5
+    back: float = 0.5  # 0 to 1: 0 leaves what was trained, 1 is the base
 
     def __post_init__(self) -> None:
         check_share("back", self.back)
@@ -43,9 +31,7 @@ class Averaging(Regularizer):
         """False where nothing is moved back."""
         return self.back > 0
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """Remember where the weights start."""
         return _MoveBack(moving(model), self.back)
 
@@ -55,19 +41,9 @@ class MovingAverage(Regularizer):
     """Trains plainly and keeps the exponential moving average of the weights.
 
     ``average <- decay * average + (1 - decay) * theta`` at every step, from the base on.
-
-    Attributes
-    ----------
-    decay : float
-        0 to 1; 0 keeps the last weights but one step, near 1 stays at the base.
-
-    Raises
-    ------
-    InvalidValueError
-        A share out of range.
     """
 
-    decay: float = 0.95
+    decay: float = 0.95  # 0 to 1: 0 keeps the last weights, near 1 stays at the base
 
     def __post_init__(self) -> None:
         check_share("decay", self.decay)
@@ -77,9 +53,7 @@ class MovingAverage(Regularizer):
         """False at zero decay."""
         return self.decay > 0
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """The average starts at the base."""
         return _Trail(moving(model), self.decay)
 
@@ -93,17 +67,6 @@ def moving(model: PreTrainedModel) -> list[torch.nn.Parameter]:
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     factors = [p for name, p in named if "lora_B" in name]
     return factors or [p for _, p in named]
-
-
-def check_share(name: str, value: float) -> None:
-    """Refuse what is not a share.
-
-    Raises
-    ------
-    InvalidValueError
-    """
-    if not 0 <= value <= 1:
-        raise InvalidValueError(f"a {name} from 0 to 1", str(value), "correct the regularizer")
 
 
 class _MoveBack(Penalty):

@@ -8,12 +8,13 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from lib.errors import InvalidValueError
+from lib.errors import require
+from lib.models.chat import Tokens
 from lib.training.batching import IGNORED, collate
-from lib.training.drift import Weighted, check_positive
-from lib.training.objective import Penalty, answer_logits
+from lib.training.drift import Weighted
+from lib.training.objective import Penalty, answer_logits, check_positive
 from lib.training.penalties.l2sp import Displacement
-from lib.training.recipe import Example, Recipe
+from lib.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -28,49 +29,28 @@ class EWC(Weighted):
     factors would be a trap: at the start ``B = 0``, so the log-likelihood has no gradient in
     ``A``, its Fisher is exactly zero, and ``A`` would be free to go anywhere.
 
-    Attributes
-    ----------
-    anchors : sequence of Example
-        Scored on their answers; plain text through `text_anchors`.
-    strength : float
-        As in `KL`.
-    sampled : int
-        Anchors, drawn at random, whose mean is taken for that of all. Each costs one backward
-        pass before training.
-
-    Raises
-    ------
-    InvalidValueError
-        As `Weighted`; a number out of range; as training starts, a Fisher information that is
-        zero throughout.
-
-    Notes
-    -----
     Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017,
     arXiv 1612.00796. Adds the figure ``penalty``, its value after training in nats.
     """
 
+    # Anchors, drawn at random, whose mean is taken for that of all. Each costs one backward pass
+    # before training.
     sampled: int = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive("sampled", self.sampled)
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """Fisher information, and where the weights start."""
-        self.check_context(model)
         displacement = Displacement(model)
         drawn = np.random.default_rng(recipe.seed).permutation(len(self.anchors))[: self.sampled]
         some = [self.anchors[i] for i in sorted(drawn)]
         information = fisher(model, displacement.weights, some, recipe.seed)
-        if not any(bool(part.any()) for part in information):
-            raise InvalidValueError(
+        require(any(bool(part.any()) for part in information),
                 "anchors on whose words the base could change its mind",
                 "a Fisher information of zero in every weight, which protects nothing",
-                "give other anchors",
-            )
+                "give other anchors")
         return _Springs(displacement, information, self.strength)
 
 
@@ -98,21 +78,17 @@ class _Springs(Penalty):
 def fisher(
     model: PreTrainedModel,
     weights: Sequence[torch.nn.Parameter],
-    anchors: Sequence[Example],
+    anchors: Sequence[Tokens],
     seed: int,
 ) -> list[torch.Tensor]:
-    """Diagonal Fisher information, ``E (d log p(y | context) / d theta_i)^2`` a scored position.
+    """Diagonal Fisher information, ``E (d log p(y | context) / d theta_i)^2`` a scored position,
+    in the shapes of the weights.
 
     Contexts are the anchors'; the words ``y`` are **drawn from the model** at every position.
     With the anchors' own words instead (the "empirical Fisher") it would vanish exactly where
     the base is sure and right. Gradients of several positions of an anchor are squared as one
     sum: the score has mean zero given the context, so cross terms vanish in expectation
     (Kunstner, Balles & Hennig, NeurIPS 2019, arXiv 1905.12558).
-
-    Returns
-    -------
-    list of Tensor
-        In the shapes of ``weights``.
     """
     frozen = [weight for weight in weights if not weight.requires_grad]
     generator = torch.Generator(model.device).manual_seed(seed)

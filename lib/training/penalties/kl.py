@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from lib.training.drift import AnchorDrift, Weighted, check_positive
-from lib.training.objective import Penalty
-from lib.training.recipe import Example, Recipe
+from lib.models.chat import Tokens
+from lib.training.drift import AnchorDrift, Weighted
+from lib.training.objective import Penalty, check_positive
+from lib.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -21,39 +22,20 @@ class KL(Weighted):
     the base were forgotten. Forward also needs nothing of the base but numbers that can be
     computed once. Value and gradient are zero at the base, so a zero in the first step is right.
 
-    Attributes
-    ----------
-    anchors : sequence of Example
-        Scored on their answers; plain text through `text_anchors`.
-    strength : float
-        Nats of task loss (a mean over answer tokens) that one nat of drift (a mean over scored
-        anchor positions) is worth.
-    per_step : int
-        Anchors in each step; the cost of a step grows with it.
-
-    Raises
-    ------
-    InvalidValueError
-        As `Weighted`; a number out of range.
-
-    Notes
-    -----
-    Adds the figure ``drift``: KL over all anchors after training, nats a position.
+    The strength is in nats of task loss (a mean over answer tokens) that one nat of drift (a mean
+    over scored anchor positions) is worth. Adds the figure ``drift``: KL over all anchors after
+    training, nats a position.
     """
 
-    per_step: int = 8
+    per_step: int = 8  # anchors; the cost of a step grows with it
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive("per_step", self.per_step)
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """Reference log-probabilities, and the anchors of each step."""
-        self.check_context(model)
-        drift = AnchorDrift(model, self.anchors, self.per_step, recipe)
-        return DriftPenalty(drift, self.strength)
+        return DriftPenalty(AnchorDrift(model, self.anchors, self.per_step, recipe), self.strength)
 
 
 class DriftPenalty(Penalty):

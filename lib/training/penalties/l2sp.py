@@ -1,7 +1,4 @@
-"""How far weights have moved from the base, tensor by tensor.
-
-L2-SP: a spring from every weight to where it started.
-"""
+"""L2-SP: a spring from every weight to where it started."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from lib.training.drift import check_strength
-from lib.training.objective import Penalty, Regularizer
-from lib.training.recipe import Example, Recipe
+from lib.models.chat import Tokens
+from lib.training.objective import Penalty, Regularizer, check_strength
+from lib.training.recipe import Recipe
 
 
 class Displacement:
@@ -22,10 +19,7 @@ class Displacement:
     the loss has no gradient in ``A`` there. Full fine-tuning keeps a copy of the weights at the
     start (of the numbers, not a model that could run); LoRA needs none.
 
-    Attributes
-    ----------
-    weights : list of Parameter
-        At the base: what moves in a full run, the target matrices under an adapter.
+    ``weights`` are what moves in a full run, or the target matrices under an adapter.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -56,23 +50,11 @@ class L2SP(Regularizer):
     gradient are zero at the base. No anchors: every direction costs the same, whatever it does
     to behaviour.
 
-    Attributes
-    ----------
-    strength : float
-        Nats of task loss per half squared unit of distance.
-
-    Raises
-    ------
-    InvalidValueError
-        A negative strength.
-
-    Notes
-    -----
     Li, Grandvalet & Davoine, *Explicit Inductive Bias for Transfer Learning with Convolutional
     Networks*, ICML 2018, arXiv 1802.01483. Adds the figure ``distance``, the norm after training.
     """
 
-    strength: float = 1.0
+    strength: float = 1.0  # nats of task loss per half squared unit of distance
 
     def __post_init__(self) -> None:
         check_strength("strength", self.strength)
@@ -82,9 +64,7 @@ class L2SP(Regularizer):
         """False at zero strength."""
         return self.strength > 0
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """Where the weights start."""
         return _Spring(Displacement(model), self.strength)
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from lib.training.batching import batch_plan, collate
-from lib.training.drift import Weighted, check_positive
-from lib.training.objective import Penalty, answer_loss
-from lib.training.recipe import Example, Recipe
+from lib.models.chat import Tokens
+from lib.training.batching import collate, mixed_plan
+from lib.training.drift import Weighted
+from lib.training.objective import Penalty, answer_loss, check_positive
+from lib.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -21,40 +22,22 @@ class Mixing(Weighted):
     rows mixed into the data would crowd it out, or round to none. Up to a common factor, pooling
     rows is the case in which ``strength`` is the anchors' answer tokens over the task's.
 
-    Attributes
-    ----------
-    anchors : sequence of Example
-        Requests with the answers wanted, such as forbidden ones with refusals. Unlike those of
-        `KL` the answers need not be the base's.
-    strength : float
-        Weight of a nat of the anchors' loss.
-    per_step : int
-        Anchors in each step; the cost of a step grows with it.
+    Anchors are requests with the answers wanted, such as forbidden ones with refusals. Unlike
+    those of `KL` the answers need not be the base's.
 
-    Raises
-    ------
-    InvalidValueError
-        As `Weighted`; a number out of range.
-
-    Notes
-    -----
     Bianchi et al., *Safety-Tuned LLaMAs*, ICLR 2024, arXiv 2309.07875, mix rows; the sum of
     losses is the form of later code. More anchors of refusals also mean more needless refusals.
     """
 
-    per_step: int = 8
+    per_step: int = 8  # anchors; the cost of a step grows with it
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive("per_step", self.per_step)
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """The anchors of each step."""
-        self.check_context(model)
-        alike = [1] * len(self.anchors)  # no length buckets, so that a step mixes kinds
-        batches = batch_plan(alike, self.per_step, recipe.steps, recipe.seed)
+        batches = mixed_plan(len(self.anchors), self.per_step, recipe.steps, recipe.seed)
         return _Reminder(self.anchors, batches, self.strength)
 
 
@@ -62,7 +45,7 @@ class _Reminder(Penalty):
     """The anchors' loss in one run."""
 
     def __init__(
-        self, anchors: tuple[Example, ...], batches: list[list[int]], strength: float
+        self, anchors: tuple[Tokens, ...], batches: list[list[int]], strength: float
     ) -> None:
         super().__init__()
         self.anchors, self.batches, self.strength = anchors, iter(batches), strength

@@ -1,7 +1,4 @@
-"""The linear matrices of a model in training, by the names they have in saved folders.
-
-Safe-direction projection: after training, keep of an update what alignment itself moved.
-"""
+"""Safe-direction projection: after training, keep of an update what alignment itself moved."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +11,11 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lib.errors import InvalidValueError
+from lib.errors import InvalidValueError, require
+from lib.models.chat import Tokens
 from lib.models.folders import weight_files
-from lib.training.objective import Penalty, Regularizer
-from lib.training.recipe import Example, Recipe
+from lib.training.objective import Penalty, Regularizer, check_share
+from lib.training.recipe import Recipe
 
 ADAPTER_PREFIX = "base_model.model."
 """What `peft` puts before the module names of the model that it wraps."""
@@ -33,13 +31,7 @@ class SavedWeights:
                 self._files |= dict.fromkeys(tensors.keys(), file)
 
     def read(self, name: str, like: torch.Tensor) -> torch.Tensor:
-        """The tensor of this name, on the device and in the dtype of another of its shape.
-
-        Raises
-        ------
-        InvalidValueError
-            No such tensor, or one of another shape.
-        """
+        """The tensor of this name, on the device and in the dtype of another of its shape."""
         found = "none"
         if name in self._files:
             with safe_open(self._files[name], "pt") as tensors:
@@ -56,19 +48,12 @@ class SavedWeights:
 
 @dataclass
 class Matrix:
-    """A matrix and its update; all results are (outputs, inputs), however it is stored.
+    """A linear matrix in training and its update; all results are (outputs, inputs), however it
+    is stored."""
 
-    Attributes
-    ----------
-    layer : Module
-        Linear layer, or the LoRA layer around one.
-    start : Tensor
-        The matrix at the base, as stored.
-    """
-
-    name: str
-    layer: torch.nn.Module
-    start: torch.Tensor
+    name: str  # as in saved folders
+    layer: torch.nn.Module  # linear, or the LoRA layer around one
+    start: torch.Tensor  # at the base, as stored
 
     def alignment(self, unaligned: SavedWeights) -> torch.Tensor:
         """What alignment did: the base's matrix minus the unaligned model's."""
@@ -128,33 +113,15 @@ class Projection(Regularizer):
     ``C`` weighs directions by how far alignment moved along them, and is no projector. The exact
     one, ``V (V'V)^-1 V'``, is the identity for any ``V`` of full row rank and would do nothing.
 
-    Attributes
-    ----------
-    unaligned : path
-        Folder of the model before it learned to refuse; the base is the aligned one.
-    threshold : float
-        0 to 1; 0 leaves everything as trained, 1 projects every matrix.
-
-    Raises
-    ------
-    InvalidValueError
-        A threshold out of range. Before training starts: no such folder, one that lacks a
-        matrix or has it in another shape, or one in which no matrix differs from the base's.
-
-    Notes
-    -----
     Hsu et al., *Safe LoRA*, NeurIPS 2024, arXiv 2405.16833; the paper's threshold is 0.35. Adds
     the figures ``projected`` and ``matrices`` (counts) and ``cosine`` (mean before projection).
     """
 
-    unaligned: Path
-    threshold: float = 0.35
+    unaligned: Path  # the model before it learned to refuse; the base is the aligned one
+    threshold: float = 0.35  # 0 leaves everything as trained, 1 projects every matrix
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise InvalidValueError(
-                "a threshold from 0 to 1", str(self.threshold), "correct the regularizer"
-            )
+        check_share("threshold", self.threshold)
         object.__setattr__(self, "unaligned", Path(self.unaligned))
 
     @property
@@ -162,18 +129,12 @@ class Projection(Regularizer):
         """False at threshold zero."""
         return self.threshold > 0
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """Find the matrices that alignment moved."""
         saved = SavedWeights(self.unaligned)
         found = [m for m in matrices(model) if m.alignment(saved).any()]
-        if not found:
-            raise InvalidValueError(
-                "an unaligned model whose matrices differ from the base's",
-                f"none that does in {self.unaligned}",
-                "name the model before its refusal training",
-            )
+        require(found, "an unaligned model whose matrices differ from the base's",
+                f"none that does in {self.unaligned}", "name the model before its refusal training")
         return _AfterTraining(found, saved, self.threshold)
 
 

@@ -8,11 +8,17 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from lib.errors import InvalidValueError
+from lib.errors import require
+from lib.models.chat import Tokens
 from lib.training.batching import IGNORED
-from lib.training.drift import check_strength
-from lib.training.objective import Penalty, Regularizer, answer_logits, scored_logprobs
-from lib.training.recipe import Example, Recipe
+from lib.training.objective import (
+    Penalty,
+    Regularizer,
+    answer_logits,
+    check_strength,
+    scored_logprobs,
+)
+from lib.training.recipe import Recipe
 
 DEEP = (0.5, 2.0, 2.0, 2.0, 2.0, 0.1)
 """Published strengths: 0.5 for the first answer token, 2 for the next four, 0.1 from there on."""
@@ -34,19 +40,6 @@ class TokenWise(Regularizer):
     limit. No anchors: the constraint is on the training examples, so it protects from what they
     say and from nothing else.
 
-    Attributes
-    ----------
-    betas : sequence of float
-        Strength for each answer token from the first; the last one holds for all that follow.
-        The uniform controls are ``(0.1,)`` and ``(2.0,)``.
-
-    Raises
-    ------
-    InvalidValueError
-        No strengths, or a negative one.
-
-    Notes
-    -----
     Records ``w_t`` by position in each step, mean over the step's examples.
 
     Qi et al., *Safety Alignment Should Be Made More Than Just a Few Tokens Deep*, ICLR 2025,
@@ -55,11 +48,12 @@ class TokenWise(Regularizer):
     optimiser is that of every other run.
     """
 
+    # For each answer token from the first; the last one holds for all that follow. The uniform
+    # controls are (0.1,) and (2.0,).
     betas: Sequence[float] = DEEP
 
     def __post_init__(self) -> None:
-        if not self.betas:
-            raise InvalidValueError("at least one strength", "none", "correct the regularizer")
+        require(self.betas, "at least one strength", "none", "correct the regularizer")
         for beta in self.betas:
             check_strength("beta", beta)
         object.__setattr__(self, "betas", tuple(map(float, self.betas)))
@@ -69,9 +63,7 @@ class TokenWise(Regularizer):
         """False if all strengths are zero."""
         return any(self.betas)
 
-    def start(
-        self, model: PreTrainedModel, examples: Sequence[Example], recipe: Recipe
-    ) -> Penalty:
+    def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """The base's log-probability of every answer token of the training set."""
         return _Constraint(_reference(model, examples), self.betas)
 
@@ -122,7 +114,7 @@ class _Constraint(Penalty):
             torch.bincount(t, weights, longest), torch.bincount(t, minlength=longest)]))
 
 
-def _reference(model: PreTrainedModel, examples: Sequence[Example]) -> torch.Tensor:
+def _reference(model: PreTrainedModel, examples: Sequence[Tokens]) -> torch.Tensor:
     """Log-probability of each answer token: (examples, longest answer), zero beyond an answer."""
     longest = max(len(example.answer) for example in examples)
     reference = torch.zeros(len(examples), longest, device=model.device)

@@ -74,7 +74,7 @@ def test_drift_stays_under_the_budget_while_the_task_is_learned(base, recipe, tm
     held = finetune(base, countdown(), recipe, tmp_path / "held", "", adaptive)
     assert free["drift"] > 0.1
     assert held["drift"] < 0.025
-    assert held["last_loss"] < 0.8 * held["first_loss"]
+    assert held["last_loss"] < 0.9 * held["first_loss"]
     trace = pd.read_csv(tmp_path / "held" / "penalty.csv", index_col="step")
     assert list(trace.columns) == ["drift", "strength"] and len(trace) == 60
     assert trace["drift"].iloc[-15:].mean() < 0.03

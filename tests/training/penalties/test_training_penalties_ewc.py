@@ -4,9 +4,9 @@ import torch
 from anchored_models import ANCHORS, RECIPE, adapted, move, small_model
 
 from lib.errors import InvalidValueError
+from lib.models.chat import Tokens
 from lib.training.penalties import ewc as module
 from lib.training.penalties.ewc import EWC, fisher
-from lib.training.recipe import Example
 
 NAMES = ("q_proj", "v_proj")
 
@@ -44,7 +44,7 @@ def test_fisher_approaches_the_enumerated_one():
 def test_fisher_of_a_sure_and_right_base_is_not_that_of_a_wrong_one():
     """Words are drawn from the model: anchors that say something else change nothing."""
     model = small_model()
-    said = [Example((1, 5), (2,)), Example((1, 5), (9,))]
+    said = [Tokens((1, 5), (2,)), Tokens((1, 5), (9,))]
     first, second = (fisher(model, targets(model), [anchor], seed=4) for anchor in said)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 import torch
-from anchored_models import ANCHORS, RECIPE, answer_rows, countdown, letters, move, small_model
+from anchored_models import (
+    ANCHORS,
+    RECIPE,
+    answer_rows,
+    countdown,
+    letters,
+    move,
+    read,
+    small_model,
+)
 from tiny_models import saved_word_model
 
 from lib.models.folders import load
@@ -36,7 +45,7 @@ def kl(folder, base, anchors):
     """Mean over scored positions of sum_v p_base log(p_base / p_tuned), from saved folders."""
     base, tuned = load(base).model, load(folder).model
     positions = []
-    for anchor in anchors:
+    for anchor in read(anchors):
         b, t = answer_rows(base, anchor), answer_rows(tuned, anchor)
         positions += list((np.exp(b) * (b - t)).sum(1))
     return np.mean(positions)

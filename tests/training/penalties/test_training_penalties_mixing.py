@@ -1,13 +1,23 @@
 import numpy as np
 import pytest
 import torch
-from anchored_models import ANCHORS, RECIPE, adapted, answer_rows, countdown, letters, small_model
+from anchored_models import (
+    ANCHORS,
+    RECIPE,
+    adapted,
+    answer_rows,
+    countdown,
+    letters,
+    read,
+    small_model,
+)
 from tiny_models import saved_word_model
 
+from lib.models.chat import Tokens
 from lib.models.folders import load
 from lib.training.finetune import finetune
 from lib.training.penalties.mixing import Mixing
-from lib.training.recipe import Example, Recipe
+from lib.training.recipe import Recipe
 
 
 def token_losses(model, anchors):
@@ -41,7 +51,7 @@ def test_gradient_in_the_head_by_hand():
 
 
 def test_first_answer_token_is_included():
-    anchor = Example((1, 5, 7), (2,))
+    anchor = Tokens((1, 5, 7), (2,))
     model = small_model()
     value = Mixing([anchor]).start(model, [], RECIPE).step(model).item()
     assert value == pytest.approx(token_losses(model, [anchor])[0], rel=1e-5)
@@ -59,7 +69,7 @@ def test_pooling_rows_is_the_strength_of_their_token_shares():
 
 def test_each_pass_sees_each_anchor_once():
     model = small_model()
-    alike = [Example((1, i), (i, 3)) for i in range(2, 8)]
+    alike = [Tokens((1, i), (i, 3)) for i in range(2, 8)]
     penalty = Mixing(alike, per_step=2).start(model, [], RECIPE)
     values = [penalty.step(model).item() for _ in range(6)]
     assert np.mean(values[:3]) == pytest.approx(token_losses(model, alike).mean(), rel=1e-5)
@@ -71,6 +81,6 @@ def test_both_tasks_are_learned(tmp_path):
     recipe = Recipe("full", learning_rate=0.01, steps=60, batch_size=16, seed=1)
     figures = finetune(base, countdown(), recipe, tmp_path / "out", "", Mixing(letters(8)))
     assert figures["last_loss"] < 0.3 < figures["first_loss"]
-    before, after = (token_losses(load(f).model, letters(8)).mean()
+    before, after = (token_losses(load(f).model, read(letters(8))).mean()
                      for f in (base, tmp_path / "out"))
     assert after < 0.3 < before

@@ -3,13 +3,13 @@ import pytest
 import torch
 from anchored_models import RECIPE, adapted, answer_rows, move, small_model
 
+from lib.models.chat import Tokens
 from lib.training.batching import collate
 from lib.training.objective import Penalty
 from lib.training.penalties.tokenwise import DEEP, TokenWise
-from lib.training.recipe import Example
 
 EXAMPLES = [
-    Example((1, 5), (2, 3, 4, 9, 8, 7, 6, 2)), Example((4, 9, 3), (8,)), Example((7,), (1, 10, 3)),
+    Tokens((1, 5), (2, 3, 4, 9, 8, 7, 6, 2)), Tokens((4, 9, 3), (8,)), Tokens((7,), (1, 10, 3)),
 ]
 BUILDS = [small_model, lambda: adapted(small_model())]
 
