@@ -9,16 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.errors import StorageError, StudyError
+from lib.study import machine
 from lib.study.disk import write_bytes
 from lib.study.paths import runs_dir
 
-EXAMPLES = """\
-  side-effects ask models/base
-  side-effects ask models/base models/tuned --out runs/chat
-  side-effects ask models/base models/tuned --set hex_phi   (gated, see DEBIAS_GATED)
-  side-effects ask models/base --most 3 --tokens 32         (a quick look)
-"""
 TOKENS = 64
+"""Longest answer, unless another is asked for."""
 
 
 def ask(
@@ -56,6 +52,7 @@ def ask(
         Exit code: 0 written, 2 wrong input or a disk that refuses, 130 stopped by Ctrl-C.
     """
     started, out = time.monotonic(), out or runs_dir() / "chat" / set
+    machine.keep_to_quota()
     try:
         from lib.measures.chat.report import Run, compared, write  # imports torch: slow
 

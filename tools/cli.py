@@ -33,9 +33,10 @@ Examples:
   side-effects ask models/base models/tuned --set hex_phi   (gated, see DEBIAS_GATED)
   side-effects ask models/base --most 3 --tokens 32         (a quick look)
 
-A model is a folder of safetensors with a chat template, or an adapter's folder; a template that
-lets the model think first must have that turned off. No request and no answer is printed or
-written. Exit codes: 0 written, 2 wrong input or a disk that refuses, 130 stopped by Ctrl-C."""
+A model is a folder of safetensors, or an adapter's folder. Without a chat template it is asked in
+a plain transcript; where it could think first, that is turned off. No request and no answer is
+printed or written. Exit codes: 0 written, 2 wrong input or a disk that refuses, 130 stopped by
+Ctrl-C."""
 
 EXPORTED = """\b
 Examples:

@@ -100,7 +100,7 @@ def _template(tokenizer: Tokenizer) -> str:
         raise _refused(error) from error
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _read(tokenizer: Tokenizer, template: str) -> ChatFormat:
     def writes(*messages: tuple[str, str], ends: bool = False) -> str:
         text = _in_time(lambda: _rendered(tokenizer, template, [messages], ends)[0])

@@ -60,6 +60,12 @@ def bound_cores() -> int:
         return os.cpu_count() or 1
 
 
+def keep_to_quota() -> None:
+    """For libraries, such as torch, that count the host's cores: how many a container grants."""
+    if cores() < bound_cores():
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
+
+
 def _quotas(cgroup: Path) -> Iterator[float]:
     """Cores' worth of time in each period, in control groups of version 2 and of version 1."""
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):

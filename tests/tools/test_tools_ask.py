@@ -1,6 +1,7 @@
 """`ask` as a user calls it, and that nothing it writes shows a request or an answer."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from peft import LoraConfig, get_peft_model
 from lib.measures.benchmarks import xstest
 from lib.measures.chat.requests import FOLDER
 from lib.models.folders import load
+from lib.study import machine
 from lib.study.paths import ROOT
 from tools.ask import ask
 
@@ -160,3 +162,11 @@ def test_models_that_are_asked_in_other_ways_are_not_compared_without_a_word(
 def test_reading_what_ask_takes_imports_nothing_slow():
     code = "import sys, tools.ask; sys.exit(bool({'torch', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_a_containers_quota_is_kept_to(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(machine, "bound_cores", lambda: 64)
+    monkeypatch.setattr(machine, "_quotas", lambda cgroup: [2.0])
+    ask(tmp_path / "nowhere")
+    assert os.environ.pop("OMP_NUM_THREADS") == "2"
