@@ -18,7 +18,7 @@ from lib.forecasting.frames import window_items
 from lib.forecasting.learners import bayes
 from lib.forecasting.real import real_series
 from lib.measures import overreaction
-from lib.measures.measured import model_frame, regrouped
+from lib.measures.measured import model_frame, model_frames, regrouped
 from lib.statistics.calibration import METRICS, Design, Market, calibrate_lags, calibration_table
 from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row, rows
@@ -74,19 +74,9 @@ def forecasts_of(
         Ask for the previous forecast too, which takes twice as long; only error on revision
         needs it, and only one-step items have it.
     """
-    def measure(folder: Path, run: Run) -> pd.DataFrame:
-        return stored(study, folder, items, run, prompt, number, revisions)
-
-    return regrouped(arms, lambda folders: side_by_side(measure, folders, study.profile.workers))
-
-
-def stored(
-    study: "Study", folder: Path, items: pd.DataFrame, run: Run, prompt: str = "neutral",
-    number: int = 0, revisions: bool = False,
-) -> pd.DataFrame:
-    """One model's forecasts from the store, or computed by `run` (see `side_by_side`)."""
     ask = overreaction.forecast if revisions else overreaction.forecast_now
-    return model_frame(study, "forecasts", folder, run, ask, items, prompt, number)
+    return regrouped(arms, lambda folders: model_frames(
+        study, "forecasts", folders, ask, items, prompt, number))
 
 
 def coefficient_rows(frame: pd.DataFrame, estimator, arm: str) -> pd.DataFrame:
@@ -213,8 +203,11 @@ def validate_prompts(study: "Study", base: Path) -> pd.DataFrame:
 def prompted(study: "Study", base: Path, items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Forecasts of the items by prompt arm; arms are asked side by side."""
     arms = prompt_arms()
-    frames = side_by_side(lambda name, run: stored(study, base, items, run, name),
-                          list(arms.values()), study.profile.workers)
+
+    def ask(name: str, run: Run) -> pd.DataFrame:
+        return model_frame(study, "forecasts", base, run, overreaction.forecast_now, items, name, 0)
+
+    frames = side_by_side(ask, list(arms.values()), study.profile.workers)
     return dict(zip(arms, frames, strict=True))
 
 

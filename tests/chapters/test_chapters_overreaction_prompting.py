@@ -37,11 +37,11 @@ def test_description_says_what_stands_before_and_what_was_planted():
 def test_a_perfect_imitator_is_ranked_by_the_planted_factors(study, monkeypatch):
     seen = []
 
-    def answered(study, folder, items, run, prompt):
+    def answered(study, kind, folder, run, score, items, prompt, number):
         seen.append(sorted(items["rho"].unique()))
         return imitation(items, prompt)
 
-    monkeypatch.setattr(prompting, "stored", answered)
+    monkeypatch.setattr(prompting, "model_frame", answered)
     table = validate_prompts(study, world_models.tiny_base())
     factors = [PROMPTS[prompt_arms()[arm]]["factor"] for arm in table.index]
     assert factors == sorted(factors)
