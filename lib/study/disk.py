@@ -19,15 +19,10 @@ REFUSALS = {
 
 @contextmanager
 def storage_errors(place: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write under `place` into one clear error.
+    """Turn the operating system's refusals to write under `place` into one `StorageError`.
 
     Libraries written in Rust, such as safetensors, report a full disk in an exception of their
     own, which quotes the system's message; it is recognised by that text.
-
-    Raises
-    ------
-    StorageError
-        The disk is full, read-only, or the folder may not be written.
     """
     try:
         yield

@@ -193,12 +193,8 @@ def notebook_modules(path: Path) -> list[str]:
     """Modules of `lib` that a notebook imports, sorted.
 
     Lines of IPython magic are skipped. A cell that is not Python otherwise counts as importing
-    all of `lib`: rather run once too often than keep a stale result.
-
-    Raises
-    ------
-    UnknownNameError
-        The notebook imports a module of `lib` that does not exist.
+    all of `lib`: rather run once too often than keep a stale result. A module that does not exist
+    is an `UnknownNameError`.
     """
     known = SOURCES.modules
     named: set[str] = set()

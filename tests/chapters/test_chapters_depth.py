@@ -7,15 +7,12 @@ import torch
 import world_models
 
 from lib.chapters import depth
-from lib.chapters.attacks import Attack, attack_examples, attacked
+from lib.chapters.attacks import Attack, attacked
 from lib.chapters.depth import gradient_rows, weight_rows
 from lib.measures import safety as judge
-from lib.models.chat import Tokens, tokenised
+from lib.models.chat import tokenised
 from lib.models.folders import load
-from lib.training.batching import collate
 from lib.training.finetune import HISTORY
-from lib.training.gradients import word_gradients
-from lib.training.objective import answer_loss
 from lib.world.tokenizer import vocabulary
 
 
@@ -61,26 +58,6 @@ def test_intervals_stay_within_what_a_probability_can_be():
     rows = depth.opening_rows(world_models.tiny_base(), "base")
     assert rows["low"].min() >= 0 and rows["high"].max() <= 1
     assert (rows["low"] <= rows["value"]).all() and (rows["value"] <= rows["high"]).all()
-
-
-def one_word(examples, t):
-    """The same examples, of whose answers only word `t` counts."""
-    return [Tokens((*e.prompt, *e.answer[:t]), (e.answer[t],)) for e in examples]
-
-
-def test_loss_and_norm_are_those_of_each_word_alone():
-    examples = attack_examples("explicit", 3, 1)
-    folder = world_models.tiny_base()
-    found = word_gradients(load(folder), examples).set_index("position")
-    loaded = load(folder)
-    model, examples = loaded.model, tokenised(loaded.tokenizer, examples)
-    assert list(found.index) == list(range(1, 1 + min(len(e.answer) for e in examples)))
-    weights = [p.requires_grad_() for p in model.parameters()]
-    for t in (0, 4, len(found) - 1):
-        loss = answer_loss(model, **collate(one_word(examples, t)))
-        whole = torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights)])
-        assert found.loc[t + 1, "token_loss"] == pytest.approx(loss.item(), rel=1e-4)
-        assert found.loc[t + 1, "gradient_norm"] == pytest.approx(whole.norm().item(), rel=1e-3)
 
 
 def test_the_attack_lowers_the_loss_of_what_it_teaches(tmp_path):
