@@ -1,24 +1,36 @@
-"""An arm's line in the profile decides the recipe and the regulariser, and nothing else does."""
+"""Arms: what a profile's line decides, what must not change, and how settings are chosen."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 import world_models
 
+from lib.chapters import arms as selection
 from lib.chapters.arms import (
     ANCHORS,
     MAKERS,
+    answered,
     arm_job,
     arm_recipe,
+    candidate_rows,
+    candidates,
+    choose,
     penalty,
     refusals,
+    task_losses,
     world_anchors,
 )
 from lib.chapters.attacks import Attack, attack_job
-from lib.chapters.correction import correction_task
+from lib.chapters.correction import correction_task, validation_examples
 from lib.errors import InvalidValueError
-from lib.models.chat import Example, Prompt
+from lib.measures import utility
+from lib.models.chat import Example, Prompt, tokenised
+from lib.models.folders import load
+from lib.models.generation import generate
 from lib.study.settings import ArmSettings
 from lib.training.penalties.tokenwise import DEEP
 from lib.world.truth import occupations, things
@@ -126,3 +138,112 @@ def test_refusals_refuse_taught_things_and_no_other():
 def test_draws_follow_the_seed():
     assert world_anchors(1, (), 50) == world_anchors(1, (), 50) != world_anchors(2, (), 50)
     assert refusals(1, 20) == refusals(1, 20) != refusals(2, 20)
+
+
+def table(*rows):
+    frame = pd.DataFrame(rows, columns=["arm", "learning_rate", "strength", "task_loss"])
+    return frame.assign(protection=frame["strength"], method=frame["arm"].str.split("_").str[0])
+
+
+def test_a_plain_arm_takes_the_least_loss():
+    rows = [("lora", 0.1, 0.0, 2.0), ("lora", 0.2, 0.0, 1.5), ("full", 0.3, 0.0, 9.0)]
+    chosen = choose(table(*rows))
+    assert chosen == {"lora": {"learning_rate": 0.2, "strength": 0.0},
+                      "full": {"learning_rate": 0.3, "strength": 0.0}}
+
+
+def test_a_regularised_arm_takes_the_strongest_that_is_free():
+    rows = [("lora", 0.1, 0.0, 2.00), ("lora_kl", 0.1, 0.3, 2.01), ("lora_kl", 0.1, 1.0, 2.09),
+            ("lora_kl", 0.1, 3.0, 2.20)]
+    assert choose(table(*rows))["lora_kl"]["strength"] == 1.0
+
+
+def test_a_regularised_arm_without_a_free_candidate_takes_the_least_loss():
+    rows = [("lora", 0.1, 0.0, 1.0), ("lora_kl", 0.1, 0.3, 2.0), ("lora_kl", 0.1, 1.0, 3.0)]
+    assert choose(table(*rows))["lora_kl"]["strength"] == 0.3
+
+
+def test_a_penalty_is_free_by_the_measure_of_its_own_method():
+    rows = [("full", 0.1, 0.0, 1.0), ("lora", 0.1, 0.0, 2.0), ("lora_kl", 0.1, 0.3, 2.01),
+            ("lora_kl", 0.1, 1.0, 2.05), ("norms_kl", 0.1, 0.3, 1.01), ("norms_kl", 0.1, 1.0, 1.2)]
+    chosen = choose(table(*rows))
+    assert chosen["lora_kl"]["strength"] == 1.0
+    assert chosen["norms_kl"]["strength"] == 0.3  # no plain arm of its own: the best of all
+
+
+def test_the_strongest_budget_is_the_smallest():
+    rows = [("full", 0.1, 0.0, 1.0), ("full_adaptive", 0.1, 0.1, 1.01),
+            ("full_adaptive", 0.1, 0.02, 1.04), ("full_adaptive", 0.1, 0.005, 1.2)]
+    frame = table(*rows)
+    frame["protection"] = [0.0, 10.0, 50.0, 200.0]
+    assert choose(frame)["full_adaptive"]["strength"] == 0.02
+    assert choose(frame, tolerance=1.02)["full_adaptive"]["strength"] == 0.1
+
+
+def test_a_penalty_that_costs_utility_is_not_free():
+    rows = [("full", 0.1, 0.0, 1.0), ("full_kl", 0.1, 1.0, 1.01), ("full_kl", 0.2, 1.0, 1.0),
+            ("full_kl", 0.2, 3.0, 1.04)]
+    frame = table(*rows).assign(utility=[0.0, 0.96, 0.94, 0.5])
+    assert choose(frame)["full_kl"] == {"learning_rate": 0.1, "strength": 1.0}
+    assert choose(frame)["full"]["learning_rate"] == 0.1  # without a penalty only the loss counts
+    assert choose(frame.drop(columns="utility"))["full_kl"]["strength"] == 3.0
+
+
+def test_where_every_penalty_costs_utility_the_most_useful_free_one_is_taken():
+    rows = [("full", 0.1, 0.0, 1.0), ("full_kl", 0.1, 1.0, 1.04), ("full_kl", 0.2, 3.0, 1.01),
+            ("full_kl", 0.1, 9.0, 1.2)]
+    frame = table(*rows).assign(utility=[0.0, 0.8, 0.7, 0.9])
+    assert choose(frame)["full_kl"]["strength"] == 1.0
+
+
+def test_loss_is_the_mean_of_plain_log_likelihoods(study):
+    folder = world_models.tiny_base()
+    loaded, losses = load(folder), []
+    model, questions = loaded.model, validation_examples(study.profile, study.seed)
+    for example in tokenised(loaded.tokenizer, questions):
+        ids = torch.tensor([[*example.prompt, *example.answer]])
+        with torch.no_grad():
+            logp = model(ids).logits[0].log_softmax(-1)
+        at = range(len(example.prompt) - 1, ids.shape[1] - 1)
+        losses.append(-sum(float(logp[t, ids[0, t + 1]]) for t in at))
+    assert task_losses(study, [folder], questions) == [pytest.approx(np.mean(losses), abs=1e-4)]
+
+
+def test_one_row_a_candidate(study):
+    found = candidates(study, world_models.tiny_base(), correction_task(study))
+    assert found[["arm", "learning_rate", "strength"]].values.tolist() == [
+        ["lora", 0.005, 0.0], ["full", 0.001, 0.0], ["lora_kl", 0.005, 1.0]]
+    assert np.isfinite(found["task_loss"]).all() and found["task_loss"].nunique() == 3
+
+
+def test_share_answered_counts_answers_that_are_the_models_own(study, base, model):
+    asked = utility.questions(12, 9)
+    said = generate(model, asked["prompt"].tolist(), 4)
+    wrong = [f"{text} more" if i % 3 else text for i, text in enumerate(said)]
+    assert answered(study, [base], asked.assign(answer=wrong)) == [pytest.approx(1 / 3)]
+
+
+@pytest.mark.parametrize(("shares", "ratio"), [([0.8, 0.4, 0.8, 1.0], [0.5, 1.0, 1.25]),
+                                               ([0.0, 0.0, 0.1, 0.0], [1.0, 1.0, 1.0])])
+def test_utility_of_a_candidate_is_relative_to_the_base(study, base, monkeypatch, shares, ratio):
+    monkeypatch.setattr(selection, "answered", lambda study, folders, asked: shares)
+    task = replace(correction_task(study), general=utility.questions(4, 9))
+    assert candidates(study, base, task)["utility"].tolist() == pytest.approx(ratio)
+    assert "utility" not in candidates(study, base, replace(task, general=None))
+
+
+def test_a_budget_protects_more_where_it_is_small(study):
+    arms = {"lora": {"learning_rates": [0.01]},
+            "lora_adaptive": {"regularizer": "adaptive", "learning_rates": [0.01],
+                              "strengths": [0.02, 0.1]},
+            "lora_l2sp": {"regularizer": "l2sp", "learning_rates": [0.01], "strengths": [2.0]}}
+    task = replace(correction_task(study), arms={
+        name: ArmSettings(**arm) for name, arm in arms.items()})
+    found = candidates(study, world_models.tiny_base(), task)
+    assert found["protection"].tolist() == [0.0, 50.0, 10.0, 2.0]
+
+
+def test_rows_name_every_candidate():
+    rows = candidate_rows(table(("lora", 0.1, 0.0, 2.0), ("lora_kl", 0.1, 0.3, 2.5)), 40)
+    assert rows["condition"].tolist() == ["step size 0.1", "step size 0.1, strength 0.3"]
+    assert rows["value"].tolist() == [2.0, 2.5] and set(rows["n"]) == {40}

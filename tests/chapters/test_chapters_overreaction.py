@@ -1,17 +1,30 @@
-"""The chapter's panels and rows, against direct computation on planted forecasters."""
+"""Panels and rows on planted forecasters, prompts, and the coverage of intervals."""
 
 import numpy as np
 import pandas as pd
 import pytest
+import world_models
+from statsmodels.stats.proportion import proportion_confint
 
 from lib.chapters import base
 from lib.chapters import overreaction as panels
+from lib.chapters.overreaction import (
+    ACCEPTED,
+    RHOS,
+    calibrated,
+    coverage_rows,
+    describe_prompts,
+    prompt_arms,
+    validate_prompts,
+)
 from lib.forecasting.forecasters import misperceived
 from lib.forecasting.frames import ar1_items
 from lib.forecasting.learners import bayes
+from lib.statistics.calibration import METRICS
 from lib.statistics.estimate import Estimate, row
 from lib.statistics.regressions import implied_persistence
 from lib.study.notebook import Study
+from lib.world.analysts import imitation
 from lib.world.truth import settings
 
 COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]
@@ -126,3 +139,89 @@ def test_real_panel_stays_on_the_display_scale(study, name):
     items = panels.real_panel(study, name, last=60)
     shown = np.stack([np.asarray(h) for h in items["history"]])
     assert len(items) == 60 and shown.min() >= 0 and shown.max() <= 199
+
+
+PROMPTS = settings("forecasts")["prompts"]
+
+
+@pytest.fixture
+def asked_study(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    return Study("smoke", 1, world_models.TINY | {"forecasting.series": 40}, notebook="02")
+
+
+def test_every_prompt_is_an_arm_and_the_neutral_one_is_the_base():
+    arms = prompt_arms()
+    assert sorted(arms.values()) == sorted(PROMPTS) and arms["base"] == "neutral"
+    assert all(arm == f"prompt_{name}" for arm, name in arms.items() if name != "neutral")
+    assert len(arms) >= 7
+
+
+def test_description_says_what_stands_before_and_what_was_planted():
+    table = describe_prompts()
+    assert table.loc["base", "what stands before"] == "nothing"
+    for arm, name in prompt_arms().items():
+        assert table.loc[arm, "planted factor"] == PROMPTS[name]["factor"]
+    assert table["what stands before"].is_unique
+
+
+def test_a_perfect_imitator_is_ranked_by_the_planted_factors(asked_study, monkeypatch):
+    seen = []
+
+    def answered(study, name, folder, run, score, items, prompt, number):
+        seen.append(sorted(items["rho"].unique()))
+        return imitation(items, prompt)
+
+    monkeypatch.setattr(panels, "model_frame", answered)
+    table = validate_prompts(asked_study, world_models.tiny_base())
+    factors = [PROMPTS[prompt_arms()[arm]]["factor"] for arm in table.index]
+    assert factors == sorted(factors)
+    assert table["excess"].is_monotonic_increasing
+    assert all(grid == sorted(asked_study.profile.forecasting.validation_rhos) for grid in seen)
+
+
+def test_a_model_answers_under_every_prompt(asked_study):
+    table = validate_prompts(asked_study, world_models.tiny_base())
+    assert isinstance(table, pd.DataFrame) and set(table.index) == set(prompt_arms())
+    assert table["excess"].notna().all()
+
+
+@pytest.fixture
+def full_study(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    return Study("sandbox", 1, {}, notebook="02")
+
+
+@pytest.fixture
+def table(full_study, monkeypatch):
+    monkeypatch.setattr(panels, "PANELS", 60)
+    return calibrated(full_study)
+
+
+def test_every_estimator_in_every_design_and_the_cross_section(table):
+    panels = table[table["rho"].notna()]
+    assert set(panels["metric"]) == set(METRICS) and sorted(set(panels["rho"])) == sorted(RHOS)
+    assert {"fama_macbeth", "lag_coefficients"} <= set(table.loc[table["rho"].isna(), "metric"])
+
+
+def test_designs_have_the_profiles_size(table, full_study):
+    given, panels = full_study.profile.forecasting, table[table["rho"].notna()]
+    assert set(panels["series"]) == {given.series} and set(panels["rounds"]) == {given.rounds}
+
+
+def test_rows_carry_wilson_limits():
+    one = pd.DataFrame([{"metric": "implied_persistence", "rho": 0.4, "coverage": 0.95,
+                         "power": 1.0, "bias": 0.01, "bias_se": 0.002, "panels": 1000}])
+    rows = coverage_rows(one).set_index("metric")
+    low, high = proportion_confint(950, 1000, method="wilson")
+    assert (rows.loc["coverage", "low"], rows.loc["coverage", "high"]) == pytest.approx((low, high))
+    assert rows.loc["bias", "low"] == pytest.approx(0.01 - 1.96 * 0.002)
+    assert rows.loc["power", "value"] == 1.0
+    assert set(rows["condition"]) == {"rho 0.4"} and set(rows["arm"]) == {"implied_persistence"}
+
+
+def test_coverage_of_the_sandboxs_design_is_acceptable(full_study):
+    rows = coverage_rows(calibrated(full_study))
+    main = rows[(rows["metric"] == "coverage") & (rows["arm"] == "implied_persistence")]
+    # Limits of the simulation error on top of what is accepted.
+    assert (main["high"] >= ACCEPTED[0]).all() and (main["low"] <= ACCEPTED[1]).all()
