@@ -25,7 +25,6 @@ def bench(
     """
     try:
         from lib.measures.benchmarks.report import BENCHMARKS, benchmark_report
-
         from lib.study.disk import write_text
 
         table = benchmark_report(base, tuned, list(names) or list(BENCHMARKS), most)
