@@ -1,8 +1,11 @@
 """``side-effects compare``: a run's exhibits beside the committed ones, within tolerances.
 
-The tolerances are in ``figures/tolerances.yml``, which explains its own keys.
+The tolerances are in ``figures/tolerances.yml``, which explains its own keys. They hold where the
+processor is that of the reference run. Another one rounds differently, and its base model is
+another model: values that differ there are shown and not judged, while rows and columns are.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -18,6 +21,9 @@ from lib.study.text import read_yaml
 
 TABLES = Path("figures") / "tables"
 """Where a run keeps its exhibits' tables; the same tree as in the repository."""
+
+RUN = "run.json"
+"""Beside the committed exhibits: seed, hardware and cost of the reference run."""
 
 KEYS = ("arm", "condition", "metric")
 """Columns that name a row; rows are matched on them and on their order among equal names."""
@@ -84,7 +90,10 @@ def load_tolerances(path: Path | None = None) -> Tolerances:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Outcome for one exhibit: the number of cells compared, and one line for each difference."""
+    """Outcome for one exhibit: the number of cells compared, and one line for each difference.
+
+    Where no cell was compared, a file, a column or a row is on one side only.
+    """
 
     exhibit: str
     cells: int
@@ -186,10 +195,24 @@ def report(
     found: Path | None = None, committed: Path | None = None, tolerances: Path | None = None,
     notebooks: str = "",
 ) -> tuple[str, bool]:
-    """A line an exhibit and a closing count; and whether all agree, of at least one."""
+    """A line an exhibit and a closing count; and whether none differs, of at least one."""
     found, committed = found or run_dir("sandbox") / TABLES, committed or FIGURES / "tables"
     results = compare(found, committed, load_tolerances(tolerances), notebooks)
-    failed = sum(not result.passed for result in results)
+    machines = processor(found.parents[1] / "manifest.json"), processor(committed.parent / RUN)
+    elsewhere = None not in machines and machines[0] != machines[1]
+    off = [result for result in results if not result.passed]
+    failed = [result for result in off if not (elsewhere and result.cells)]
     lines = [*map(str, results)] or [f"FAIL  no table in {found}"]
-    lines.append(f"{len(results) - failed} exhibits agree, {failed} differ")
-    return "\n".join(lines), bool(results) and not failed
+    closing = f"{len(results) - len(off)} exhibits agree, {len(failed)} differ"
+    if elsewhere:
+        closing += (f", {len(off) - len(failed)} not judged: made on {machines[0]}, "
+                    f"the reference on {machines[1]}")
+    return "\n".join([*lines, closing]), bool(results) and not failed
+
+
+def processor(manifest: Path) -> str | None:
+    """The processor that a manifest, or the summary of the reference run, names; None without."""
+    try:
+        return json.loads(manifest.read_text(encoding="utf-8"))["hardware"]["cpu"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

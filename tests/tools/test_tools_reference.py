@@ -1,5 +1,7 @@
 """Comparison of a run's tables with committed ones, on small tables with planted differences."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,6 +148,40 @@ def command(folders, side_effects):
 def test_command_passes_on_equal_folders(folders, command, capsys):
     assert command() == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 exhibits agree, 0 differ"
+
+
+@pytest.fixture
+def run_of(tmp_path, side_effects):
+    """Compares a run's table with a committed one, each made on a processor."""
+    def call(found, ours, committed, theirs):
+        for side, content, cpu, name in (("run", found, ours, "manifest.json"),
+                                         ("book", committed, theirs, "figures/run.json")):
+            folder = tmp_path / side / "figures" / "tables"
+            folder.mkdir(parents=True)
+            content.to_csv(folder / "03_refusals.csv", index=False)
+            (tmp_path / side / name).write_text(json.dumps({"hardware": {"cpu": cpu}}))
+        places = [str(tmp_path / side / "figures" / "tables") for side in ("run", "book")]
+        return side_effects("compare", "--found", places[0], "--committed", places[1])
+
+    return call
+
+
+def test_values_of_the_same_processor_are_judged(run_of, capsys):
+    assert run_of(table(value=[0.1, 2.0]), "AMD EPYC", table(), "AMD EPYC") == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "0 exhibits agree, 1 differ"
+
+
+def test_values_of_another_processor_are_shown_and_not_judged(run_of, capsys):
+    assert run_of(table(value=[0.1, 2.0]), "Intel Xeon", table(), "AMD EPYC") == 0
+    text = capsys.readouterr().out
+    assert "FAIL  03_refusals: 1 differences" in text
+    assert text.splitlines()[-1] == ("0 exhibits agree, 0 differ, 1 not judged: made on "
+                                     "Intel Xeon, the reference on AMD EPYC")
+
+
+def test_rows_are_judged_on_any_processor(run_of, capsys):
+    assert run_of(table(arm=["base", "full"]), "Intel Xeon", table(), "AMD EPYC") == 1
+    assert "0 exhibits agree, 1 differ, 0 not judged" in capsys.readouterr().out
 
 
 def test_command_fails_on_a_table_that_the_run_did_not_make(folders, command, capsys):
