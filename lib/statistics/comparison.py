@@ -18,9 +18,9 @@ from lib.statistics.regressions import (
 def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> Estimate:
     """Difference after less before of a regression slope, from one stacked regression.
 
-    ``y = a + a' post + b x + d (post * x) + u`` on the rows of both frames; d is the estimate.
-    A series is one cluster in both halves, so what both models share (the items) cancels:
-    treating the frames as independent overstates the error by about half. Row order is free.
+    ``y = a + a' post + b x + d (post * x) + u`` on the rows of both frames, in any order; d is the
+    estimate. A series is one cluster in both halves, so what both models share (the items)
+    cancels: treating the frames as independent overstates the error by about half.
     """
     before, after = align(before, after)
     name = getattr(estimator, "__name__", str(estimator))
@@ -43,24 +43,14 @@ def share_removed(
     *,
     seed: int = 0,
 ) -> Estimate:
-    """Share of excess persistence removed, ``1 - (rs_after - r) / (rs_before - r)``.
-
-    r is the implied persistence of the ``rational`` frame on the same items (Bayes or least
-    squares: the full-information value cannot be reached from what is shown), or a number. With
-    ``by`` each condition has its own three slopes, and numerator and denominator are averaged
-    over conditions with equal weights before dividing, which does not explode where there was
-    nothing to remove. Above 1 is over-correction.
-
-    The interval is the percentile one of a bootstrap that draws whole series, within conditions,
-    jointly for all three frames. Where there was no excess before, there is no share of nothing:
-    an error.
-    """
+    """Share of excess persistence removed: ``1 - (rs_after - r) / (rs_before - r)``."""
     _, after = align(before, after)
     before = _ordered(before)
-    arms = [before, after]
+    arms = [before, after]  # the third is the best with the same numbers, if not given as r
     if isinstance(rational, pd.DataFrame):
         arms.append(align(before, rational)[1])
     cells = np.zeros(len(before), int) if by is None else pd.factorize(before[by])[0]
+    # Summed over conditions before dividing: one with nothing to remove must not explode.
     slopes = sum(_bootstrap_slopes(arms, cells == c, draws, seed + c) for c in set(cells))
     target = slopes[2] if len(arms) == 3 else rational * len(set(cells))
     excess_before, excess_after = slopes[0] - target, slopes[1] - target
@@ -104,15 +94,12 @@ def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
 def _bootstrap_slopes(
     arms: list[pd.DataFrame], rows: np.ndarray, draws: int, seed: int
 ) -> np.ndarray:
-    """Slopes of forecast on x, shape ``(arms, 1 + draws)``; the first column is the estimate.
-
-    A slope needs five sums over rows; each series contributes its own, and a draw of series is a
-    vector of counts, so that all draws are one matrix product.
-    """
+    """Slopes of forecast on x, shape ``(arms, 1 + draws)``; the first column is the estimate."""
     groups = pd.factorize(arms[0]["series"][rows])[0]
     series = groups.max() + 1
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(series, np.full(series, 1 / series), size=draws)
+    # A slope needs five sums over series, so all draws of series are one product with counts.
     counts = np.vstack([np.ones(series), drawn])
     slopes = []
     for arm in arms:

@@ -1,13 +1,9 @@
 """Measures of over-reaction: item frame in, `Estimate` out; statsmodels underneath.
 
-Every regression has an intercept, errors clustered by ``series`` and t(G - 1) critical values:
-with the normal ones a nominal 5 % test rejects 8 to 10 % of the time at 8 to 15 clusters.
-There are no series fixed effects: they correlate with later errors and manufacture
-over-reaction out of rational forecasts (-0.01 to -0.07 at 40 rounds; `lib.statistics.within`).
-
-Report implied persistence first. The error-on-revision coefficient never stands alone: it is
--0.45 for a rational least-squares learner at rho = 0 and -0.5 for pure noise. Put the same
-items' learner, Bayes and noise rows and the variance of revisions beside it.
+Errors are clustered by ``series``, with t(G - 1) critical values: normal ones reject 8 to 10 % at 8
+to 15 clusters. No series fixed effects: they manufacture over-reaction (`lib.statistics.within`).
+The error-on-revision coefficient never stands alone: it is -0.45 for a rational least-squares
+learner at rho = 0, and -0.5 for pure noise. Put those rows and the variance of revisions beside it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -40,8 +36,7 @@ class NotDefinedError(InvalidValueError):
 def implied_persistence(frame: pd.DataFrame) -> Estimate:
     """Slope rho_s of ``F_t x_{t+h} = c + rho_s x_t + u`` (Afrouzi et al. 2023, equation 4.1).
 
-    Rational: ``rho^h``. Over-reaction: more. Noise in forecasts leaves it unbiased, because the
-    regressor is what was shown.
+    Rational: ``rho^h``. Over-reaction: more. Noise in forecasts leaves it unbiased.
 
     Parameters
     ----------
@@ -59,9 +54,8 @@ def implied_persistence(frame: pd.DataFrame) -> Estimate:
 def error_revision(frame: pd.DataFrame) -> Estimate:
     """Slope b of ``x_{t+h} - F_t x_{t+h} = a + b (F_t x_{t+h} - F_{t-1} x_{t+h}) + v``.
 
-    Coibion and Gorodnichenko (2015) at the individual level, as Bordalo et al. (2020) and
-    Afrouzi et al. (2023, equation 2.1) run it. b < 0 is read as over-reaction, with the cautions
-    at the head of this module.
+    Coibion and Gorodnichenko (2015) at the individual level, as Afrouzi et al. (2023, equation 2.1)
+    run it. b < 0 is read as over-reaction, with the cautions at the head of this module.
 
     Parameters
     ----------
@@ -79,25 +73,18 @@ def error_revision(frame: pd.DataFrame) -> Estimate:
 def error_on_level(frame: pd.DataFrame) -> Estimate:
     """Slope of the error ``x_{t+h} - F_t`` on ``x_t``: ``rho^h - rho_s`` up to sampling error.
 
-    The same evidence as `implied_persistence`, not a second piece of it.
+    The same evidence as `implied_persistence`, not a second piece of it; it raises the same.
 
     Parameters
     ----------
     frame : DataFrame
         Columns ``series, x, outcome, forecast``.
-
-    Raises
-    ------
-    InvalidValueError
-        As `implied_persistence`.
     """
     return _clustered("error_on_level", frame)
 
 
 def revision_variance(frame: pd.DataFrame) -> Estimate:
-    """Mean squared deviation of ``F_t - F_{t-1}``, the denominator of `error_revision`.
-
-    Where it is near zero the coefficient means nothing.
+    """Mean squared deviation of ``F_t - F_{t-1}``; near zero `error_revision` means nothing.
 
     Parameters
     ----------
@@ -206,12 +193,7 @@ def variables(name: str, frame: pd.DataFrame) -> Variables:
 def clustered_fit(
     y: np.ndarray, design: np.ndarray, clusters: pd.Series
 ) -> RegressionResultsWrapper:
-    """statsmodels OLS with errors clustered by ``clusters``, ready for t(G - 1).
-
-    ``V = G/(G-1) (n-1)/(n-k) (X'X)^-1 [sum_g X_g' u_g u_g' X_g] (X'X)^-1`` (Liang and Zeger 1986,
-    with Stata's small-sample factor). ``design`` (rows, k) holds its own constant. Fewer clusters
-    than columns leave each error valid, but no joint test of all columns.
-    """
+    """OLS with clustered errors and Stata's factor ``G/(G-1) (n-1)/(n-k)``, ready for t(G - 1)."""
     groups = pd.factorize(clusters)[0]
     require(groups.max() > 0, f"at least two values of {clusters.name} to cluster by", "one",
             "evaluate more of them; a single real series has implied_persistence_hac")

@@ -175,8 +175,8 @@ def test_pooled_and_monthly_slopes_equal_the_estimators(markets):
     ):
         for i, frame in enumerate(frames(markets)):
             found = slow(frame)
-            assert fast.value[i] == pytest.approx([e.value for e in found], rel=1e-7)
-            assert fast.se[i] == pytest.approx([e.se for e in found], rel=1e-7)
+            assert fast[0][i] == pytest.approx([e.value for e in found], rel=1e-7)
+            assert fast[1][i] == pytest.approx([e.se for e in found], rel=1e-7)
 
 
 def test_markets_are_as_described():
