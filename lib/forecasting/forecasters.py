@@ -1,9 +1,8 @@
 """Forecasters with known habits: item frame in, the same frame with forecasts out.
 
-Each one is run through the estimators that later measure a language model, so that the reader
-knows what every coefficient means before the model is looked at. In all formulas
-``E_t = mu + rho^h (x_t - mu)``, and the previous forecast is the same rule applied one round
-earlier to the same outcome.
+Run through the estimators that later measure a language model, they show what every coefficient
+means. In all formulas ``E_t = mu + rho^h (x_t - mu)``; the previous forecast is the same rule, one
+round earlier, for the same outcome.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,10 +23,7 @@ Rule = Callable[[np.ndarray, int], np.ndarray]
 def misperceived(
     frame: pd.DataFrame, rho_s: float | Mapping[float, float] = HUMANS
 ) -> pd.DataFrame:
-    """``mu + rho_s^h (x_t - mu)``: right model, wrong persistence.
-
-    ``rho_s`` is one perceived persistence, or one for each rho (linear in between).
-    """
+    """``mu + rho_s^h (x_t - mu)``: wrong persistence, or one for each rho (linear in between)."""
     mu, rho = _parameters(frame)
     r = rho_s
     if isinstance(rho_s, Mapping):
@@ -49,10 +45,7 @@ def adaptive(frame: pd.DataFrame, delta: float = 0.17) -> pd.DataFrame:
 
 
 def extrapolative(frame: pd.DataFrame, phi: float = 0.4) -> pd.DataFrame:
-    """``F_t = (1 + phi) x_t - phi x_{t-1}``, iterated over the horizon.
-
-    People in Afrouzi et al. have phi = -0.07 (0.02) when this model is forced on them.
-    """
+    """``F_t = (1 + phi) x_t - phi x_{t-1}``, iterated over the horizon."""
 
     def rule(past: np.ndarray, ahead: int) -> np.ndarray:
         before, now = past[:, -2], past[:, -1]
@@ -64,13 +57,10 @@ def extrapolative(frame: pd.DataFrame, phi: float = 0.4) -> pd.DataFrame:
 
 
 def sticky(frame: pd.DataFrame, stickiness: float = 0.14) -> pd.DataFrame:
-    """``F_t = l F_{t-1} + (1 - l) E_t``: under-reaction, with b = l / (1 - l) exactly.
-
-    ``F_{t-1}`` starts at the mean before the oldest value shown in the previous round, so that
-    one recursion serves both forecasts.
-    """
+    """``F_t = l F_{t-1} + (1 - l) E_t``: under-reaction, with b = l / (1 - l) exactly."""
     mu, rho = _parameters(frame)
     h = horizon_of(frame)
+    # One recursion serves both forecasts; before the oldest value shown it starts at the mean.
     past = shown(frame, "previous_history")
     terms = np.arange(past.shape[1])[::-1]  # rounds before t - 1
     weights = (1 - stickiness) * stickiness**terms * rho[:, None] ** (h + 1 + terms)
@@ -82,10 +72,7 @@ def sticky(frame: pd.DataFrame, stickiness: float = 0.14) -> pd.DataFrame:
 
 
 def diagnostic(frame: pd.DataFrame, theta: float = 0.34) -> pd.DataFrame:
-    """``F_t = E_t + theta (E_t - E_{t-1})`` (Bordalo, Gennaioli and Shleifer).
-
-    It never over-reacts at rho = 0, where no news moves ``E_t``: people do.
-    """
+    """``F_t = E_t + theta (E_t - E_{t-1})`` (Bordalo, Gennaioli and Shleifer)."""
     mu, rho = _parameters(frame)
 
     def rule(past: np.ndarray, ahead: int) -> np.ndarray:

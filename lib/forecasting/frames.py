@@ -101,11 +101,10 @@ def ar1_items(
 ) -> pd.DataFrame:
     """Panel in the manner of Afrouzi et al. (2023), on a display scale of integers.
 
-    Every value, ``outcome`` included, is the **displayed integer** (the process rounded). A
-    series that leaves ``[low, high]`` is rejected and drawn anew, which truncates the process;
-    column ``rejected`` holds the share of draws rejected at that rho (about 1 % at rho = 1 and
-    none below, for 21 values with sigma = 8 on 0..199). Benchmarks ignore the truncation.
-    Series of different seeds or rhos share no random number.
+    All values, ``outcome`` included, are the **displayed integers**. A series that leaves
+    ``[low, high]`` is drawn anew, which truncates the process; column ``rejected`` is the share
+    rejected at that rho (about 1 % at rho = 1 and none below, for 21 values with sigma = 8 on
+    0..199). Series of different seeds or rhos share no random number.
 
     Parameters
     ----------
@@ -139,11 +138,7 @@ def ar1_items(
 def displayed(
     draw: Callable[[], np.ndarray], label: str, low: int = LOW, high: int = HIGH
 ) -> tuple[np.ndarray, float]:
-    """Rounded series that stay on the scale, and the share of draws rejected on the way.
-
-    ``draw()`` returns a fresh panel at every call; as many series are kept as it has rows.
-    ``label`` names the process in the error.
-    """
+    """Rounded series that stay on the scale, as many as a draw has, and the share rejected."""
     kept, drawn, accepted = [], 0, 0
     for _ in range(MAX_BATCHES):
         batch = np.rint(draw()).astype(int)
@@ -164,8 +159,6 @@ def shown(frame: pd.DataFrame, column: str = "history") -> np.ndarray:
 
     Parameters
     ----------
-    frame : DataFrame
-        Items; their lists, tuples and arrays are alike.
     column : str
         ``history`` or ``previous_history``.
     """
@@ -181,11 +174,7 @@ def horizon_of(frame: pd.DataFrame) -> int:
 
 
 def panel_values(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Put the windows of a frame together again: everything known up to each ``t``.
-
-    A panel of shape (series, max t + 1), NaN where a series has ended, and the row of it that each
-    item belongs to.
-    """
+    """Panel (series, max t + 1) put together from windows, and each item's row of it."""
     row = pd.factorize(frame["series"])[0]
     t = frame["t"].to_numpy()
     values = np.full((row.max() + 1, t.max() + 1), np.nan)
@@ -206,11 +195,10 @@ def window_items(values: pd.Series, history: int, name: str = "real") -> pd.Data
     """Windows of one real series on the display scale, scaled by **its past only**; h = 1.
 
     In the row of period t both windows and the outcome are shown as
-    ``CENTRE + SPREAD (v - location) / scale``, where ``location`` and ``scale`` are mean and
-    standard deviation of all values up to t - 1, the last ones known when the earlier of the two
-    forecasts is made. Shown values are rounded and clipped to the display scale (``clipped`` says
-    where that happened); ``outcome`` is neither. The units of the source are kept in ``x_raw`` and
-    ``outcome_raw``; `to_units` maps forecasts back.
+    ``CENTRE + SPREAD (v - location) / scale``, with mean and standard deviation of all values up to
+    t - 1, the last ones known when the earlier of the two forecasts is made. Shown values are
+    rounded and clipped to the display scale (``clipped`` says where); ``outcome`` is neither.
+    ``x_raw`` and ``outcome_raw`` keep the units of the source; `to_units` maps forecasts back.
 
     Parameters
     ----------
@@ -269,8 +257,8 @@ def window_items(values: pd.Series, history: int, name: str = "real") -> pd.Data
 def to_units(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame of `window_items` in the units of its source.
 
-    ``forecast`` and ``previous_forecast`` become ``location + scale * forecast``; ``x`` and
-    ``outcome`` become the exact source values, neither rounded nor clipped.
+    Forecasts become ``location + scale * forecast``; ``x`` and ``outcome`` become the exact source
+    values, neither rounded nor clipped.
 
     Parameters
     ----------

@@ -1,11 +1,9 @@
 """Rational benchmarks: item frame in, the same frame with the rational forecasts out.
 
-Three answers to "what should have been forecast", from most to least information:
-`full_information` knows the process, `bayes` knows that it is an AR(1) and a prior over rho
-(`lib.forecasting.bayes` does the same for other processes), `least_squares` knows neither and
-runs regressions on the past. All fill ``forecast`` (of ``x_{t+h}`` at t) and
-``previous_forecast`` (of the same ``x_{t+h}`` at t - 1), and none can see anything after the
-period in which it forecasts.
+From most to least information: `full_information` knows the process, `bayes` knows that it is an
+AR(1) and a prior over rho (`lib.forecasting.bayes` does the same for others), `least_squares` runs
+regressions on the past. All fill ``forecast`` (of ``x_{t+h}`` at t) and ``previous_forecast`` (of
+the same at t - 1), and none can see anything after the period in which it forecasts.
 """
 
 from collections.abc import Callable, Sequence
@@ -109,9 +107,8 @@ def posterior(
 ) -> np.ndarray:
     """Posterior weights of each rho given the numbers shown, shape ``(rows, rhos)``.
 
-    ``exp(-SSR / 2 sigma^2)`` times the prior, where ``SSR`` is the sum of squared one-step errors:
-    the likelihood of ``x_2 .. x_n`` given ``x_1`` (its own density is left out: it is improper at
-    rho = 1). The rounding of the display is ignored.
+    ``exp(-SSR / 2 sigma^2)`` times the prior, ``SSR`` the sum of squared one-step errors: the
+    likelihood of ``x_2 .. x_n`` given ``x_1``, whose own density is improper at rho = 1.
 
     Parameters
     ----------
@@ -169,8 +166,7 @@ def least_squares(
 def least_squares_real(frame: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
     """Least-squares learner of a real series, run in source units, shown on the display scale.
 
-    The scale of a window differs from row to row, so the regressions use the source values, and
-    each forecast is mapped into the scale of its own row.
+    The scale of a window differs from row to row, so the regressions use the source values.
 
     Parameters
     ----------
@@ -200,10 +196,7 @@ def _complete(frame: pd.DataFrame, lags: int) -> pd.DataFrame:
 
 
 def least_squares_path(values: np.ndarray, horizon: int, lags: int = 1) -> np.ndarray:
-    """Forecast of ``x_{t+h}`` at every t from the regression on the values up to t.
-
-    Panel ``(series, length)`` to panel; NaN while there are fewer pairs than coefficients.
-    """
+    """Forecast of ``x_{t+h}`` at every t from the regression on the values up to t."""
     values = np.asarray(values, dtype=float)
     centred = values - values[:, :1]
     design, target = _pairs(centred, lags, horizon)
@@ -212,16 +205,13 @@ def least_squares_path(values: np.ndarray, horizon: int, lags: int = 1) -> np.nd
     coefficients = _solve(moments[:, lags:], cross[:, lags:])
     first = 2 * lags - 1 + horizon  # the period in which there is a pair for each coefficient
     states = np.lib.stride_tricks.sliding_window_view(centred, lags, axis=1)[..., ::-1]
-    forecast = np.full(values.shape, np.nan)
+    forecast = np.full(values.shape, np.nan)  # while there are fewer pairs than coefficients
     forecast[:, first:] = _predict(coefficients, states[:, first - lags + 1 :])
     return forecast + values[:, :1]
 
 
 def least_squares_shown(windows: np.ndarray, horizon: int, lags: int = 1) -> np.ndarray:
-    """One forecast a row, from a regression on the numbers shown in that row alone.
-
-    Windows ``(rows, history)`` to ``(rows,)``; NaN where there are fewer pairs than coefficients.
-    """
+    """One forecast a row (NaN: too few pairs), from a regression on that row's numbers alone."""
     windows = np.asarray(windows, dtype=float)
     if windows.shape[1] - lags - horizon + 1 < lags + 1:
         return np.full(len(windows), np.nan)

@@ -2,9 +2,8 @@
 
 Corrections are taught on AR(1) histories with rho in `TRAINING_GRID`, a mean of 100, the spreads of
 the world and twelve numbers shown, mostly one step ahead. Every set changes one of these, or the
-process. A row of `REGISTRY` says how its items are built, and holds its two rational benchmarks:
-``rational`` knows the process, ``feasible`` is the best that the numbers shown allow under a
-stated prior.
+process: a row of `REGISTRY` builds its items and holds two benchmarks, ``rational``, who knows the
+process, and ``feasible``, the best that the numbers shown allow under a stated prior.
 
 All numbers shown, and the outcomes, are integers of the display scale 0..199. Series that leave
 the scale are drawn anew (column ``rejected``); the benchmarks ignore that truncation.
@@ -39,16 +38,12 @@ CENTRE = 100.0
 
 @dataclass(frozen=True)
 class Design:
-    """Size of a set of items, and the settings that it may depart from.
+    """Size of a set of items, and the settings that it may depart from, in display units."""
 
-    ``series`` in each condition are the clusters; ``sigma`` (of the innovations) and ``mu`` are
-    in display units.
-    """
-
-    series: int = 100
+    series: int = 100  # in each condition, the clusters
     rounds: int = 4
     history: int = 12
-    sigma: float = 8.0
+    sigma: float = 8.0  # of the innovations
     mu: float = 100.0
     seed: int = 1
 
@@ -63,10 +58,7 @@ class TransferSet:
 
 
 def transfer_items(name: str, design: Design | None = None) -> pd.DataFrame:
-    """Items of one set: the columns of `lib.forecasting.frames`, and ``set``.
-
-    ``rho`` is missing where the process has none. Sets share no random number, nor do seeds.
-    """
+    """Items of one set, with column ``set``; sets share no random number, nor do seeds."""
     require(name in REGISTRY, f"one of {', '.join(REGISTRY)}", f"{name!r}",
             "see lib.forecasting.transfer", UnknownNameError)
     design = design or Design()
@@ -85,12 +77,7 @@ def ar1_variant(
     factor: float = 1.0,
     scale: tuple[int, int] = (LOW, HIGH),
 ) -> pd.DataFrame:
-    """AR(1) items with one setting of the design changed.
-
-    ``spread`` and ``length`` are factors on ``sigma`` and on the number of values shown, ``shift``
-    is added to the mean. ``factor`` maps the finished items by `affine`; they stay within
-    ``scale``, so that the map is exact and the inverse one gives the untransformed ones back.
-    """
+    """AR(1) items with one setting changed; ``spread``, ``length`` and ``factor`` multiply."""
     frame = ar1_items(
         rhos, design.series, design.rounds, round(length * design.history),
         spread * design.sigma, design.mu + shift, *scale, horizon=horizon, seed=design.seed,
@@ -100,17 +87,12 @@ def ar1_variant(
 
 @dataclass(frozen=True)
 class Departure:
-    """A process other than AR(1) with its two answers, one step ahead; ``rho`` is missing.
+    """A process other than AR(1) with its two answers, one step ahead; ``rho`` is missing."""
 
-    ``draw`` maps design, length and generator to a panel ``(series, length)``; ``path`` maps mean,
-    sigma and number of values shown to the exact expectations; ``family`` is what the Bayesian
-    learner considers; ``knows`` says in words what ``path`` knows.
-    """
-
-    draw: Callable[[Design, int, np.random.Generator], np.ndarray]
-    path: Callable[[float, float, int], Path]
-    family: families.Family
-    knows: str
+    draw: Callable[[Design, int, np.random.Generator], np.ndarray]  # to (series, length)
+    path: Callable[[float, float, int], Path]  # of mean, sigma and number of values shown
+    family: families.Family  # what the Bayesian learner considers
+    knows: str  # what `path` knows, in words
 
     def items(self, design: Design) -> pd.DataFrame:
         """Items of `design`."""
@@ -131,10 +113,7 @@ class Departure:
 
 
 def break_position(history: int) -> int:
-    """First value of a new regime: at least three of those shown come from it, and more later.
-
-    Row t shows ``t - break_position(history) + 1`` values of the new regime.
-    """
+    """First value of a new regime: at least three of those shown come from it."""
     return history - 2
 
 
@@ -206,13 +185,9 @@ DRIFT = Departure(
 
 
 def affine(frame: pd.DataFrame, factor: float, centre: float = CENTRE) -> pd.DataFrame:
-    """Items with every number x replaced by ``centre + factor (x - centre)``.
+    """Items with every number x replaced by ``centre + factor (x - centre)``; without forecasts.
 
-    ``factor = -1`` flips the sign (``200 - x``), ``factor = 2`` doubles the scale. Columns
-    ``factor`` and ``centre`` record the map; ``mu`` and ``sigma`` move with it, rho does not.
-    Forecasts are not carried along: they are what is being tested. A map that takes a number off
-    the integers of the display scale is refused: rounding or clipping would break the exact
-    correspondence.
+    Refused off the integers of the display scale: rounding would break the exact correspondence.
     """
 
     def move(values: np.ndarray) -> np.ndarray:
@@ -244,13 +219,9 @@ def _integers(values: np.ndarray) -> np.ndarray:
 
 
 def equivariance_gap(frame: pd.DataFrame, transformed: pd.DataFrame) -> pd.DataFrame:
-    """Forecasts of transformed items, mapped back, less those of the items themselves.
+    """Forecasts of `affine` items, mapped back, less those of the items themselves.
 
-    ``gap = c + (F' - c) / k - F`` in the units of ``frame``: zero for an equivariant forecaster.
-    Nothing is averaged. Its mean is a pull towards a level or a direction, its mean square the
-    size of the failure; set it beside ``Var(F)``. Cluster by ``series``. ``transformed`` is from
-    `affine` of ``frame``, in any order of rows; ``series, t, rho, x, forecast, gap`` come in the
-    order of ``frame``.
+    ``gap = c + (F' - c) / k - F`` in the units and order of ``frame``: zero where equivariant.
     """
     keys = ["series", "t"]
     moved = transformed[[*keys, "factor", "centre", "forecast", "x"]]

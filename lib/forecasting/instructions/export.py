@@ -1,8 +1,7 @@
 """A folder that leaves the project: ``datasets`` folder, JSONL and data card; whole or not at all.
 
-``datasets.load_from_disk(folder)`` reads the splits from ``train/``, ``validation/`` and ``test/``;
-``jsonl/<split>.jsonl`` holds the same rows as JSON lines, null where a value does not apply;
-``README.md`` is the data card, with the header that hubs read.
+``datasets.load_from_disk(folder)`` reads the splits; ``jsonl/<split>.jsonl`` holds the same rows,
+null where a value does not apply; ``README.md`` is the data card, with the header that hubs read.
 """
 
 import json

@@ -1,10 +1,9 @@
 """Rows of the instruction sets: windows of simulated series, worded, with rational answers.
 
-Processes are in standard units: a mean of 0 and innovations (of the local level: noise) with a
-standard deviation of 1. A style maps a standard series z to ``mu + sigma z``; forecasts map alike.
-A series belongs to one split, one process and one style. Forecasts are computed from the
-**displayed** numbers of a window and from nothing else of the series, so that every label can be
-repeated from its row alone.
+Processes are in standard units, a mean of 0 and innovations (of the local level: noise) of sd 1; a
+style maps a standard series z to ``mu + sigma z``, and forecasts alike. A series belongs to one
+split, process and style. Forecasts are computed from the **displayed** numbers of a window alone,
+so that every label can be repeated from its row.
 """
 
 from collections.abc import Callable
@@ -128,10 +127,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Panel:
-    """Series of one cell: the style of each, ``mu`` and ``sigma`` in its unit, displayed numbers.
-
-    ``values`` (series, length) go from period 0 to the end of the split's stretch of time.
-    """
+    """Displayed series of one cell, ``values`` (series, length) in the unit of their styles."""
 
     styles: list[Style]
     mu: np.ndarray
@@ -142,11 +138,7 @@ class Panel:
 def instruction_sets(
     profile: "Profile", label: str = "full_information"
 ) -> dict[str, pd.DataFrame]:
-    """The three splits, each shuffled, with the columns of `COLUMNS`.
-
-    ``forecasting.series`` series of every process and parameter, ``forecasting.rounds`` windows
-    of each, both horizons; ``label`` (see `LABELS`) says whose forecast is the answer.
-    """
+    """The three splits, each shuffled; `label` says whose forecast is the answer."""
     given, seed = profile.forecasting, profile.seed
     _check(given, label)
     frames: dict[str, list[pd.DataFrame]] = {split: [] for split in SPLITS}
@@ -220,12 +212,8 @@ def cells(forecasting: "ForecastSettings") -> list[Cell]:
 
 
 def segment(split: str, history: int, rounds: int) -> tuple[int, int]:
-    """First position of a split's stretch of time, and the first one after it.
-
-    Time is cut into three stretches, for training, validation and test in this order. A stretch
-    holds ``rounds`` windows that end one after the other, and the outcomes of the last of them,
-    so that neither a window nor an outcome reaches into another stretch.
-    """
+    """First position of a split's own stretch of time, and the first one after it."""
+    # The windows and the outcomes of the last: none reaches into another split's stretch.
     length = history + rounds - 1 + HORIZONS[-1]
     start = SPLITS.index(split) * length
     return start, start + length
@@ -251,12 +239,10 @@ def cell_rows(
 
 
 def draw_panel(cell: Cell, position: int, given: "ForecastSettings", seed: int) -> Panel:
-    """The series of a cell; `position` among the cells decides which style comes first.
-
-    Starting elsewhere in every cell, few series still use all styles.
-    """
+    """The series of a cell; `position` among the cells decides which style comes first."""
     rng = np.random.default_rng([seed, crc32(cell.name.encode())])
     styles = read_styles(held_out=cell.split == "test")
+    # Starting elsewhere in every cell, few series still use all styles.
     own = [styles[(position + k) % len(styles)] for k in range(given.series)]
     mu = np.array([rng.choice(style.means) for style in own])
     sigma = np.array([rng.choice(style.sigmas) for style in own])
