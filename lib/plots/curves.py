@@ -39,9 +39,7 @@ def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figur
     Parameters
     ----------
     frame : DataFrame
-        Columns arm, metric, value, low, high and `x`.
-    x : str
-        Column of the horizontal axis.
+        Columns arm, metric, value, low, high and `x`, that of the horizontal axis.
     log : bool
         Logarithmic, with zero at the left end (symmetric-log).
     """
@@ -101,10 +99,7 @@ def frontier(
 
 
 def _name_points(axes: Axes, named: Sequence[tuple[str, float, float, str]]) -> None:
-    """Names beside points, each at the nearest place that no other name has taken.
-
-    Names of like height in a crowd move up or down by whole lines, and a thin line leads back.
-    """
+    """Names beside points, each at the nearest place free; a thin line leads back."""
     axes.figure.draw_without_rendering()  # the layout decides what is crowded
     taken, scale = [], axes.figure.dpi / 72
     for name, x, y, colour in sorted(named, key=lambda point: -point[2]):
