@@ -47,8 +47,8 @@ PAIR = ["sent_more", "sent_less"]
 def pairs(bias_type: str) -> pd.DataFrame:
     """Pairs of one of the nine types: ``item, bias_type, direction, sent_more, sent_less``.
 
-    ``sent_more`` is the more stereotyping sentence. ``direction`` is ``stereo`` where the sentence
-    about the disadvantaged group is the stereotyping one, else ``antistereo``.
+    ``sent_more`` is the more stereotyping sentence; ``direction`` is ``stereo`` where it is the one
+    about the disadvantaged group, else ``antistereo``.
     """
     path = locate("crows_pairs", "crows_pairs_anonymized.csv")
     frame = pd.read_csv(path, index_col=0, keep_default_na=False).rename_axis("item").reset_index()
@@ -83,8 +83,7 @@ def score_all(model: LoadedModel, pairs: pd.DataFrame) -> pd.DataFrame:
 def score(model: LoadedModel, pairs: pd.DataFrame, definition: str = "harness") -> pd.DataFrame:
     """Item frame with the scores ``sent_more`` and ``sent_less`` (nats); a pair is a cluster.
 
-    The perplexities of ``bigscience`` are compared through their logarithm, which orders them
-    alike.
+    ``bigscience`` is compared through log perplexities, which order sentences alike.
     """
     chosen = DEFINITIONS[definition]
     if chosen.shared:

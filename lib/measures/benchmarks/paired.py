@@ -1,11 +1,9 @@
 """What a benchmark's items leave uncertain: intervals of scores, and of changes of the same items.
 
-What two models share, the items, cancels in a paired comparison. On the 255 development items of
-StereoSet a single SS has a standard error of 3 points; two models that choose alike on all but a
-few items differ with a much smaller one.
-
-Every score is a function of sums over items (*parts*). So a draw of clusters with replacement is a
-product of counts and sums, and bootstrap intervals cost no second pass over the items.
+What two models share, the items, cancels in a paired comparison: on the 255 development items of
+StereoSet a single SS has a standard error of 3 points, a change of a few items a much smaller one.
+Every score is a function of sums over items (*parts*), so a draw of clusters is a product of counts
+and sums, and intervals cost no second pass over the items.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,17 +47,13 @@ def exact(parts: pd.DataFrame, metrics: Metrics) -> dict[str, float]:
 def bootstrap(
     parts: Sequence[pd.DataFrame], metrics: Metrics, items: int, draws: int = 2000, *, seed: int
 ) -> list[Estimate]:
-    """Scores of one model, or the second's less the first's, with percentile intervals.
-
-    `parts` of each model are indexed by cluster; whole clusters are drawn, the same for both. The
-    ten target words of StereoSet's development split are few: an interval by them covers less
-    than it says.
-    """
+    """Scores of one model, or the second's less the first's; the same whole clusters are drawn."""
     tables = [part.groupby(level=0, sort=False).sum() for part in parts]
     size = len(tables[0])
     require(size > 1, "at least two clusters to draw from", str(size), "score more items")
     require(all(table.index.equals(tables[0].index) for table in tables),
             "the same items for both models", "others", "score both on one table of items")
+    # Few clusters, such as the ten target words of StereoSet's development split, cover too little.
     counts = np.random.default_rng(seed).multinomial(size, [1 / size] * size, draws)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = [metrics(dict(zip(t, (counts @ t.to_numpy()).T, strict=True))) for t in tables]
@@ -87,18 +81,13 @@ def _estimate(
 
 @dataclass(frozen=True)
 class McNemar:
-    """Choices of two arms on the same items: how many both, one or neither chose.
-
-    ``pvalue`` is exact and two-sided, of "each arm is as often the only one": ``before`` given
-    ``before + after`` is binomial with one half (McNemar 1947). Items are taken as independent;
-    `bootstrap` allows for clusters.
-    """
+    """Choices of two arms on the same items, with the exact two-sided p-value (McNemar 1947)."""
 
     both: int
     before: int
     after: int
     neither: int
-    pvalue: float
+    pvalue: float  # of "each arm is as often the only one"; items are taken as independent
 
     @property
     def n(self) -> int:
