@@ -22,7 +22,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from lib.errors import require
-from lib.forecasting.frames import horizon_of, shown
+from lib.forecasting.frames import both_rounds
 from lib.forecasting.learners import TRAINING_GRID, Path
 from lib.forecasting.processes import ar2_moments
 
@@ -117,14 +117,11 @@ def family_bayes(frame: pd.DataFrame, family: Family) -> pd.DataFrame:
     require(len(known) == 1 and not known.isna().any(axis=None),
             "one known mu and sigma", f"{len(known)} pairs of them", "split the frame by `mu`")
     mu, sigma = (float(v) for v in known.iloc[0])
-    h, columns = horizon_of(frame), {}
-    for column, past, ahead in (
-        ("forecast", "history", h), ("previous_forecast", "previous_history", h + 1)
-    ):
-        windows = shown(frame, past)
-        candidates = family(mu, sigma, windows.shape[1])
-        columns[column] = posterior_means(windows, candidates, [ahead])[0]
-    return frame.assign(**columns)
+
+    def mean(windows: np.ndarray, ahead: int) -> np.ndarray:
+        return posterior_means(windows, family(mu, sigma, windows.shape[1]), [ahead])[0]
+
+    return both_rounds(frame, mean)
 
 
 def posterior_means(

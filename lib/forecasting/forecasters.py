@@ -10,14 +10,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from lib.forecasting.frames import horizon_of, shown
+from lib.forecasting.frames import both_rounds, horizon_of, shown
 from lib.forecasting.processes import Seed
 
 HUMANS = {0.0: 0.45, 0.2: 0.62, 0.4: 0.77, 0.6: 0.85, 0.8: 0.91, 1.0: 0.99}
 """Implied persistence of people by rho, h = 1 (Afrouzi et al. 2023, Figure II, panel B)."""
-
-Rule = Callable[[np.ndarray, int], np.ndarray]
-"""Numbers shown and periods ahead to forecasts."""
 
 
 def misperceived(
@@ -29,7 +26,7 @@ def misperceived(
     if isinstance(rho_s, Mapping):
         known = sorted(rho_s)
         r = np.interp(rho, known, [rho_s[k] for k in known])
-    return _both(frame, lambda past, ahead: mu + r**ahead * (past[:, -1] - mu))
+    return both_rounds(frame, lambda past, ahead: mu + r**ahead * (past[:, -1] - mu))
 
 
 def adaptive(frame: pd.DataFrame, delta: float = 0.17) -> pd.DataFrame:
@@ -41,7 +38,7 @@ def adaptive(frame: pd.DataFrame, delta: float = 0.17) -> pd.DataFrame:
             level = delta * level + (1 - delta) * past[:, k]
         return level
 
-    return _both(frame, rule)
+    return both_rounds(frame, rule)
 
 
 def extrapolative(frame: pd.DataFrame, phi: float = 0.4) -> pd.DataFrame:
@@ -53,7 +50,7 @@ def extrapolative(frame: pd.DataFrame, phi: float = 0.4) -> pd.DataFrame:
             before, now = now, (1 + phi) * now - phi * before
         return now
 
-    return _both(frame, rule)
+    return both_rounds(frame, rule)
 
 
 def sticky(frame: pd.DataFrame, stickiness: float = 0.14) -> pd.DataFrame:
@@ -80,7 +77,7 @@ def diagnostic(frame: pd.DataFrame, theta: float = 0.34) -> pd.DataFrame:
         before = rho ** (ahead + 1) * (past[:, -2] - mu)
         return mu + now + theta * (now - before)
 
-    return _both(frame, rule)
+    return both_rounds(frame, rule)
 
 
 HABITS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
@@ -106,15 +103,12 @@ def noise(frame: pd.DataFrame, sd: float = 8.0, *, seed: Seed = 0) -> pd.DataFra
 
 
 def add_noise(frame: pd.DataFrame, sd: float, *, seed: Seed = 0) -> pd.DataFrame:
-    """Add independent N(0, sd^2) to both forecasts of a filled frame.
+    """Independent N(0, sd^2) in both forecasts: implied persistence stays, b moves towards -1/2.
 
-    Implied persistence does not move; b does, towards -1/2, because the noise of ``forecast``
-    enters the error with a minus and the revision with a plus.
+    The noise of ``forecast`` enters the error with a minus and the revision with a plus.
 
     Parameters
     ----------
-    frame : DataFrame
-        Items with both forecasts.
     sd : float
         In the units of the items.
     """
@@ -130,9 +124,8 @@ def revision_coefficient(
 ) -> float:
     """Population error-on-revision coefficient of ``F_t = r1 x_t``, ``F_{t-1} = r2 x_{t-1}``.
 
-    ``b = [V (rho - r1)(r1 - r2 rho) - s^2] / [V (r1^2 + r2^2 - 2 r1 r2 rho) + 2 s^2]`` for AR(1)
-    with variance V. At rho = 0 without noise, ``-r1^2 / (r1^2 + r2^2)``: nothing in it measures
-    the size of the bias.
+    ``b = [V (rho - r1)(r1 - r2 rho) - s^2] / [V (r1^2 + r2^2 - 2 r1 r2 rho) + 2 s^2]``, V the
+    variance of x. At rho = 0 without noise, nothing in it measures the size of the bias.
 
     Parameters
     ----------
@@ -144,15 +137,6 @@ def revision_coefficient(
     v, s = x_sd**2, noise_sd**2
     revision = v * (r1**2 + r2**2 - 2 * r1 * r2 * rho) + 2 * s
     return (v * (rho - r1) * (r1 - r2 * rho) - s) / revision
-
-
-def _both(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
-    """Apply a rule to what was shown in both rounds."""
-    h = horizon_of(frame)
-    return frame.assign(
-        forecast=rule(shown(frame), h),
-        previous_forecast=rule(shown(frame, "previous_history"), h + 1),
-    )
 
 
 def _parameters(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -36,15 +36,16 @@ CENTRE, SPREAD = 100.0, 12.0
 WARMUP = 40
 """Fewest past values behind the scale of a real series."""
 MAX_BATCHES = 200
+Rule = Callable[[np.ndarray, int], np.ndarray]
+"""Numbers shown (rows, history) and periods ahead to forecasts (rows,)."""
 
 
 def panel_items(
     values: np.ndarray, history: int, ids: Sequence[str], horizon: int = 1, **columns: Any
 ) -> pd.DataFrame:
-    """Cut a panel of shape ``(series, length)`` into items, every round that fits.
+    """Cut a panel into items, every round that fits: ``length - history - horizon`` of them.
 
-    The first row of a series shows positions ``1..history``, so that a round before it exists;
-    there are ``length - history - horizon`` rounds.
+    The first row of a series shows positions ``1..history``, so that a round before it exists.
 
     Parameters
     ----------
@@ -63,27 +64,23 @@ def panel_items(
     """
     values = np.asarray(values)
     rounds = values.shape[1] - history - horizon
-    require(
-        rounds >= 1 and len(set(ids)) == len(values),
-        f"at least {history + horizon + 1} values a series and one unique id for each",
-        f"{values.shape[1]} values, {len(set(ids))} unique ids for {len(values)} series",
-        "simulate longer series, show less history, or rename the series",
-    )
+    require(rounds >= 1 and len(set(ids)) == len(values),
+            f"at least {history + horizon + 1} values a series and one unique id for each",
+            f"{values.shape[1]} values, {len(set(ids))} unique ids for {len(values)} series",
+            "simulate longer series, show less history, or rename the series")
     windows = np.lib.stride_tricks.sliding_window_view(values, history, axis=1)
     last = np.arange(history, history + rounds)
-    return pd.DataFrame(
-        {
-            "series": np.repeat(np.asarray(ids, dtype=object), rounds),
-            "t": np.tile(last, len(values)),
-            **dict.fromkeys(("rho", "sigma", "mu"), np.nan),
-            **columns,
-            "horizon": horizon,
-            "x": values[:, last].ravel(),
-            "history": windows[:, 1 : rounds + 1].reshape(-1, history).tolist(),
-            "previous_history": windows[:, :rounds].reshape(-1, history).tolist(),
-            "outcome": values[:, last + horizon].ravel(),
-        }
-    )
+    return pd.DataFrame({
+        "series": np.repeat(np.asarray(ids, dtype=object), rounds),
+        "t": np.tile(last, len(values)),
+        **dict.fromkeys(("rho", "sigma", "mu"), np.nan),
+        **columns,
+        "horizon": horizon,
+        "x": values[:, last].ravel(),
+        "history": windows[:, 1 : rounds + 1].reshape(-1, history).tolist(),
+        "previous_history": windows[:, :rounds].reshape(-1, history).tolist(),
+        "outcome": values[:, last + horizon].ravel(),
+    })
 
 
 def ar1_items(
@@ -108,12 +105,8 @@ def ar1_items(
 
     Parameters
     ----------
-    series : int
-        Series per rho, the clusters.
-    rounds : int
-        Rows per series.
-    history : int
-        Numbers shown.
+    series, rounds, history : int
+        Series per rho (the clusters), rows per series, and numbers shown.
     sigma, mu : float
         Standard deviation of the innovations, and mean.
 
@@ -173,6 +166,15 @@ def horizon_of(frame: pd.DataFrame) -> int:
     return int(horizons[0])
 
 
+def both_rounds(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
+    """Both forecasts of every item, by a rule for the numbers shown in each round."""
+    h = horizon_of(frame)
+    return frame.assign(
+        forecast=rule(shown(frame), h),
+        previous_forecast=rule(shown(frame, "previous_history"), h + 1),
+    )
+
+
 def panel_values(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Panel (series, max t + 1) put together from windows, and each item's row of it."""
     row = pd.factorize(frame["series"])[0]
@@ -182,12 +184,10 @@ def panel_values(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         window = shown(frame, column)
         positions = end[:, None] - np.arange(window.shape[1])[::-1]
         values[row[:, None], positions] = window
-    require(
-        (np.isnan(values).cumsum(axis=1)[row, t] == 0).all(),
-        "the windows of every series from its first value on",
-        "series whose past is not in the frame",
-        "keep all rounds of a series, or use what is shown only",
-    )
+    require((np.isnan(values).cumsum(axis=1)[row, t] == 0).all(),
+            "the windows of every series from its first value on",
+            "series whose past is not in the frame",
+            "keep all rounds of a series, or use what is shown only")
     return values, row
 
 
@@ -204,10 +204,8 @@ def window_items(values: pd.Series, history: int, name: str = "real") -> pd.Data
     ----------
     values : Series
         Observations in time order; the index labels them (column ``date``).
-    history : int
-        Numbers shown.
-    name : str
-        Identifier of the series.
+    history, name : int, str
+        Numbers shown, and identifier of the series.
 
     Raises
     ------
@@ -217,41 +215,35 @@ def window_items(values: pd.Series, history: int, name: str = "real") -> pd.Data
     raw = values.to_numpy(dtype=float)
     first = max(history, WARMUP)
     last = np.arange(first, len(raw) - 1)
-    require(
-        len(last) >= 1 and not np.isnan(raw).any(),
-        f"at least {first + 2} values and none missing",
-        f"{len(raw)} values, {int(np.isnan(raw).sum())} missing, in series {name!r}",
-        "drop the missing values, or choose a longer series",
-    )
+    require(len(last) >= 1 and not np.isnan(raw).any(),
+            f"at least {first + 2} values and none missing",
+            f"{len(raw)} values, {int(np.isnan(raw).sum())} missing, in series {name!r}",
+            "drop the missing values, or choose a longer series")
     past = pd.Series(raw).expanding()
     location, scale = (moment.to_numpy()[last - 1] for moment in (past.mean(), past.std()))
     require((scale > 0).all(), "a series that varies", f"a constant stretch in {name!r}",
             "leave out its first values")
     windows = np.lib.stride_tricks.sliding_window_view(raw, history)
-    exact = [
-        CENTRE + SPREAD * (windows[last - history + k] - location[:, None]) / scale[:, None]
-        for k in (0, 1)
-    ]
+    exact = [CENTRE + SPREAD * (windows[last - history + k] - location[:, None]) / scale[:, None]
+             for k in (0, 1)]
     before, now = (np.rint(e).clip(LOW, HIGH).astype(int) for e in exact)
-    return pd.DataFrame(
-        {
-            "series": name,
-            "t": last,
-            "date": values.index[last].astype(str),
-            **dict.fromkeys(("rho", "sigma"), np.nan),
-            "mu": CENTRE,
-            "horizon": 1,
-            "x": now[:, -1],
-            "history": now.tolist(),
-            "previous_history": before.tolist(),
-            "outcome": CENTRE + SPREAD * (raw[last + 1] - location) / scale,
-            "location": location - CENTRE * scale / SPREAD,
-            "scale": scale / SPREAD,
-            "x_raw": raw[last],
-            "outcome_raw": raw[last + 1],
-            "clipped": ((exact[1] < LOW - 0.5) | (exact[1] > HIGH + 0.5)).any(axis=1),
-        }
-    )
+    return pd.DataFrame({
+        "series": name,
+        "t": last,
+        "date": values.index[last].astype(str),
+        **dict.fromkeys(("rho", "sigma"), np.nan),
+        "mu": CENTRE,
+        "horizon": 1,
+        "x": now[:, -1],
+        "history": now.tolist(),
+        "previous_history": before.tolist(),
+        "outcome": CENTRE + SPREAD * (raw[last + 1] - location) / scale,
+        "location": location - CENTRE * scale / SPREAD,
+        "scale": scale / SPREAD,
+        "x_raw": raw[last],
+        "outcome_raw": raw[last + 1],
+        "clipped": ((exact[1] < LOW - 0.5) | (exact[1] > HIGH + 0.5)).any(axis=1),
+    })
 
 
 def to_units(frame: pd.DataFrame) -> pd.DataFrame:
@@ -265,7 +257,6 @@ def to_units(frame: pd.DataFrame) -> pd.DataFrame:
     frame : DataFrame
         With both forecasts on the display scale.
     """
-    mapped = {
-        c: frame["location"] + frame["scale"] * frame[c] for c in ("forecast", "previous_forecast")
-    }
+    mapped = {c: frame["location"] + frame["scale"] * frame[c]
+              for c in ("forecast", "previous_forecast")}
     return frame.assign(x=frame["x_raw"], outcome=frame["outcome_raw"], **mapped)

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from lib.errors import require
-from lib.forecasting.frames import horizon_of, panel_values, shown
+from lib.forecasting.frames import both_rounds, horizon_of, panel_values
 
 Path = Callable[[np.ndarray, int], np.ndarray]
 """Panel and horizon to a panel of forecasts; see `lib.forecasting.bayes`."""
@@ -39,18 +39,11 @@ def full_information(frame: pd.DataFrame) -> pd.DataFrame:
     InvalidValueError
         Rows without them.
     """
-    require(
-        not frame[["rho", "mu"]].isna().any(axis=None),
-        "a known rho and mu in every row",
-        "rows without them (a real series, or a process other than AR(1))",
-        "use `least_squares`, or read the forecasts off a path with `along`",
-    )
-    h, mu, rho = horizon_of(frame), frame["mu"], frame["rho"]
-    before = shown(frame, "previous_history")[:, -1]
-    return frame.assign(
-        forecast=mu + rho**h * (frame["x"] - mu),
-        previous_forecast=mu + rho ** (h + 1) * (before - mu),
-    )
+    require(not frame[["rho", "mu"]].isna().any(axis=None), "a known rho and mu in every row",
+            "rows without them (a real series, or a process other than AR(1))",
+            "use `least_squares`, or read the forecasts off a path with `along`")
+    mu, rho = (frame[name].to_numpy(dtype=float) for name in ("mu", "rho"))
+    return both_rounds(frame, lambda past, ahead: mu + rho**ahead * (past[:, -1] - mu))
 
 
 def along(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -69,9 +62,8 @@ def bayes(
 ) -> pd.DataFrame:
     """Posterior-mean forecast given the numbers shown: the best that training can teach.
 
-    ``mu + E[rho^h | history] (x_t - mu)`` with ``mu`` and ``sigma`` known; see `posterior`.
-    Under the prior the revision is a martingale difference, so b = 0 **pooled** over a rho drawn
-    from it, but not cell by cell: at rho = 0 even this forecaster has a negative b.
+    ``mu + E[rho^h | history] (x_t - mu)`` with ``mu`` and ``sigma`` known; see `posterior`. Over a
+    rho drawn from the prior b = 0, but not cell by cell: at rho = 0 it is negative even here.
 
     Parameters
     ----------
@@ -83,7 +75,7 @@ def bayes(
     InvalidValueError
         A prior that does not fit the grid.
     """
-    h, grid = horizon_of(frame), np.asarray(rho_grid, dtype=float)
+    grid = np.asarray(rho_grid, dtype=float)
     mu, sigma = (frame[name].to_numpy(dtype=float) for name in ("mu", "sigma"))
 
     def mean(windows: np.ndarray, ahead: int) -> np.ndarray:
@@ -92,10 +84,7 @@ def bayes(
         each = windows[:, -1:] * grid**ahead + mu[:, None] * (1 - grid) * cumulated
         return (weights * each).sum(axis=1)
 
-    return frame.assign(
-        forecast=mean(shown(frame), h),
-        previous_forecast=mean(shown(frame, "previous_history"), h + 1),
-    )
+    return both_rounds(frame, mean)
 
 
 def posterior(
@@ -152,14 +141,10 @@ def least_squares(
     InvalidValueError
         Too few values for so many lags.
     """
-    h, learner = horizon_of(frame), partial(least_squares_shown, lags=lags)
     if data == "past":
         filled = along(frame, partial(least_squares_path, lags=lags))
     else:
-        filled = frame.assign(
-            forecast=learner(shown(frame), h),
-            previous_forecast=learner(shown(frame, "previous_history"), h + 1),
-        )
+        filled = both_rounds(frame, partial(least_squares_shown, lags=lags))
     return _complete(filled, lags)
 
 
@@ -186,12 +171,9 @@ def least_squares_real(frame: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
 
 
 def _complete(frame: pd.DataFrame, lags: int) -> pd.DataFrame:
-    require(
-        not frame[["forecast", "previous_forecast"]].isna().any(axis=None),
-        f"enough past values for a regression on {lags} lags and a constant",
-        "items with fewer pairs than coefficients",
-        "use fewer lags or a longer history",
-    )
+    require(not frame[["forecast", "previous_forecast"]].isna().any(axis=None),
+            f"enough past values for a regression on {lags} lags and a constant",
+            "items with fewer pairs than coefficients", "use fewer lags or a longer history")
     return frame
 
 

@@ -30,8 +30,6 @@ def ar1(
         Persistence, in (-1, 1].
     series, length : int
         Shape of the panel.
-    sigma, mu : float
-        Standard deviation of the innovations, and mean.
 
     Raises
     ------
@@ -51,12 +49,9 @@ def ar2(
 ) -> np.ndarray:
     """``x_{t+1} - mu = phi1 (x_t - mu) + phi2 (x_{t-1} - mu) + e_{t+1}``, started stationary."""
     _check_panel(series, length, sigma)
-    require(
-        abs(phi2) < 1 and phi1 + phi2 < 1 and phi2 - phi1 < 1,
-        "AR(2) coefficients with |phi2| < 1, phi1 + phi2 < 1 and phi2 - phi1 < 1",
-        f"phi1 = {phi1}, phi2 = {phi2}",
-        "choose coefficients inside the stationary triangle",
-    )
+    require(abs(phi2) < 1 and phi1 + phi2 < 1 and phi2 - phi1 < 1,
+            "AR(2) coefficients with |phi2| < 1, phi1 + phi2 < 1 and phi2 - phi1 < 1",
+            f"phi1 = {phi1}, phi2 = {phi2}", "choose coefficients inside the stationary triangle")
     rng = np.random.default_rng(seed)
     variance, covariance = ar2_moments(phi1, phi2, sigma)
     first = rng.normal(0.0, np.sqrt(variance), series)
@@ -136,9 +131,7 @@ def arch1(
 
 
 def _check_panel(series: int, length: int, sigma: float) -> None:
-    require(
-        series >= 1 and length >= 1 and sigma >= 0,
-        "at least one series, at least one period and a standard deviation of 0 or more",
-        f"series = {series}, length = {length}, sigma = {sigma}",
-        "correct the arguments of the process",
-    )
+    require(series >= 1 and length >= 1 and sigma >= 0,
+            "at least one series, at least one period and a standard deviation of 0 or more",
+            f"series = {series}, length = {length}, sigma = {sigma}",
+            "correct the arguments of the process")

@@ -45,10 +45,8 @@ def real_series(name: str) -> pd.Series:
 
     Raises
     ------
-    UnknownNameError
-        Another name.
-    EnvironmentProblem
-        A package that does not hold the data it should.
+    UnknownNameError, EnvironmentProblem
+        Another name; a package that does not hold the data it should.
     """
     require(name in REGISTRY, f"one of {', '.join(REGISTRY)}", f"{name!r}",
             "see lib.forecasting.real.catalogue()", UnknownNameError)

@@ -52,17 +52,14 @@ class StockPanel:
 
 
 def simulate_stocks(
-    stocks: int, months: int, market: StockMarket | None = None, *, seed: int
+    stocks: int, months: int, market: StockMarket = StockMarket(), *, seed: int
 ) -> StockPanel:
     """Panel of ``stocks`` over ``months``; the own components start in their stationary law."""
-    market = market or StockMarket()
     polynomial = [1.0, *(-k for k in market.loadings)]
-    require(
-        stocks >= 2 and months >= 1 and (np.abs(np.roots(polynomial)) < 1).all(),
-        "two stocks or more, some months, and stationary loadings",
-        f"{stocks} stocks, {months} months, loadings {market.loadings}",
-        "correct the arguments",
-    )
+    require(stocks >= 2 and months >= 1 and (np.abs(np.roots(polynomial)) < 1).all(),
+            "two stocks or more, some months, and stationary loadings",
+            f"{stocks} stocks, {months} months, loadings {market.loadings}",
+            "correct the arguments")
     rng = np.random.default_rng(seed)
     betas = rng.normal(1.0, market.beta_sd, stocks)
     sds = market.specific_sd * np.exp(rng.normal(0.0, market.specific_spread, stocks))
@@ -99,12 +96,10 @@ def past_regression(frame: pd.DataFrame, returns: np.ndarray, lags: int = 1) -> 
     """Cross-sectional regressions on past months only, applied to the month of each item."""
     stock, t = frame["stock"].to_numpy(), frame["t"].to_numpy()
     now, before = (regression_path(returns, 1 + k, lags)[stock, t - k] for k in (0, 1))
-    require(
-        not np.isnan([now, before]).any(),
-        f"a complete regression on {lags} lags before every item",
-        f"items from month {int(frame['t'].min())} on",
-        "raise `warmup` of the items, or use fewer lags",
-    )
+    require(not np.isnan([now, before]).any(),
+            f"a complete regression on {lags} lags before every item",
+            f"items from month {int(frame['t'].min())} on",
+            "raise `warmup` of the items, or use fewer lags")
     location, scale = frame["location"], frame["scale"]
     return frame.assign(
         forecast=(now - location) / scale, previous_forecast=(before - location) / scale
@@ -117,12 +112,9 @@ def regression_path(returns: np.ndarray, horizon: int, lags: int = 1) -> np.ndar
     ``mean of rbar + sum_k b_k (r_i,t-k+1 - rbar_t-k+1)``, bars over stocks, b the mean of all
     complete months' slopes of returns h months later (Fama and MacBeth 1973).
     """
-    require(
-        len(returns) >= lags + 2,
-        f"at least {lags + 2} stocks for a regression on {lags} lags and a constant",
-        f"{len(returns)} stocks",
-        "simulate more stocks, or use fewer lags",
-    )
+    require(len(returns) >= lags + 2,
+            f"at least {lags + 2} stocks for a regression on {lags} lags and a constant",
+            f"{len(returns)} stocks", "simulate more stocks, or use fewer lags")
     own = returns - returns.mean(axis=0)
     # (stocks, months - lags + 1, lags), first at month lags - 1
     states = np.lib.stride_tricks.sliding_window_view(own, lags, axis=1)[..., ::-1]

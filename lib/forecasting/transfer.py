@@ -20,7 +20,7 @@ import pandas as pd
 from lib.errors import UnknownNameError, require
 from lib.forecasting import bayes as families
 from lib.forecasting.bayes import ar1_path, ar2_path, break_path, local_level_path, ma1_path
-from lib.forecasting.frames import HIGH, LOW, ar1_items, displayed, panel_items, shown
+from lib.forecasting.frames import CENTRE, HIGH, LOW, ar1_items, displayed, panel_items, shown
 from lib.forecasting.learners import TRAINING_GRID, Path, along, bayes, full_information
 from lib.forecasting.processes import ar1, ar2, arch1, local_level, ma1, regime_break
 
@@ -32,8 +32,6 @@ NEGATIVE = (-0.6, -0.4, -0.2)
 WORLD_GRID = tuple(k / 10 for k in range(11))
 """Prior of the feasible AR(1) forecaster: the persistences of ``data/sandbox/forecasts.yml``."""
 SIGNED_GRID = tuple(k / 10 for k in range(-9, 11))
-CENTRE = 100.0
-"""Centre of the display scale: the fixed point of every map."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,10 @@ class TransferSet:
     feasible: Benchmark
 
 
-def transfer_items(name: str, design: Design | None = None) -> pd.DataFrame:
+def transfer_items(name: str, design: Design) -> pd.DataFrame:
     """Items of one set, with column ``set``; sets share no random number, nor do seeds."""
     require(name in REGISTRY, f"one of {', '.join(REGISTRY)}", f"{name!r}",
             "see lib.forecasting.transfer", UnknownNameError)
-    design = design or Design()
     seed = crc32(f"{name} {design.seed}".encode())
     frame = REGISTRY[name].build(replace(design, seed=seed))
     return frame.assign(set=name, series=f"{name}-s{design.seed}:" + frame["series"])
@@ -94,7 +91,7 @@ class Departure:
     family: families.Family  # what the Bayesian learner considers
     knows: str  # what `path` knows, in words
 
-    def items(self, design: Design) -> pd.DataFrame:
+    def build(self, design: Design) -> pd.DataFrame:
         """Items of `design`."""
         length, rng = design.history + design.rounds + 1, np.random.default_rng(design.seed)
         values, rejected = displayed(lambda: self.draw(design, length, rng), self.knows)
@@ -117,33 +114,19 @@ def break_position(history: int) -> int:
     return history - 2
 
 
-def persistence_break(before: float, after: float) -> Departure:
-    """AR(1) whose rho changes at `break_position`."""
+def law_break(before: float, after: float, jump: float, family: families.Family) -> Departure:
+    """AR(1) whose rho changes, and whose mean moves by ``jump`` sigmas, at `break_position`."""
     return Departure(
         lambda d, n, rng: regime_break(
-            before, after, break_position(d.history), d.series, n, d.sigma, d.mu, seed=rng
-        ),
-        lambda mu, sigma, n: partial(
-            break_path, rho_before=before, rho_after=after, break_at=break_position(n), mu=mu
-        ),
-        families.persistence_break_family,
-        f"mean, rho {before:g} then {after:g}, date of the break",
-    )
-
-
-def mean_break(rho: float, jump: float) -> Departure:
-    """AR(1) whose mean moves by ``jump`` sigmas at `break_position`; ``mu`` is the old one."""
-    return Departure(
-        lambda d, n, rng: regime_break(
-            rho, rho, break_position(d.history), d.series, n, d.sigma, d.mu,
+            before, after, break_position(d.history), d.series, n, d.sigma, d.mu,
             d.mu + jump * d.sigma, seed=rng,
         ),
         lambda mu, sigma, n: partial(
-            break_path, rho_before=rho, rho_after=rho, break_at=break_position(n), mu=mu,
+            break_path, rho_before=before, rho_after=after, break_at=break_position(n), mu=mu,
             mu_after=mu + jump * sigma,
         ),
-        families.mean_break_family,
-        f"rho {rho:g}, both means, date of the break",
+        family,
+        f"both means, rho {before:g} then {after:g}, date of the break",
     )  # fmt: skip
 
 
@@ -209,12 +192,9 @@ def affine(frame: pd.DataFrame, factor: float, centre: float = CENTRE) -> pd.Dat
 def _integers(values: np.ndarray) -> np.ndarray:
     rounded = np.rint(values)
     inside = (rounded >= LOW).all() and (rounded <= HIGH).all()
-    require(
-        inside and np.allclose(values, rounded),
-        f"integers within {LOW}..{HIGH} after the map",
-        f"values from {values.min():g} to {values.max():g}",
-        "draw the items on a narrower scale (`low`, `high`), or map by an integer factor",
-    )
+    require(inside and np.allclose(values, rounded), f"integers within {LOW}..{HIGH} after the map",
+            f"values from {values.min():g} to {values.max():g}",
+            "draw the items on a narrower scale (`low`, `high`), or map by an integer factor")
     return rounded.astype(int)
 
 
@@ -230,12 +210,10 @@ def equivariance_gap(frame: pd.DataFrame, transformed: pd.DataFrame) -> pd.DataF
     )
     back = {c: both["centre"] + (both[f"{c}_moved"] - both["centre"]) / both["factor"]
             for c in ("x", "forecast")}
-    require(
-        len(frame) == len(transformed) and np.allclose(back["x"], both["x"]),
-        "the same items twice, the second time transformed",
-        f"{len(frame)} and {len(transformed)} rows whose numbers do not correspond",
-        "build the second frame with `affine` from the first",
-    )
+    require(len(frame) == len(transformed) and np.allclose(back["x"], both["x"]),
+            "the same items twice, the second time transformed",
+            f"{len(frame)} and {len(transformed)} rows whose numbers do not correspond",
+            "build the second frame with `affine` from the first")
     gap = (back["forecast"] - both["forecast"]).to_numpy()
     return both[[*keys, "rho", "x", "forecast"]].assign(gap=gap).set_index(frame.index)
 
@@ -246,11 +224,7 @@ def _ar1(grid: tuple[float, ...] = WORLD_GRID, **changes: object) -> TransferSet
     )
 
 
-def _other(process: Departure) -> TransferSet:
-    return TransferSet(process.items, process.rational, process.feasible)
-
-
-REGISTRY = {
+REGISTRY: dict[str, TransferSet | Departure] = {
     "trained": _ar1(rhos=TRAINING_GRID),  # nothing new: the reference row
     "unseen_persistence": _ar1(rhos=UNSEEN),  # between the trained ones
     "negative_persistence": _ar1(SIGNED_GRID, rhos=NEGATIVE),  # series that alternate
@@ -265,13 +239,13 @@ REGISTRY = {
     "sign_flipped": _ar1(factor=-1.0, scale=(1, 199)),  # the mirror image 200 - x
     "scaled": _ar1(spread=0.5, factor=2.0, scale=(51, 149)),  # distances from 100 doubled
     "random_walk": _ar1(rhos=(1.0,)),  # shocks that last for ever
-    "random_walk_drift": _other(DRIFT),  # shocks that last, and a trend
-    "ar2": _other(AR2),  # two lags: rises that overshoot
-    "ma1": _other(MA1),  # shocks gone after two periods
-    "local_level": _other(LOCAL_LEVEL),  # a moving level behind noise
-    "break_to_low": _other(persistence_break(0.9, 0.1)),
-    "break_to_high": _other(persistence_break(0.1, 0.9)),
-    "break_in_mean": _other(mean_break(0.4, 3.0)),  # the mean jumps by three sigmas
-    "arch": _other(ARCH),  # calm and storms, mean unforecastable
+    "random_walk_drift": DRIFT,  # shocks that last, and a trend
+    "ar2": AR2,  # two lags: rises that overshoot
+    "ma1": MA1,  # shocks gone after two periods
+    "local_level": LOCAL_LEVEL,  # a moving level behind noise
+    "break_to_low": law_break(0.9, 0.1, 0.0, families.persistence_break_family),
+    "break_to_high": law_break(0.1, 0.9, 0.0, families.persistence_break_family),
+    "break_in_mean": law_break(0.4, 0.4, 3.0, families.mean_break_family),  # by three sigmas
+    "arch": ARCH,  # calm and storms, mean unforecastable
 }
 """Name to set. Adding one is one row here, and a `Departure` if its process is new."""

@@ -37,29 +37,25 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> 
 def share_removed(
     before: pd.DataFrame,
     after: pd.DataFrame,
-    rational: pd.DataFrame | float,
-    by: str | None = None,
+    rational: pd.DataFrame,
+    by: str,
     draws: int = 2000,
     *,
     seed: int = 0,
 ) -> Estimate:
     """Share of excess persistence removed: ``1 - (rs_after - r) / (rs_before - r)``."""
-    _, after = align(before, after)
-    before = _ordered(before)
-    arms = [before, after]  # the third is the best with the same numbers, if not given as r
-    if isinstance(rational, pd.DataFrame):
-        arms.append(align(before, rational)[1])
-    cells = np.zeros(len(before), int) if by is None else pd.factorize(before[by])[0]
+    (before, after), (_, rational) = align(before, after), align(before, rational)
+    cells = pd.factorize(before[by])[0]
     # Summed over conditions before dividing: one with nothing to remove must not explode.
-    slopes = sum(_bootstrap_slopes(arms, cells == c, draws, seed + c) for c in set(cells))
-    target = slopes[2] if len(arms) == 3 else rational * len(set(cells))
-    excess_before, excess_after = slopes[0] - target, slopes[1] - target
-    require(
-        excess_before[0] > 0,
-        "implied persistence above the rational one before the intervention",
-        f"an excess of {excess_before[0] / len(set(cells)):.3f}",
-        "report the change itself (compare) for this condition",
+    arms = [before, after, rational]
+    first, second, target = sum(
+        _bootstrap_slopes(arms, cells == c, draws, seed + c) for c in set(cells)
     )
+    excess_before, excess_after = first - target, second - target
+    require(excess_before[0] > 0,
+            "implied persistence above the rational one before the intervention",
+            f"an excess of {excess_before[0] / len(set(cells)):.3f}",
+            "report the change itself (compare) for this condition")
     share = 1 - excess_after / excess_before
     low, high = np.quantile(share[1:], [0.025, 0.975])
     return Estimate(
@@ -75,12 +71,9 @@ def align(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
     same = len(before) == len(after) and all(
         np.array_equal(before[c].to_numpy(), after[c].to_numpy()) for c in shared
     )
-    require(
-        same,
-        "the same items (series, t, x, outcome) before and after",
-        f"frames of {len(before)} and {len(after)} rows that differ",
-        "score both models on one item frame, and drop an item from both or from neither",
-    )
+    require(same, "the same items (series, t, x, outcome) before and after",
+            f"frames of {len(before)} and {len(after)} rows that differ",
+            "score both models on one item frame, and drop an item from both or from neither")
     return before, after
 
 

@@ -35,10 +35,8 @@ def lag_coefficients(
 
     Raises
     ------
-    InvalidValueError
-        A missing column, missing values, a history shorter than ``lags``, or one cluster.
-    NotDefinedError
-        Lags that do not vary independently.
+    InvalidValueError, NotDefinedError
+        Missing values or a history shorter than ``lags``; lags that do not vary independently.
     """
     require_columns(frame, (cluster, "forecast", "history"))
     design = sm.add_constant(lag_matrix(frame, lags), has_constant="add")
@@ -53,12 +51,9 @@ def lag_coefficients(
 def lag_matrix(frame: pd.DataFrame, lags: int) -> np.ndarray:
     """Last ``lags`` numbers of ``history``, newest first, shape ``(rows, lags)``."""
     lengths = frame["history"].map(len)
-    require(
-        1 <= lags <= lengths.min() and lengths.nunique() == 1,
-        f"histories of one length, at least {lags} and lags of 1 or more",
-        f"lengths {lengths.min()} to {lengths.max()}",
-        "lower `lags` or show a longer history",
-    )
+    require(1 <= lags <= lengths.min() and lengths.nunique() == 1,
+            f"histories of one length, at least {lags} and lags of 1 or more",
+            f"lengths {lengths.min()} to {lengths.max()}", "lower `lags` or show a longer history")
     values = shown(frame)[:, ::-1][:, :lags]
     require(np.isfinite(values).all(), "finite numbers in history", "missing or infinite ones",
             "drop these items on purpose")
@@ -106,9 +101,7 @@ def _check_months(frame: pd.DataFrame, lags: int) -> None:
     require(not frame.duplicated(["month", "stock"]).any(),
             "one row for each month and stock", "duplicates", "estimate one arm at a time")
     stocks = frame["month"].value_counts()
-    require(
-        len(stocks) >= 2 and stocks.min() >= lags + 2,
-        f"at least two months of at least {lags + 2} stocks each",
-        f"{len(stocks)} months, the smallest of {stocks.min()} stocks",
-        "use more stocks or fewer lags, or drop the month on purpose",
-    )
+    require(len(stocks) >= 2 and stocks.min() >= lags + 2,
+            f"at least two months of at least {lags + 2} stocks each",
+            f"{len(stocks)} months, the smallest of {stocks.min()} stocks",
+            "use more stocks or fewer lags, or drop the month on purpose")

@@ -80,12 +80,10 @@ def pool_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The metric tables of an arm's seeds as one, in the order of the first."""
     stacked = pd.concat(tables, ignore_index=True)
     cells = [cell for _, cell in stacked.groupby(["metric", "condition"], sort=False)]
-    require(
-        all(len(cell) == len(tables) for cell in cells),
-        f"the same metrics and conditions for all {len(tables)} seeds",
-        "some that a seed lacks or has twice",
-        "measure every seed with one registry and one profile",
-    )
+    require(all(len(cell) == len(tables) for cell in cells),
+            f"the same metrics and conditions for all {len(tables)} seeds",
+            "some that a seed lacks or has twice",
+            "measure every seed with one registry and one profile")
     return measure_table(pool(table_measures(cell)) for cell in cells)
 
 

@@ -6,7 +6,7 @@ The error-on-revision coefficient never stands alone: it is -0.45 for a rational
 learner at rho = 0, and -0.5 for pure noise. Put those rows and the variance of revisions beside it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -90,11 +90,6 @@ def revision_variance(frame: pd.DataFrame) -> Estimate:
     ----------
     frame : DataFrame
         Columns ``series, forecast, previous_forecast``.
-
-    Raises
-    ------
-    InvalidValueError
-        A missing column, missing values, or fewer than two series.
     """
     require_columns(frame, ("series", "forecast", "previous_forecast"))
     revision = numbers(frame, "forecast") - numbers(frame, "previous_forecast")
@@ -107,7 +102,7 @@ def implied_persistence_hac(frame: pd.DataFrame) -> Estimate:
     """`implied_persistence` of one real series, errors robust to serial correlation.
 
     Bartlett kernel with ``ceil(1.3 sqrt(T))`` lags (Lazarus, Lewis, Stock and Watson 2018) and
-    t(T - 2) critical values; rows are put in the order of ``t`` first.
+    t(T - 2) critical values, in the order of ``t``.
 
     Parameters
     ----------
@@ -130,32 +125,23 @@ def implied_persistence_hac(frame: pd.DataFrame) -> Estimate:
     return from_fit("implied_persistence", fit, 1, 1, f"HAC({lags})")
 
 
-def by_condition(
-    frame: pd.DataFrame, estimator: Estimator, by: str | Sequence[str] = "rho"
-) -> pd.DataFrame:
-    """An estimator within each condition.
+def by_condition(frame: pd.DataFrame, estimator: Estimator) -> pd.DataFrame:
+    """An estimator at each rho.
 
     Parameters
     ----------
     estimator : function
         Frame to `Estimate`, such as `implied_persistence`.
-    by : str or sequence of str
-        Columns that make a condition.
 
     Returns
     -------
     DataFrame
-        The columns ``by``, then the fields of `Estimate`. A condition in which the coefficient is
-        not defined (full information at rho = 0 is never revised) has NaN there and says so in
-        ``method``.
+        Column ``rho``, then the fields of `Estimate`. Where the coefficient is not defined (full
+        information at rho = 0 is never revised) they are NaN, and ``method`` says so.
     """
-    keys = [by] if isinstance(by, str) else list(by)
-    require_columns(frame, keys, missing_allowed=True)
-    rows = [
-        dict(zip(keys, condition, strict=True)) | vars(_or_undefined(estimator, cell))
-        for condition, cell in frame.groupby(keys, sort=True, dropna=False)
-    ]
-    return pd.DataFrame(rows)
+    require_columns(frame, ["rho"], missing_allowed=True)
+    return pd.DataFrame([{"rho": rho} | vars(_or_undefined(estimator, cell))
+                         for rho, cell in frame.groupby("rho", dropna=False)])
 
 
 def _or_undefined(estimator: Estimator, cell: pd.DataFrame) -> Estimate:
@@ -180,13 +166,10 @@ def variables(name: str, frame: pd.DataFrame) -> Variables:
     columns, build = SPECIFICATIONS[name]
     require_columns(frame, ("series", *columns))
     y, x = build(*(numbers(frame, c) for c in columns))
-    require(
-        np.ptp(x) > 1e-12 * max(1.0, np.abs(x).max()),
-        f"a regressor that varies, for {name}",
-        "the same value in every row" + (" (no revision)" if name == "error_revision" else ""),
-        "report revision_variance instead: the coefficient is not defined here",
-        NotDefinedError,
-    )
+    require(np.ptp(x) > 1e-12 * max(1.0, np.abs(x).max()), f"a regressor that varies, for {name}",
+            "the same value in every row" + (" (no revision)" if name == "error_revision" else ""),
+            "report revision_variance instead: the coefficient is not defined here",
+            NotDefinedError)
     return y, x
 
 
@@ -199,13 +182,9 @@ def clustered_fit(
             "evaluate more of them; a single real series has implied_persistence_hac")
     scaled = design / np.maximum(np.linalg.norm(design, axis=0), np.finfo(float).tiny)
     rank = np.linalg.matrix_rank(scaled, tol=1e-9)
-    require(
-        rank == design.shape[1],
-        f"{design.shape[1]} regressors that vary independently",
-        f"only {rank} directions in {len(y)} rows",
-        "use fewer lags, or more rows; a constant series identifies nothing",
-        NotDefinedError,
-    )
+    require(rank == design.shape[1], f"{design.shape[1]} regressors that vary independently",
+            f"only {rank} directions in {len(y)} rows",
+            "use fewer lags, or more rows; a constant series identifies nothing", NotDefinedError)
     return sm.OLS(y, design).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
 
 
@@ -236,12 +215,9 @@ def require_columns(
             "fill the frame with a benchmark, a forecaster or a model before estimating")
     require(not frame.empty, "a frame with rows", "an empty one", "check the filter before it")
     gaps = frame[list(columns)].isna().sum()
-    require(
-        missing_allowed or not gaps.any(),
-        "no missing values",
-        "missing: " + ", ".join(f"{n} in {c}" for c, n in gaps.items() if n),
-        "report the share of items without a forecast, then drop or bound them on purpose",
-    )
+    require(missing_allowed or not gaps.any(), "no missing values",
+            "missing: " + ", ".join(f"{n} in {c}" for c, n in gaps.items() if n),
+            "report the share of items without a forecast, then drop or bound them on purpose")
 
 
 def numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
@@ -252,10 +228,7 @@ def numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
         raise InvalidValueError(
             f"numbers in column {column}", str(problem), "convert the column to float"
         ) from problem
-    require(
-        np.isfinite(values).all(),
-        f"finite numbers in column {column}",
-        f"{int((~np.isfinite(values)).sum())} infinite or missing",
-        "find the forecast that diverged; drop or bound it on purpose",
-    )
+    require(np.isfinite(values).all(), f"finite numbers in column {column}",
+            f"{int((~np.isfinite(values)).sum())} infinite or missing",
+            "find the forecast that diverged; drop or bound it on purpose")
     return values

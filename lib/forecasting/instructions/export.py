@@ -41,9 +41,8 @@ ANSWERS = {
 def export(profile: "Profile", out: Path, label: str = "full_information") -> Path:
     """Write the instruction sets of a profile into a new folder; returns it.
 
-    Everything is written beside the folder and moved there by one rename, so that a run that
-    fails or is stopped leaves nothing behind. The JSONL files and the card are byte-identical for
-    equal profile settings, seed and label.
+    All is written beside the folder and moved there by one rename. The JSONL files and the card
+    are byte-identical for equal profile settings, seed and label.
 
     Parameters
     ----------
@@ -55,8 +54,7 @@ def export(profile: "Profile", out: Path, label: str = "full_information") -> Pa
     Raises
     ------
     InvalidValueError
-        `out` is a file or holds files; a history too short for the least-squares learner, or
-        series so long that they leave the range of a style.
+        `out` is a file or holds files; series too short for a learner, or too long for a style.
     UnknownNameError
         Another label.
     StorageError

@@ -73,30 +73,22 @@ MAX_TRIES = 200
 
 @dataclass(frozen=True)
 class Process:
-    """A kind of process: how it is drawn, forecast when known, and learned when not.
+    """A kind of process: how it is drawn, forecast when known, and learned when not."""
 
-    ``draw`` takes the keywords ``series, length, seed`` and the parameters; ``path`` panel,
-    horizon and the parameters; ``family`` as in `lib.forecasting.bayes`.
-    """
-
-    draw: Callable[..., np.ndarray]
-    path: Callable[..., np.ndarray]
+    draw: Callable[..., np.ndarray]  # of the keywords series, length, seed and the parameters
+    path: Callable[..., np.ndarray]  # of panel, horizon and the parameters
     family: families.Family
-
-
-def _draw_level(level_ratio: float, series: int, length: int, *, seed: object) -> np.ndarray:
-    return local_level(level_ratio, 1.0, series, length, seed=seed)
-
-
-def _level_path(values: np.ndarray, horizon: int, level_ratio: float) -> np.ndarray:
-    return local_level_path(values, horizon, level_sd=level_ratio, noise_sd=1.0)
 
 
 PROCESSES = {
     "ar1": Process(partial(ar1, sigma=1.0), ar1_path, families.ar1_family),
     "ar2": Process(partial(ar2, sigma=1.0), ar2_path, families.ar2_family),
     "ma1": Process(partial(ma1, sigma=1.0), ma1_path, families.ma1_family),
-    "local_level": Process(_draw_level, _level_path, families.local_level_family),
+    "local_level": Process(
+        lambda level_ratio, **panel: local_level(level_ratio, 1.0, **panel),
+        lambda values, h, level_ratio: local_level_path(values, h, level_ratio, 1.0),
+        families.local_level_family,
+    ),
 }
 
 
@@ -153,8 +145,6 @@ def instruction_sets(
 def preview(profile: "Profile", n: int = 5) -> pd.DataFrame:
     """Rows to look at, their styles in turn: training rows of `instruction_sets`.
 
-    Only one cell of each process is drawn for it, the middle one of those in training.
-
     Parameters
     ----------
     n : int
@@ -163,11 +153,11 @@ def preview(profile: "Profile", n: int = 5) -> pd.DataFrame:
     Raises
     ------
     InvalidValueError
-        A history too short for the least-squares learner, or series so long that they leave the
-        range of a style.
+        A history too short for the least-squares learner, or series that leave a style's range.
     """
     given, seed = profile.forecasting, profile.seed
     _check(given, "full_information")
+    # One cell of each process is drawn, the middle one of those in training.
     taught: dict[str, list[tuple[int, Cell]]] = {}
     for position, cell in enumerate(cells(given)):
         if cell.split == "train":

@@ -57,26 +57,20 @@ def bootstrap(
     counts = np.random.default_rng(seed).multinomial(size, [1 / size] * size, draws)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = [metrics(dict(zip(t, (counts @ t.to_numpy()).T, strict=True))) for t in tables]
-    values = [exact(part, metrics) for part in parts]
-    method = f"bootstrap of {size} clusters, {draws} draws"
-    return [
-        _estimate(name, _last_less_first(values, name), _last_less_first(drawn, name), items, size,
-                  method)
-        for name in values[0]
-    ]
+    values, drawn = _change([exact(part, metrics) for part in parts]), _change(drawn)
+    method, estimates = f"bootstrap of {size} clusters, {draws} draws", []
+    for name, value in values.items():
+        se, (low, high) = drawn[name].std(ddof=1), np.quantile(drawn[name], [0.025, 0.975])
+        numbers = map(float, (value, se, low, high))
+        estimates.append(Estimate(name, *numbers, items, size, method, np.nan))
+    return estimates
 
 
-def _last_less_first(found: Sequence[Mapping], name: str) -> np.ndarray:
-    """One model's score as it is; of two, the change."""
-    return found[0][name] if len(found) == 1 else found[1][name] - found[0][name]
-
-
-def _estimate(
-    name: str, value: float, drawn: np.ndarray, items: int, clusters: int, method: str
-) -> Estimate:
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Estimate(name, float(value), float(drawn.std(ddof=1)), float(low), float(high), items,
-                    clusters, method, np.nan)
+def _change(found: Sequence[dict]) -> dict:
+    """One model's scores as they are; of two models', the second's less the first's."""
+    if len(found) == 1:
+        return found[0]
+    return {name: score - found[0][name] for name, score in found[1].items()}
 
 
 @dataclass(frozen=True)
