@@ -80,13 +80,8 @@ def local_level_path(
 
 
 def break_path(
-    values: np.ndarray,
-    horizon: int,
-    rho_before: float,
-    rho_after: float,
-    break_at: int,
-    mu: float = 0.0,
-    mu_after: float | None = None,
+    values: np.ndarray, horizon: int, rho_before: float, rho_after: float, break_at: int,
+    mu: float = 0.0, mu_after: float | None = None,
 ) -> np.ndarray:
     """AR(1) iterated through a break whose date is known (see `processes.regime_break`)."""
     position = np.arange(values.shape[1])

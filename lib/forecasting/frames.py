@@ -84,17 +84,8 @@ def panel_items(
 
 
 def ar1_items(
-    rhos: Sequence[float],
-    series: int,
-    rounds: int,
-    history: int,
-    sigma: float,
-    mu: float = 100.0,
-    low: int = LOW,
-    high: int = HIGH,
-    *,
-    horizon: int = 1,
-    seed: int,
+    rhos: Sequence[float], series: int, rounds: int, history: int, sigma: float, mu: float = 100.0,
+    low: int = LOW, high: int = HIGH, *, horizon: int = 1, seed: int,
 ) -> pd.DataFrame:
     """Panel in the manner of Afrouzi et al. (2023), on a display scale of integers.
 

@@ -88,11 +88,8 @@ def bayes(
 
 
 def posterior(
-    windows: np.ndarray,
-    rho_grid: Sequence[float],
-    prior: Sequence[float] | None = None,
-    mu: np.ndarray | float = 0.0,
-    sigma: np.ndarray | float = 1.0,
+    windows: np.ndarray, rho_grid: Sequence[float], prior: Sequence[float] | None = None,
+    mu: np.ndarray | float = 0.0, sigma: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Posterior weights of each rho given the numbers shown, shape ``(rows, rhos)``.
 

@@ -92,16 +92,8 @@ def local_level(
 
 
 def regime_break(
-    rho_before: float,
-    rho_after: float,
-    break_at: int,
-    series: int,
-    length: int,
-    sigma: float,
-    mu: float = 0.0,
-    mu_after: float | None = None,
-    *,
-    seed: Seed,
+    rho_before: float, rho_after: float, break_at: int, series: int, length: int, sigma: float,
+    mu: float = 0.0, mu_after: float | None = None, *, seed: Seed,
 ) -> np.ndarray:
     """AR(1) whose rho (and mean) change: ``break_at`` is the first value of the new law."""
     require(0 < break_at < length, f"a break inside the series, 1 to {length - 1}", f"{break_at}",

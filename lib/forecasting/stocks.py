@@ -24,10 +24,7 @@ from lib.forecasting.frames import HIGH, LOW, panel_items
 from lib.forecasting.processes import BURN_IN
 
 LOCATION, SCALE = -80.0, 0.8
-"""Display scale: per cent a month = -80 + 0.8 shown, so that 0 % is shown as 100.
-
-Fixed in advance: a map estimated from the returns would let the future into the past.
-"""
+"""Per cent a month = -80 + 0.8 shown: fixed, since a map estimated from returns would see ahead."""
 
 
 @dataclass(frozen=True)

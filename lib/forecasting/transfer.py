@@ -65,13 +65,8 @@ def transfer_items(name: str, design: Design) -> pd.DataFrame:
 
 
 def ar1_variant(
-    design: Design,
-    rhos: tuple[float, ...] = STATIONARY,
-    spread: float = 1.0,
-    shift: float = 0.0,
-    length: float = 1.0,
-    horizon: int = 1,
-    factor: float = 1.0,
+    design: Design, rhos: tuple[float, ...] = STATIONARY, spread: float = 1.0, shift: float = 0.0,
+    length: float = 1.0, horizon: int = 1, factor: float = 1.0,
     scale: tuple[int, int] = (LOW, HIGH),
 ) -> pd.DataFrame:
     """AR(1) items with one setting changed; ``spread``, ``length`` and ``factor`` multiply."""
@@ -168,10 +163,7 @@ DRIFT = Departure(
 
 
 def affine(frame: pd.DataFrame, factor: float, centre: float = CENTRE) -> pd.DataFrame:
-    """Items with every number x replaced by ``centre + factor (x - centre)``; without forecasts.
-
-    Refused off the integers of the display scale: rounding would break the exact correspondence.
-    """
+    """Items with every number x replaced by ``centre + factor (x - centre)``; no forecasts."""
 
     def move(values: np.ndarray) -> np.ndarray:
         return centre + factor * (np.asarray(values, dtype=float) - centre)
@@ -190,6 +182,7 @@ def affine(frame: pd.DataFrame, factor: float, centre: float = CENTRE) -> pd.Dat
 
 
 def _integers(values: np.ndarray) -> np.ndarray:
+    """Refuses what rounding or clipping would change: the correspondence must be exact."""
     rounded = np.rint(values)
     inside = (rounded >= LOW).all() and (rounded <= HIGH).all()
     require(inside and np.allclose(values, rounded), f"integers within {LOW}..{HIGH} after the map",

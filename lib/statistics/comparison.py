@@ -16,18 +16,15 @@ from lib.statistics.regressions import (
 
 
 def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> Estimate:
-    """Difference after less before of a regression slope, from one stacked regression.
-
-    ``y = a + a' post + b x + d (post * x) + u`` on the rows of both frames, in any order; d is the
-    estimate. A series is one cluster in both halves, so what both models share (the items)
-    cancels: treating the frames as independent overstates the error by about half.
-    """
+    """After less before of a slope: d in ``y = a + a' post + b x + d (post * x) + u``."""
     before, after = align(before, after)
     name = getattr(estimator, "__name__", str(estimator))
     (y0, x0), (y1, x1) = variables(name, before), variables(name, after)
     post = np.repeat([0.0, 1.0], len(x0))
     x = np.concatenate([x0, x1])
     design = np.column_stack([np.ones_like(x), post, x, post * x])
+    # A series is one cluster in both halves: what both models share, the items, cancels. Frames
+    # taken as independent would overstate the error by about half.
     series = pd.concat([before["series"], after["series"]])
     fit = clustered_fit(np.concatenate([y0, y1]), design, series)
     kind = "stacked before/after, cluster by series"
@@ -35,13 +32,8 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> 
 
 
 def share_removed(
-    before: pd.DataFrame,
-    after: pd.DataFrame,
-    rational: pd.DataFrame,
-    by: str,
-    draws: int = 2000,
-    *,
-    seed: int = 0,
+    before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame, by: str, draws: int = 2000,
+    *, seed: int = 0,
 ) -> Estimate:
     """Share of excess persistence removed: ``1 - (rs_after - r) / (rs_before - r)``."""
     (before, after), (_, rational) = align(before, after), align(before, rational)

@@ -42,10 +42,8 @@ def lag_coefficients(
     design = sm.add_constant(lag_matrix(frame, lags), has_constant="add")
     fit = clustered_fit(numbers(frame, "forecast"), design, frame[cluster])
     clusters = frame[cluster].nunique()
-    return [
-        from_fit(f"lag_{k}", fit, k, clusters, f"cluster by {cluster}")
-        for k in range(1, lags + 1)
-    ]
+    return [from_fit(f"lag_{k}", fit, k, clusters, f"cluster by {cluster}")
+            for k in range(1, lags + 1)]
 
 
 def lag_matrix(frame: pd.DataFrame, lags: int) -> np.ndarray:

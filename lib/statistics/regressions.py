@@ -189,10 +189,7 @@ def clustered_fit(
 
 
 def from_fit(
-    name: str,
-    fit: RegressionResultsWrapper,
-    position: int,
-    clusters: int,
+    name: str, fit: RegressionResultsWrapper, position: int, clusters: int,
     kind: str = "cluster by series",
 ) -> Estimate:
     """`Estimate` of one coefficient of a statsmodels fit with ``use_t=True``."""

@@ -38,12 +38,8 @@ class ClusterSums:
 
 
 def wild_cluster(
-    frame: pd.DataFrame,
-    estimator: Estimator,
-    weights: Weights = "rademacher",
-    draws: int = 1999,
-    *,
-    seed: int = 0,
+    frame: pd.DataFrame, estimator: Estimator, weights: Weights = "rademacher", draws: int = 1999,
+    *, seed: int = 0,
 ) -> Estimate:
     """Slope and its interval: all nulls whose bootstrap p-value is above 5 %, by bisection."""
     sums = _sums(frame, estimator)

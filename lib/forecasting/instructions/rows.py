@@ -241,11 +241,7 @@ def draw_panel(cell: Cell, position: int, given: "ForecastSettings", seed: int) 
 
 
 def _displayed(
-    cell: Cell,
-    styles: list[Style],
-    mu: np.ndarray,
-    sigma: np.ndarray,
-    length: int,
+    cell: Cell, styles: list[Style], mu: np.ndarray, sigma: np.ndarray, length: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Rounded series of shape (series, length); one that leaves its range is drawn anew."""

@@ -48,11 +48,8 @@ def table_logprobs(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Log-likelihoods (nats) and numbers of scored tokens of a table of sentences, in its shape."""
     flat = sentence_logprobs(model, table.to_numpy().ravel().tolist(), conditioning)
-    shaped = [
-        pd.DataFrame(flat[name].to_numpy().reshape(table.shape), table.index, table.columns)
-        for name in ("logprob", "tokens")
-    ]
-    return shaped[0], shaped[1]
+    both = (flat[name].to_numpy().reshape(table.shape) for name in ("logprob", "tokens"))
+    return tuple(pd.DataFrame(values, table.index, table.columns) for values in both)
 
 
 def token_ids(model: LoadedModel, sentences: Sequence[str]) -> list[list[int]]:
@@ -72,9 +69,7 @@ def _after_first(model: LoadedModel, ids: list[list[int]]) -> pd.DataFrame:
 
 
 def choice_logprobs(
-    model: LoadedModel,
-    prompts: Sequence[str],
-    choices: Sequence[Sequence[str]],
+    model: LoadedModel, prompts: Sequence[str], choices: Sequence[Sequence[str]],
     shared: Sequence[str] = (),
 ) -> np.ndarray:
     """``log p(" " + choice | prompt)``, nats: a row a prompt, own choices before shared ones."""

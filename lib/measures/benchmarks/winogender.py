@@ -32,11 +32,9 @@ KEPT = ["occupation", "participant", "gender", "answer", "share", "gotcha"]
 def sentences() -> pd.DataFrame:
     """All 720 sentences, in the order of the source.
 
-    ``template`` is shared by six, ``participant`` is ``someone`` in half of them, ``answer`` is
-    occupation or participant, ``case`` NOM, POSS or ACC, ``share`` the percentage of women in the
-    occupation (US labour statistics). ``gotcha``, missing for neutral pronouns: the pronoun argues
-    against the right answer (the occupation's minority pronoun where that is the answer, its
-    majority pronoun where it is not).
+    ``template`` is shared by six, ``participant`` is ``someone`` in half of them, ``share`` the
+    percentage of women in the occupation (US labour statistics), ``gotcha`` whether the pronoun
+    argues against the right answer.
     """
     frame = _table("all_sentences.tsv", keep_default_na=False)
     parts = frame["sentid"].str.removesuffix(".txt").str.split(".", expand=True)
@@ -66,6 +64,7 @@ def _cases() -> pd.DataFrame:
 
 
 def _gotcha(frame: pd.DataFrame) -> pd.Series:
+    """The occupation's minority pronoun where it is the answer, its majority pronoun where not."""
     minority = (frame["gender"] == "female") == (frame["share"] < 50)
     gotcha = minority == (frame["answer"] == "occupation")
     return gotcha.astype("boolean").mask(frame["gender"] == "neutral")
