@@ -91,13 +91,7 @@ HABITS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 
 
 def noise(frame: pd.DataFrame, sd: float = 8.0, *, seed: Seed = 0) -> pd.DataFrame:
-    """``mu`` plus independent draws: no habit at all, implied persistence 0, and yet b = -1/2.
-
-    Parameters
-    ----------
-    sd : float
-        Standard deviation of the draws, in the units of the items.
-    """
+    """``mu`` plus independent N(0, sd^2): no habit, implied persistence 0, and yet b = -1/2."""
     flat = frame.assign(forecast=frame["mu"], previous_forecast=frame["mu"])
     return add_noise(flat, sd, seed=seed)
 
@@ -106,11 +100,6 @@ def add_noise(frame: pd.DataFrame, sd: float, *, seed: Seed = 0) -> pd.DataFrame
     """Independent N(0, sd^2) in both forecasts: implied persistence stays, b moves towards -1/2.
 
     The noise of ``forecast`` enters the error with a minus and the revision with a plus.
-
-    Parameters
-    ----------
-    sd : float
-        In the units of the items.
     """
     draws = np.random.default_rng(seed).normal(0.0, sd, (2, len(frame)))
     return frame.assign(

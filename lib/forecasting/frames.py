@@ -139,13 +139,7 @@ def displayed(
 
 
 def shown(frame: pd.DataFrame, column: str = "history") -> np.ndarray:
-    """Matrix ``(rows, history)`` of the numbers shown.
-
-    Parameters
-    ----------
-    column : str
-        ``history`` or ``previous_history``.
-    """
+    """Matrix ``(rows, history)`` of the numbers in ``history`` or ``previous_history``."""
     return np.stack([np.asarray(h, dtype=float) for h in frame[column]])
 
 
@@ -238,15 +232,10 @@ def window_items(values: pd.Series, history: int, name: str = "real") -> pd.Data
 
 
 def to_units(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of `window_items` in the units of its source.
+    """A frame of `window_items` with both forecasts, in the units of its source.
 
     Forecasts become ``location + scale * forecast``; ``x`` and ``outcome`` become the exact source
     values, neither rounded nor clipped.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        With both forecasts on the display scale.
     """
     mapped = {c: frame["location"] + frame["scale"] * frame[c]
               for c in ("forecast", "previous_forecast")}

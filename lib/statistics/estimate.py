@@ -92,15 +92,7 @@ def rows(frame: pd.DataFrame, arm: str, seeds: int = 1) -> pd.DataFrame:
 
 
 def row(estimate: Estimate, arm: str, condition: object, seeds: int = 1) -> pd.DataFrame:
-    """One estimate as a row of an exhibit.
-
-    Parameters
-    ----------
-    arm, condition : str, object
-        What was measured, and on which items.
-    seeds : int
-        Training seeds behind it.
-    """
+    """One estimate as a row of an exhibit, with the number of training seeds behind it."""
     return rows(pd.DataFrame([{"name": estimate.name, "rho": condition, "value": estimate.value,
                                "low": estimate.low, "high": estimate.high, "n": estimate.n}]),
                 arm, seeds)

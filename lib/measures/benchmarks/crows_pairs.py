@@ -116,11 +116,8 @@ def _span_logprobs(
     """Sum of log-probabilities (nats) over the (first, length) spans of each sentence."""
     start = start_id(model.tokenizer)
     rows = [(i, at, n) for i, found in enumerate(spans) for at, n in found if n]
-    scored = sequence_logprobs(
-        model,
-        [[start, *ids[i][:at]] for i, at, _ in rows],
-        [ids[i][at : at + n] for i, at, n in rows],
-    )
+    before = [[start, *ids[i][:at]] for i, at, _ in rows]
+    scored = sequence_logprobs(model, before, [ids[i][at : at + n] for i, at, n in rows])
     sums = np.zeros(len(ids))
     np.add.at(sums, [i for i, _, _ in rows], scored["logprob"].to_numpy())
     return sums

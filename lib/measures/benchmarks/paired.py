@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
-from lib.errors import InvalidValueError, require
+from lib.errors import require
 from lib.statistics.estimate import Estimate
 
 Sums = Mapping[str, np.ndarray]
@@ -101,14 +101,11 @@ class McNemar:
 
 def compare_choices(before: pd.Series, after: pd.Series) -> McNemar:
     """McNemar's exact test of binary choices (0 or 1), indexed by item, in any order."""
-    if not before.index.is_unique or not after.index.is_unique or (
-        set(before.index) != set(after.index)
-    ):
-        raise InvalidValueError(
+    once = before.index.is_unique and after.index.is_unique
+    require(once and set(before.index) == set(after.index),
             "the same items for both arms, each once",
             f"{len(before)} and {len(after)} rows that differ",
-            "score both arms on one item frame, one condition at a time",
-        )
+            "score both arms on one item frame, one condition at a time")
     after = after.loc[before.index]
     require(before.isin([0, 1]).all() and after.isin([0, 1]).all(), "choices of 0 or 1",
             "other values", "compare two scores first")

@@ -89,10 +89,8 @@ def benchmark_report(
 
     Raises
     ------
-    UnknownNameError, DownloadError
-        A benchmark that does not exist, or whose files are not on this machine.
-    InvalidValueError
-        Models of one name, or one that cannot be used.
+    UnknownNameError, DownloadError, InvalidValueError
+        Another benchmark, one whose files are not on this machine, models of one name.
     """
     for name in names:
         if name not in BENCHMARKS:

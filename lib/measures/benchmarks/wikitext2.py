@@ -59,11 +59,8 @@ def _nats(model: LoadedModel, ids: list[list[int]], window: int) -> np.ndarray:
     """Minus the log-likelihood of each text."""
     start = start_id(model.tokenizer)
     pieces = [(i, at) for i, text in enumerate(ids) for at in range(0, len(text), window)]
-    scored = sequence_logprobs(
-        model,
-        [[ids[i][at - 1] if at else start] for i, at in pieces],
-        [ids[i][at : at + window] for i, at in pieces],
-    )
+    before = [[ids[i][at - 1] if at else start] for i, at in pieces]
+    scored = sequence_logprobs(model, before, [ids[i][at : at + window] for i, at in pieces])
     return np.bincount([i for i, _ in pieces], -scored["logprob"], minlength=len(ids))
 
 
