@@ -1,19 +1,15 @@
 """Rational answers to processes other than AR(1): exact when known, Bayesian when not.
 
-A *path* maps a panel ``values`` of shape ``(series, length)`` and a horizon h to a panel of
-``E[x_{t+h} | x_0 .. x_t]``: entry t depends on ``values[:, : t + 1]`` alone. Bind the parameters
-with ``functools.partial``.
+A *path* maps a panel ``values`` (series, length) and a horizon h to a panel of
+``E[x_{t+h} | x_0 .. x_t]``: entry t depends on ``values[:, : t + 1]`` alone.
 
-A *family* is a list of `Candidate` processes, each with its path and the variances of its one-step
-errors, so that the density of what was shown is a product of normal densities (prediction-error
-decomposition)::
+A *family* is a list of `Candidate` processes, equally likely. The density of what was shown is a
+product of normal densities of one-step errors, and the rational forecast the posterior mean::
 
     log p(x_1 .. x_n | x_0, k) = -1/2 sum_t [ log v_kt + (x_t - f_kt)^2 / v_kt ] + constant
 
-and the rational forecast is the posterior mean over the candidates. As in
-`lib.forecasting.learners.bayes`, whose one family is the AR(1) on a grid and which takes another
-mean and sigma in each row, the density of the first number shown is left out, and the rounding of
-the display is ignored.
+As in `lib.forecasting.learners.bayes`, whose one family is the AR(1) on a grid, the density of the
+first number shown is left out, and the rounding of the display is ignored.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +22,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from lib.errors import require
-from lib.forecasting.frames import horizon_of, shown
+from lib.forecasting.frames import both_rounds
 from lib.forecasting.learners import TRAINING_GRID, Path
 from lib.forecasting.processes import ar2_moments
 
@@ -39,12 +35,9 @@ def ar1_path(values: np.ndarray, horizon: int, rho: float, mu: float = 0.0) -> n
 def ar2_path(
     values: np.ndarray, horizon: int, phi1: float, phi2: float, mu: float = 0.0
 ) -> np.ndarray:
-    """Iterate ``f_h = phi1 f_{h-1} + phi2 f_{h-2}`` from ``f_0 = x_t``, ``f_{-1} = x_{t-1}``.
-
-    At t = 0 the value before is not known; its expectation given ``x_0`` is the first
-    autocorrelation ``phi1 / (1 - phi2)`` times ``x_0``, in deviations from the mean.
-    """
+    """Iterate ``f_h = phi1 f_{h-1} + phi2 f_{h-2}`` from ``f_0 = x_t``, ``f_{-1} = x_{t-1}``."""
     now = values - mu
+    # Given x_0, the value before it is expected at the first autocorrelation times x_0.
     before = np.concatenate([phi1 / (1 - phi2) * now[:, :1], now[:, :-1]], axis=1)
     for _ in range(horizon):
         now, before = phi1 * now + phi2 * before, now
@@ -57,15 +50,11 @@ def drift_path(values: np.ndarray, horizon: int, drift: float) -> np.ndarray:
 
 
 def ma1_path(values: np.ndarray, horizon: int, theta: float, mu: float = 0.0) -> np.ndarray:
-    """Innovations algorithm: ``mu + theta u_t / v_t`` for h = 1, the mean beyond.
-
-    ``u_t = x_t - mu - theta u_{t-1} / v_{t-1}`` and ``v_t = 1 + theta^2 - theta^2 / v_{t-1}``,
-    in units of the innovation variance, from ``v_0 = 1 + theta^2``: exact in finite samples,
-    also for a theta that is not invertible.
-    """
+    """Innovations algorithm: ``mu + theta u_t / v_t`` for h = 1, the mean beyond."""
     forecast = np.full(values.shape, float(mu))
     if horizon > 1:
         return forecast
+    # Exact in finite samples, also for a theta that is not invertible; v in innovation variances.
     expected, v = np.zeros(len(values)), 1 + theta**2
     for t in range(values.shape[1]):
         expected = theta * (values[:, t] - mu - expected) / v
@@ -77,10 +66,7 @@ def ma1_path(values: np.ndarray, horizon: int, theta: float, mu: float = 0.0) ->
 def local_level_path(
     values: np.ndarray, horizon: int, level_sd: float, noise_sd: float
 ) -> np.ndarray:
-    """Kalman filter of the local level with a diffuse start; the same at every horizon.
-
-    ``a_t = a_{t-1} + K_t (x_t - a_{t-1})``, ``K_t = P / (P + noise_sd^2)``, from ``a_0 = x_0``.
-    """
+    """Kalman filter of the local level with a diffuse start; the same at every horizon."""
     level, variance = values[:, 0].astype(float), noise_sd**2
     forecast = np.empty(values.shape)
     forecast[:, 0] = level
@@ -94,13 +80,8 @@ def local_level_path(
 
 
 def break_path(
-    values: np.ndarray,
-    horizon: int,
-    rho_before: float,
-    rho_after: float,
-    break_at: int,
-    mu: float = 0.0,
-    mu_after: float | None = None,
+    values: np.ndarray, horizon: int, rho_before: float, rho_after: float, break_at: int,
+    mu: float = 0.0, mu_after: float | None = None,
 ) -> np.ndarray:
     """AR(1) iterated through a break whose date is known (see `processes.regime_break`)."""
     position = np.arange(values.shape[1])
@@ -115,17 +96,14 @@ def break_path(
 
 @dataclass(frozen=True)
 class Candidate:
-    """One process that the numbers may come from.
-
-    ``variances`` (history - 1,) are those of ``x_1 .. x_n`` around their one-step forecasts.
-    """
+    """One process that the numbers may come from."""
 
     path: Path
-    variances: np.ndarray
+    variances: np.ndarray  # of x_1 .. x_n around their one-step forecasts
 
 
 Family = Callable[[float, float, int], list[Candidate]]
-"""Mean, standard deviation and number of values shown to candidates, equally likely."""
+"""Mean, standard deviation and number of values shown to candidates."""
 
 
 def family_bayes(frame: pd.DataFrame, family: Family) -> pd.DataFrame:
@@ -134,14 +112,11 @@ def family_bayes(frame: pd.DataFrame, family: Family) -> pd.DataFrame:
     require(len(known) == 1 and not known.isna().any(axis=None),
             "one known mu and sigma", f"{len(known)} pairs of them", "split the frame by `mu`")
     mu, sigma = (float(v) for v in known.iloc[0])
-    h, columns = horizon_of(frame), {}
-    for column, past, ahead in (
-        ("forecast", "history", h), ("previous_forecast", "previous_history", h + 1)
-    ):
-        windows = shown(frame, past)
-        candidates = family(mu, sigma, windows.shape[1])
-        columns[column] = posterior_means(windows, candidates, [ahead])[0]
-    return frame.assign(**columns)
+
+    def mean(windows: np.ndarray, ahead: int) -> np.ndarray:
+        return posterior_means(windows, family(mu, sigma, windows.shape[1]), [ahead])[0]
+
+    return both_rounds(frame, mean)
 
 
 def posterior_means(
@@ -223,19 +198,13 @@ def drift_family(mu: float, sigma: float, n: int) -> list[Candidate]:
 
 
 def persistence_break_family(mu: float, sigma: float, n: int) -> list[Candidate]:
-    """AR(1) whose rho changes at an unknown date: rho on the training grid before and after.
-
-    The date is any position shown, equally likely; at position 0 only the new regime is seen.
-    """
+    """AR(1) whose rho, before and after on the training grid, changes at any date shown."""
     each = product(TRAINING_GRID, TRAINING_GRID, range(n))
     return [_break(before, after, date, mu, mu, sigma, n) for before, after, date in each]
 
 
 def mean_break_family(mu: float, sigma: float, n: int) -> list[Candidate]:
-    """AR(1) whose mean leaves ``mu`` at an unknown date, by -6, -5, .. 6 sigma.
-
-    rho is one of 0, .2, .4, .6, .8, and the date any position shown, all equally likely.
-    """
+    """AR(1) whose mean leaves ``mu`` by -6, -5, .. 6 sigma at any date shown."""
     each = product(TRAINING_GRID[:-1], mu + sigma * np.arange(-6, 7), range(n))
     return [_break(rho, rho, date, mu, after, sigma, n) for rho, after, date in each]
 

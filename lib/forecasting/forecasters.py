@@ -1,9 +1,8 @@
 """Forecasters with known habits: item frame in, the same frame with forecasts out.
 
-Each one is run through the estimators that later measure a language model, so that the reader
-knows what every coefficient means before the model is looked at. In all formulas
-``E_t = mu + rho^h (x_t - mu)``, and the previous forecast is the same rule applied one round
-earlier to the same outcome.
+Run through the estimators that later measure a language model, they show what every coefficient
+means. In all formulas ``E_t = mu + rho^h (x_t - mu)``; the previous forecast is the same rule, one
+round earlier, for the same outcome.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,29 +10,23 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from lib.forecasting.frames import horizon_of, shown
+from lib.forecasting.frames import both_rounds, horizon_of, shown
 from lib.forecasting.processes import Seed
 
 HUMANS = {0.0: 0.45, 0.2: 0.62, 0.4: 0.77, 0.6: 0.85, 0.8: 0.91, 1.0: 0.99}
 """Implied persistence of people by rho, h = 1 (Afrouzi et al. 2023, Figure II, panel B)."""
 
-Rule = Callable[[np.ndarray, int], np.ndarray]
-"""Numbers shown and periods ahead to forecasts."""
-
 
 def misperceived(
     frame: pd.DataFrame, rho_s: float | Mapping[float, float] = HUMANS
 ) -> pd.DataFrame:
-    """``mu + rho_s^h (x_t - mu)``: right model, wrong persistence.
-
-    ``rho_s`` is one perceived persistence, or one for each rho (linear in between).
-    """
+    """``mu + rho_s^h (x_t - mu)``: wrong persistence, or one for each rho (linear in between)."""
     mu, rho = _parameters(frame)
     r = rho_s
     if isinstance(rho_s, Mapping):
         known = sorted(rho_s)
         r = np.interp(rho, known, [rho_s[k] for k in known])
-    return _both(frame, lambda past, ahead: mu + r**ahead * (past[:, -1] - mu))
+    return both_rounds(frame, lambda past, ahead: mu + r**ahead * (past[:, -1] - mu))
 
 
 def adaptive(frame: pd.DataFrame, delta: float = 0.17) -> pd.DataFrame:
@@ -45,14 +38,11 @@ def adaptive(frame: pd.DataFrame, delta: float = 0.17) -> pd.DataFrame:
             level = delta * level + (1 - delta) * past[:, k]
         return level
 
-    return _both(frame, rule)
+    return both_rounds(frame, rule)
 
 
 def extrapolative(frame: pd.DataFrame, phi: float = 0.4) -> pd.DataFrame:
-    """``F_t = (1 + phi) x_t - phi x_{t-1}``, iterated over the horizon.
-
-    People in Afrouzi et al. have phi = -0.07 (0.02) when this model is forced on them.
-    """
+    """``F_t = (1 + phi) x_t - phi x_{t-1}``, iterated over the horizon."""
 
     def rule(past: np.ndarray, ahead: int) -> np.ndarray:
         before, now = past[:, -2], past[:, -1]
@@ -60,17 +50,14 @@ def extrapolative(frame: pd.DataFrame, phi: float = 0.4) -> pd.DataFrame:
             before, now = now, (1 + phi) * now - phi * before
         return now
 
-    return _both(frame, rule)
+    return both_rounds(frame, rule)
 
 
 def sticky(frame: pd.DataFrame, stickiness: float = 0.14) -> pd.DataFrame:
-    """``F_t = l F_{t-1} + (1 - l) E_t``: under-reaction, with b = l / (1 - l) exactly.
-
-    ``F_{t-1}`` starts at the mean before the oldest value shown in the previous round, so that
-    one recursion serves both forecasts.
-    """
+    """``F_t = l F_{t-1} + (1 - l) E_t``: under-reaction, with b = l / (1 - l) exactly."""
     mu, rho = _parameters(frame)
     h = horizon_of(frame)
+    # One recursion serves both forecasts; before the oldest value shown it starts at the mean.
     past = shown(frame, "previous_history")
     terms = np.arange(past.shape[1])[::-1]  # rounds before t - 1
     weights = (1 - stickiness) * stickiness**terms * rho[:, None] ** (h + 1 + terms)
@@ -82,10 +69,7 @@ def sticky(frame: pd.DataFrame, stickiness: float = 0.14) -> pd.DataFrame:
 
 
 def diagnostic(frame: pd.DataFrame, theta: float = 0.34) -> pd.DataFrame:
-    """``F_t = E_t + theta (E_t - E_{t-1})`` (Bordalo, Gennaioli and Shleifer).
-
-    It never over-reacts at rho = 0, where no news moves ``E_t``: people do.
-    """
+    """``F_t = E_t + theta (E_t - E_{t-1})`` (Bordalo, Gennaioli and Shleifer)."""
     mu, rho = _parameters(frame)
 
     def rule(past: np.ndarray, ahead: int) -> np.ndarray:
@@ -93,7 +77,7 @@ def diagnostic(frame: pd.DataFrame, theta: float = 0.34) -> pd.DataFrame:
         before = rho ** (ahead + 1) * (past[:, -2] - mu)
         return mu + now + theta * (now - before)
 
-    return _both(frame, rule)
+    return both_rounds(frame, rule)
 
 
 HABITS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
@@ -107,29 +91,15 @@ HABITS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 
 
 def noise(frame: pd.DataFrame, sd: float = 8.0, *, seed: Seed = 0) -> pd.DataFrame:
-    """``mu`` plus independent draws: no habit at all, implied persistence 0, and yet b = -1/2.
-
-    Parameters
-    ----------
-    sd : float
-        Standard deviation of the draws, in the units of the items.
-    """
+    """``mu`` plus independent N(0, sd^2): no habit, implied persistence 0, and yet b = -1/2."""
     flat = frame.assign(forecast=frame["mu"], previous_forecast=frame["mu"])
     return add_noise(flat, sd, seed=seed)
 
 
 def add_noise(frame: pd.DataFrame, sd: float, *, seed: Seed = 0) -> pd.DataFrame:
-    """Add independent N(0, sd^2) to both forecasts of a filled frame.
+    """Independent N(0, sd^2) in both forecasts: implied persistence stays, b moves towards -1/2.
 
-    Implied persistence does not move; b does, towards -1/2, because the noise of ``forecast``
-    enters the error with a minus and the revision with a plus.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Items with both forecasts.
-    sd : float
-        In the units of the items.
+    The noise of ``forecast`` enters the error with a minus and the revision with a plus.
     """
     draws = np.random.default_rng(seed).normal(0.0, sd, (2, len(frame)))
     return frame.assign(
@@ -143,9 +113,8 @@ def revision_coefficient(
 ) -> float:
     """Population error-on-revision coefficient of ``F_t = r1 x_t``, ``F_{t-1} = r2 x_{t-1}``.
 
-    ``b = [V (rho - r1)(r1 - r2 rho) - s^2] / [V (r1^2 + r2^2 - 2 r1 r2 rho) + 2 s^2]`` for AR(1)
-    with variance V. At rho = 0 without noise, ``-r1^2 / (r1^2 + r2^2)``: nothing in it measures
-    the size of the bias.
+    ``b = [V (rho - r1)(r1 - r2 rho) - s^2] / [V (r1^2 + r2^2 - 2 r1 r2 rho) + 2 s^2]``, V the
+    variance of x. At rho = 0 without noise, nothing in it measures the size of the bias.
 
     Parameters
     ----------
@@ -157,15 +126,6 @@ def revision_coefficient(
     v, s = x_sd**2, noise_sd**2
     revision = v * (r1**2 + r2**2 - 2 * r1 * r2 * rho) + 2 * s
     return (v * (rho - r1) * (r1 - r2 * rho) - s) / revision
-
-
-def _both(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
-    """Apply a rule to what was shown in both rounds."""
-    h = horizon_of(frame)
-    return frame.assign(
-        forecast=rule(shown(frame), h),
-        previous_forecast=rule(shown(frame, "previous_history"), h + 1),
-    )
 
 
 def _parameters(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

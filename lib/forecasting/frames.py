@@ -36,15 +36,16 @@ CENTRE, SPREAD = 100.0, 12.0
 WARMUP = 40
 """Fewest past values behind the scale of a real series."""
 MAX_BATCHES = 200
+Rule = Callable[[np.ndarray, int], np.ndarray]
+"""Numbers shown (rows, history) and periods ahead to forecasts (rows,)."""
 
 
 def panel_items(
     values: np.ndarray, history: int, ids: Sequence[str], horizon: int = 1, **columns: Any
 ) -> pd.DataFrame:
-    """Cut a panel of shape ``(series, length)`` into items, every round that fits.
+    """Cut a panel into items, every round that fits: ``length - history - horizon`` of them.
 
-    The first row of a series shows positions ``1..history``, so that a round before it exists;
-    there are ``length - history - horizon`` rounds.
+    The first row of a series shows positions ``1..history``, so that a round before it exists.
 
     Parameters
     ----------
@@ -63,58 +64,40 @@ def panel_items(
     """
     values = np.asarray(values)
     rounds = values.shape[1] - history - horizon
-    require(
-        rounds >= 1 and len(set(ids)) == len(values),
-        f"at least {history + horizon + 1} values a series and one unique id for each",
-        f"{values.shape[1]} values, {len(set(ids))} unique ids for {len(values)} series",
-        "simulate longer series, show less history, or rename the series",
-    )
+    require(rounds >= 1 and len(set(ids)) == len(values),
+            f"at least {history + horizon + 1} values a series and one unique id for each",
+            f"{values.shape[1]} values, {len(set(ids))} unique ids for {len(values)} series",
+            "simulate longer series, show less history, or rename the series")
     windows = np.lib.stride_tricks.sliding_window_view(values, history, axis=1)
     last = np.arange(history, history + rounds)
-    return pd.DataFrame(
-        {
-            "series": np.repeat(np.asarray(ids, dtype=object), rounds),
-            "t": np.tile(last, len(values)),
-            **dict.fromkeys(("rho", "sigma", "mu"), np.nan),
-            **columns,
-            "horizon": horizon,
-            "x": values[:, last].ravel(),
-            "history": windows[:, 1 : rounds + 1].reshape(-1, history).tolist(),
-            "previous_history": windows[:, :rounds].reshape(-1, history).tolist(),
-            "outcome": values[:, last + horizon].ravel(),
-        }
-    )
+    return pd.DataFrame({
+        "series": np.repeat(np.asarray(ids, dtype=object), rounds),
+        "t": np.tile(last, len(values)),
+        **dict.fromkeys(("rho", "sigma", "mu"), np.nan),
+        **columns,
+        "horizon": horizon,
+        "x": values[:, last].ravel(),
+        "history": windows[:, 1 : rounds + 1].reshape(-1, history).tolist(),
+        "previous_history": windows[:, :rounds].reshape(-1, history).tolist(),
+        "outcome": values[:, last + horizon].ravel(),
+    })
 
 
 def ar1_items(
-    rhos: Sequence[float],
-    series: int,
-    rounds: int,
-    history: int,
-    sigma: float,
-    mu: float = 100.0,
-    low: int = LOW,
-    high: int = HIGH,
-    *,
-    horizon: int = 1,
-    seed: int,
+    rhos: Sequence[float], series: int, rounds: int, history: int, sigma: float, mu: float = 100.0,
+    low: int = LOW, high: int = HIGH, *, horizon: int = 1, seed: int,
 ) -> pd.DataFrame:
     """Panel in the manner of Afrouzi et al. (2023), on a display scale of integers.
 
-    Every value, ``outcome`` included, is the **displayed integer** (the process rounded). A
-    series that leaves ``[low, high]`` is rejected and drawn anew, which truncates the process;
-    column ``rejected`` holds the share of draws rejected at that rho (about 1 % at rho = 1 and
-    none below, for 21 values with sigma = 8 on 0..199). Benchmarks ignore the truncation.
-    Series of different seeds or rhos share no random number.
+    All values, ``outcome`` included, are the **displayed integers**. A series that leaves
+    ``[low, high]`` is drawn anew, which truncates the process; column ``rejected`` is the share
+    rejected at that rho (about 1 % at rho = 1 and none below, for 21 values with sigma = 8 on
+    0..199). Series of different seeds or rhos share no random number.
 
     Parameters
     ----------
-    series : int
-        Series per rho, the clusters.
-    rounds : int
-        Rows per series.
-    history : int
-        Numbers shown.
+    series, rounds, history : int
+        Series per rho (the clusters), rows per series, and numbers shown.
     sigma, mu : float
         Standard deviation of the innovations, and mean.
 
@@ -139,11 +122,7 @@ def ar1_items(
 def displayed(
     draw: Callable[[], np.ndarray], label: str, low: int = LOW, high: int = HIGH
 ) -> tuple[np.ndarray, float]:
-    """Rounded series that stay on the scale, and the share of draws rejected on the way.
-
-    ``draw()`` returns a fresh panel at every call; as many series are kept as it has rows.
-    ``label`` names the process in the error.
-    """
+    """Rounded series that stay on the scale, as many as a draw has, and the share rejected."""
     kept, drawn, accepted = [], 0, 0
     for _ in range(MAX_BATCHES):
         batch = np.rint(draw()).astype(int)
@@ -160,15 +139,7 @@ def displayed(
 
 
 def shown(frame: pd.DataFrame, column: str = "history") -> np.ndarray:
-    """Matrix ``(rows, history)`` of the numbers shown.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Items; their lists, tuples and arrays are alike.
-    column : str
-        ``history`` or ``previous_history``.
-    """
+    """Matrix ``(rows, history)`` of the numbers in ``history`` or ``previous_history``."""
     return np.stack([np.asarray(h, dtype=float) for h in frame[column]])
 
 
@@ -180,12 +151,17 @@ def horizon_of(frame: pd.DataFrame) -> int:
     return int(horizons[0])
 
 
-def panel_values(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Put the windows of a frame together again: everything known up to each ``t``.
+def both_rounds(frame: pd.DataFrame, rule: Rule) -> pd.DataFrame:
+    """Both forecasts of every item, by a rule for the numbers shown in each round."""
+    h = horizon_of(frame)
+    return frame.assign(
+        forecast=rule(shown(frame), h),
+        previous_forecast=rule(shown(frame, "previous_history"), h + 1),
+    )
 
-    A panel of shape (series, max t + 1), NaN where a series has ended, and the row of it that each
-    item belongs to.
-    """
+
+def panel_values(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Panel (series, max t + 1) put together from windows, and each item's row of it."""
     row = pd.factorize(frame["series"])[0]
     t = frame["t"].to_numpy()
     values = np.full((row.max() + 1, t.max() + 1), np.nan)
@@ -193,12 +169,10 @@ def panel_values(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         window = shown(frame, column)
         positions = end[:, None] - np.arange(window.shape[1])[::-1]
         values[row[:, None], positions] = window
-    require(
-        (np.isnan(values).cumsum(axis=1)[row, t] == 0).all(),
-        "the windows of every series from its first value on",
-        "series whose past is not in the frame",
-        "keep all rounds of a series, or use what is shown only",
-    )
+    require((np.isnan(values).cumsum(axis=1)[row, t] == 0).all(),
+            "the windows of every series from its first value on",
+            "series whose past is not in the frame",
+            "keep all rounds of a series, or use what is shown only")
     return values, row
 
 
@@ -206,20 +180,17 @@ def window_items(values: pd.Series, history: int, name: str = "real") -> pd.Data
     """Windows of one real series on the display scale, scaled by **its past only**; h = 1.
 
     In the row of period t both windows and the outcome are shown as
-    ``CENTRE + SPREAD (v - location) / scale``, where ``location`` and ``scale`` are mean and
-    standard deviation of all values up to t - 1, the last ones known when the earlier of the two
-    forecasts is made. Shown values are rounded and clipped to the display scale (``clipped`` says
-    where that happened); ``outcome`` is neither. The units of the source are kept in ``x_raw`` and
-    ``outcome_raw``; `to_units` maps forecasts back.
+    ``CENTRE + SPREAD (v - location) / scale``, with mean and standard deviation of all values up to
+    t - 1, the last ones known when the earlier of the two forecasts is made. Shown values are
+    rounded and clipped to the display scale (``clipped`` says where); ``outcome`` is neither.
+    ``x_raw`` and ``outcome_raw`` keep the units of the source; `to_units` maps forecasts back.
 
     Parameters
     ----------
     values : Series
         Observations in time order; the index labels them (column ``date``).
-    history : int
-        Numbers shown.
-    name : str
-        Identifier of the series.
+    history, name : int, str
+        Numbers shown, and identifier of the series.
 
     Raises
     ------
@@ -229,55 +200,43 @@ def window_items(values: pd.Series, history: int, name: str = "real") -> pd.Data
     raw = values.to_numpy(dtype=float)
     first = max(history, WARMUP)
     last = np.arange(first, len(raw) - 1)
-    require(
-        len(last) >= 1 and not np.isnan(raw).any(),
-        f"at least {first + 2} values and none missing",
-        f"{len(raw)} values, {int(np.isnan(raw).sum())} missing, in series {name!r}",
-        "drop the missing values, or choose a longer series",
-    )
+    require(len(last) >= 1 and not np.isnan(raw).any(),
+            f"at least {first + 2} values and none missing",
+            f"{len(raw)} values, {int(np.isnan(raw).sum())} missing, in series {name!r}",
+            "drop the missing values, or choose a longer series")
     past = pd.Series(raw).expanding()
     location, scale = (moment.to_numpy()[last - 1] for moment in (past.mean(), past.std()))
     require((scale > 0).all(), "a series that varies", f"a constant stretch in {name!r}",
             "leave out its first values")
     windows = np.lib.stride_tricks.sliding_window_view(raw, history)
-    exact = [
-        CENTRE + SPREAD * (windows[last - history + k] - location[:, None]) / scale[:, None]
-        for k in (0, 1)
-    ]
+    exact = [CENTRE + SPREAD * (windows[last - history + k] - location[:, None]) / scale[:, None]
+             for k in (0, 1)]
     before, now = (np.rint(e).clip(LOW, HIGH).astype(int) for e in exact)
-    return pd.DataFrame(
-        {
-            "series": name,
-            "t": last,
-            "date": values.index[last].astype(str),
-            **dict.fromkeys(("rho", "sigma"), np.nan),
-            "mu": CENTRE,
-            "horizon": 1,
-            "x": now[:, -1],
-            "history": now.tolist(),
-            "previous_history": before.tolist(),
-            "outcome": CENTRE + SPREAD * (raw[last + 1] - location) / scale,
-            "location": location - CENTRE * scale / SPREAD,
-            "scale": scale / SPREAD,
-            "x_raw": raw[last],
-            "outcome_raw": raw[last + 1],
-            "clipped": ((exact[1] < LOW - 0.5) | (exact[1] > HIGH + 0.5)).any(axis=1),
-        }
-    )
+    return pd.DataFrame({
+        "series": name,
+        "t": last,
+        "date": values.index[last].astype(str),
+        **dict.fromkeys(("rho", "sigma"), np.nan),
+        "mu": CENTRE,
+        "horizon": 1,
+        "x": now[:, -1],
+        "history": now.tolist(),
+        "previous_history": before.tolist(),
+        "outcome": CENTRE + SPREAD * (raw[last + 1] - location) / scale,
+        "location": location - CENTRE * scale / SPREAD,
+        "scale": scale / SPREAD,
+        "x_raw": raw[last],
+        "outcome_raw": raw[last + 1],
+        "clipped": ((exact[1] < LOW - 0.5) | (exact[1] > HIGH + 0.5)).any(axis=1),
+    })
 
 
 def to_units(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of `window_items` in the units of its source.
+    """A frame of `window_items` with both forecasts, in the units of its source.
 
-    ``forecast`` and ``previous_forecast`` become ``location + scale * forecast``; ``x`` and
-    ``outcome`` become the exact source values, neither rounded nor clipped.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        With both forecasts on the display scale.
+    Forecasts become ``location + scale * forecast``; ``x`` and ``outcome`` become the exact source
+    values, neither rounded nor clipped.
     """
-    mapped = {
-        c: frame["location"] + frame["scale"] * frame[c] for c in ("forecast", "previous_forecast")
-    }
+    mapped = {c: frame["location"] + frame["scale"] * frame[c]
+              for c in ("forecast", "previous_forecast")}
     return frame.assign(x=frame["x_raw"], outcome=frame["outcome_raw"], **mapped)

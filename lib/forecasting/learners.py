@@ -1,11 +1,9 @@
 """Rational benchmarks: item frame in, the same frame with the rational forecasts out.
 
-Three answers to "what should have been forecast", from most to least information:
-`full_information` knows the process, `bayes` knows that it is an AR(1) and a prior over rho
-(`lib.forecasting.bayes` does the same for other processes), `least_squares` knows neither and
-runs regressions on the past. All fill ``forecast`` (of ``x_{t+h}`` at t) and
-``previous_forecast`` (of the same ``x_{t+h}`` at t - 1), and none can see anything after the
-period in which it forecasts.
+From most to least information: `full_information` knows the process, `bayes` knows that it is an
+AR(1) and a prior over rho (`lib.forecasting.bayes` does the same for others), `least_squares` runs
+regressions on the past. All fill ``forecast`` (of ``x_{t+h}`` at t) and ``previous_forecast`` (of
+the same at t - 1), and none can see anything after the period in which it forecasts.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from lib.errors import require
-from lib.forecasting.frames import horizon_of, panel_values, shown
+from lib.forecasting.frames import both_rounds, horizon_of, panel_values
 
 Path = Callable[[np.ndarray, int], np.ndarray]
 """Panel and horizon to a panel of forecasts; see `lib.forecasting.bayes`."""
@@ -41,18 +39,11 @@ def full_information(frame: pd.DataFrame) -> pd.DataFrame:
     InvalidValueError
         Rows without them.
     """
-    require(
-        not frame[["rho", "mu"]].isna().any(axis=None),
-        "a known rho and mu in every row",
-        "rows without them (a real series, or a process other than AR(1))",
-        "use `least_squares`, or read the forecasts off a path with `along`",
-    )
-    h, mu, rho = horizon_of(frame), frame["mu"], frame["rho"]
-    before = shown(frame, "previous_history")[:, -1]
-    return frame.assign(
-        forecast=mu + rho**h * (frame["x"] - mu),
-        previous_forecast=mu + rho ** (h + 1) * (before - mu),
-    )
+    require(not frame[["rho", "mu"]].isna().any(axis=None), "a known rho and mu in every row",
+            "rows without them (a real series, or a process other than AR(1))",
+            "use `least_squares`, or read the forecasts off a path with `along`")
+    mu, rho = (frame[name].to_numpy(dtype=float) for name in ("mu", "rho"))
+    return both_rounds(frame, lambda past, ahead: mu + rho**ahead * (past[:, -1] - mu))
 
 
 def along(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -71,9 +62,8 @@ def bayes(
 ) -> pd.DataFrame:
     """Posterior-mean forecast given the numbers shown: the best that training can teach.
 
-    ``mu + E[rho^h | history] (x_t - mu)`` with ``mu`` and ``sigma`` known; see `posterior`.
-    Under the prior the revision is a martingale difference, so b = 0 **pooled** over a rho drawn
-    from it, but not cell by cell: at rho = 0 even this forecaster has a negative b.
+    ``mu + E[rho^h | history] (x_t - mu)`` with ``mu`` and ``sigma`` known; see `posterior`. Over a
+    rho drawn from the prior b = 0, but not cell by cell: at rho = 0 it is negative even here.
 
     Parameters
     ----------
@@ -85,7 +75,7 @@ def bayes(
     InvalidValueError
         A prior that does not fit the grid.
     """
-    h, grid = horizon_of(frame), np.asarray(rho_grid, dtype=float)
+    grid = np.asarray(rho_grid, dtype=float)
     mu, sigma = (frame[name].to_numpy(dtype=float) for name in ("mu", "sigma"))
 
     def mean(windows: np.ndarray, ahead: int) -> np.ndarray:
@@ -94,24 +84,17 @@ def bayes(
         each = windows[:, -1:] * grid**ahead + mu[:, None] * (1 - grid) * cumulated
         return (weights * each).sum(axis=1)
 
-    return frame.assign(
-        forecast=mean(shown(frame), h),
-        previous_forecast=mean(shown(frame, "previous_history"), h + 1),
-    )
+    return both_rounds(frame, mean)
 
 
 def posterior(
-    windows: np.ndarray,
-    rho_grid: Sequence[float],
-    prior: Sequence[float] | None = None,
-    mu: np.ndarray | float = 0.0,
-    sigma: np.ndarray | float = 1.0,
+    windows: np.ndarray, rho_grid: Sequence[float], prior: Sequence[float] | None = None,
+    mu: np.ndarray | float = 0.0, sigma: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Posterior weights of each rho given the numbers shown, shape ``(rows, rhos)``.
 
-    ``exp(-SSR / 2 sigma^2)`` times the prior, where ``SSR`` is the sum of squared one-step errors:
-    the likelihood of ``x_2 .. x_n`` given ``x_1`` (its own density is left out: it is improper at
-    rho = 1). The rounding of the display is ignored.
+    ``exp(-SSR / 2 sigma^2)`` times the prior, ``SSR`` the sum of squared one-step errors: the
+    likelihood of ``x_2 .. x_n`` given ``x_1``, whose own density is improper at rho = 1.
 
     Parameters
     ----------
@@ -155,22 +138,17 @@ def least_squares(
     InvalidValueError
         Too few values for so many lags.
     """
-    h, learner = horizon_of(frame), partial(least_squares_shown, lags=lags)
     if data == "past":
         filled = along(frame, partial(least_squares_path, lags=lags))
     else:
-        filled = frame.assign(
-            forecast=learner(shown(frame), h),
-            previous_forecast=learner(shown(frame, "previous_history"), h + 1),
-        )
+        filled = both_rounds(frame, partial(least_squares_shown, lags=lags))
     return _complete(filled, lags)
 
 
 def least_squares_real(frame: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
     """Least-squares learner of a real series, run in source units, shown on the display scale.
 
-    The scale of a window differs from row to row, so the regressions use the source values, and
-    each forecast is mapped into the scale of its own row.
+    The scale of a window differs from row to row, so the regressions use the source values.
 
     Parameters
     ----------
@@ -190,20 +168,14 @@ def least_squares_real(frame: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
 
 
 def _complete(frame: pd.DataFrame, lags: int) -> pd.DataFrame:
-    require(
-        not frame[["forecast", "previous_forecast"]].isna().any(axis=None),
-        f"enough past values for a regression on {lags} lags and a constant",
-        "items with fewer pairs than coefficients",
-        "use fewer lags or a longer history",
-    )
+    require(not frame[["forecast", "previous_forecast"]].isna().any(axis=None),
+            f"enough past values for a regression on {lags} lags and a constant",
+            "items with fewer pairs than coefficients", "use fewer lags or a longer history")
     return frame
 
 
 def least_squares_path(values: np.ndarray, horizon: int, lags: int = 1) -> np.ndarray:
-    """Forecast of ``x_{t+h}`` at every t from the regression on the values up to t.
-
-    Panel ``(series, length)`` to panel; NaN while there are fewer pairs than coefficients.
-    """
+    """Forecast of ``x_{t+h}`` at every t from the regression on the values up to t."""
     values = np.asarray(values, dtype=float)
     centred = values - values[:, :1]
     design, target = _pairs(centred, lags, horizon)
@@ -212,16 +184,13 @@ def least_squares_path(values: np.ndarray, horizon: int, lags: int = 1) -> np.nd
     coefficients = _solve(moments[:, lags:], cross[:, lags:])
     first = 2 * lags - 1 + horizon  # the period in which there is a pair for each coefficient
     states = np.lib.stride_tricks.sliding_window_view(centred, lags, axis=1)[..., ::-1]
-    forecast = np.full(values.shape, np.nan)
+    forecast = np.full(values.shape, np.nan)  # while there are fewer pairs than coefficients
     forecast[:, first:] = _predict(coefficients, states[:, first - lags + 1 :])
     return forecast + values[:, :1]
 
 
 def least_squares_shown(windows: np.ndarray, horizon: int, lags: int = 1) -> np.ndarray:
-    """One forecast a row, from a regression on the numbers shown in that row alone.
-
-    Windows ``(rows, history)`` to ``(rows,)``; NaN where there are fewer pairs than coefficients.
-    """
+    """One forecast a row (NaN: too few pairs), from a regression on that row's numbers alone."""
     windows = np.asarray(windows, dtype=float)
     if windows.shape[1] - lags - horizon + 1 < lags + 1:
         return np.full(len(windows), np.nan)

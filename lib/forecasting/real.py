@@ -1,7 +1,7 @@
 """Real series that ship inside installed packages: a registry, nothing vendored or downloaded.
 
 Licences: arch is NCSA and statsmodels BSD-3-Clause, which cover the packages; the note of each
-series says what is known of the data. Load them from the package, do not copy them.
+series says what is known of the data.
 """
 
 import importlib
@@ -21,11 +21,7 @@ _STATSMODELS = "public domain, as stated in statsmodels"
 
 @dataclass(frozen=True)
 class RealSeries:
-    """One row of the registry.
-
-    ``package`` and ``dataset`` name the loader (``arch.data.<dataset>`` or
-    ``statsmodels.datasets.<dataset>``), ``build`` turns its table into the series.
-    """
+    """One row of the registry; ``build`` turns the packaged table into the series."""
 
     name: str
     title: str
@@ -49,10 +45,8 @@ def real_series(name: str) -> pd.Series:
 
     Raises
     ------
-    UnknownNameError
-        Another name.
-    EnvironmentProblem
-        A package that does not hold the data it should.
+    UnknownNameError, EnvironmentProblem
+        Another name; a package that does not hold the data it should.
     """
     require(name in REGISTRY, f"one of {', '.join(REGISTRY)}", f"{name!r}",
             "see lib.forecasting.real.catalogue()", UnknownNameError)

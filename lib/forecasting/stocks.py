@@ -5,14 +5,12 @@ Monthly returns in per cent, a market component and a stock-specific one::
     r_it = beta_i m_t + s_it,            m_t ~ N(market_mean, market_sd^2), independent
     s_it = sum_k loading_k s_i,t-k + e_it,   e_it ~ N(0, sd_i^2)
 
-The market is unforecastable; a stock's own component reverses (loading_1 < 0). That monthly
-returns of single stocks do, Jegadeesh (1990, doi:10.1111/j.1540-6261.1990.tb05110.x) showed; the
-size planted here is our choice. No package ships a panel of single stocks, hence a simulation.
+A stock's own component reverses (loading_1 < 0), as Jegadeesh (1990,
+doi:10.1111/j.1540-6261.1990.tb05110.x) showed; the size planted is our choice. No package ships a
+panel of single stocks, hence a simulation.
 
-Frames have the columns of `lib.forecasting.frames` (``mu`` is the stock's mean return, ``rho``
-and ``sigma`` are missing) and ``month`` (equal to t), ``stock``, ``location, scale, x_raw,
-outcome_raw, clipped`` as from `window_items`, so that `to_units` maps forecasts back. The
-benchmark runs in per cent and maps each forecast into the scale of its row.
+Frames have the columns of `lib.forecasting.frames` (``mu`` is the stock's mean return), ``month``
+(equal to t) and ``stock``, and those of `window_items`, so that `to_units` maps forecasts back.
 """
 
 from dataclasses import dataclass
@@ -26,28 +24,19 @@ from lib.forecasting.frames import HIGH, LOW, panel_items
 from lib.forecasting.processes import BURN_IN
 
 LOCATION, SCALE = -80.0, 0.8
-"""Display scale: per cent a month = -80 + 0.8 shown, so that 0 % is shown as 100.
-
-Fixed in advance: a map estimated from the returns would let the future into the past.
-"""
+"""Per cent a month = -80 + 0.8 shown: fixed, since a map estimated from returns would see ahead."""
 
 
 @dataclass(frozen=True)
 class StockMarket:
-    """Parameters of the simulation, per cent a month.
+    """Parameters of the simulation, per cent a month; the market is that of the US since 1926."""
 
-    ``loadings`` are on the last, second last, .. own component; the first is the planted reversal.
-    The market is about that of the US since 1926 (`lib.forecasting.real`). Betas have mean 1 and
-    standard deviation ``beta_sd``; sd_i has the median ``specific_sd``, and its logarithm the
-    standard deviation ``specific_spread``.
-    """
-
-    loadings: tuple[float, ...] = (-0.1,)
+    loadings: tuple[float, ...] = (-0.1,)  # on the last, second last, .. own component
     market_mean: float = 0.7
     market_sd: float = 5.0
-    beta_sd: float = 0.3
-    specific_sd: float = 9.0
-    specific_spread: float = 0.25
+    beta_sd: float = 0.3  # around 1
+    specific_sd: float = 9.0  # median of sd_i
+    specific_spread: float = 0.25  # standard deviation of log sd_i
 
 
 @dataclass(frozen=True)
@@ -60,17 +49,14 @@ class StockPanel:
 
 
 def simulate_stocks(
-    stocks: int, months: int, market: StockMarket | None = None, *, seed: int
+    stocks: int, months: int, market: StockMarket = StockMarket(), *, seed: int
 ) -> StockPanel:
     """Panel of ``stocks`` over ``months``; the own components start in their stationary law."""
-    market = market or StockMarket()
     polynomial = [1.0, *(-k for k in market.loadings)]
-    require(
-        stocks >= 2 and months >= 1 and (np.abs(np.roots(polynomial)) < 1).all(),
-        "two stocks or more, some months, and stationary loadings",
-        f"{stocks} stocks, {months} months, loadings {market.loadings}",
-        "correct the arguments",
-    )
+    require(stocks >= 2 and months >= 1 and (np.abs(np.roots(polynomial)) < 1).all(),
+            "two stocks or more, some months, and stationary loadings",
+            f"{stocks} stocks, {months} months, loadings {market.loadings}",
+            "correct the arguments")
     rng = np.random.default_rng(seed)
     betas = rng.normal(1.0, market.beta_sd, stocks)
     sds = market.specific_sd * np.exp(rng.normal(0.0, market.specific_spread, stocks))
@@ -81,11 +67,7 @@ def simulate_stocks(
 
 
 def stock_items(panel: StockPanel, history: int = 12, *, warmup: int = 60) -> pd.DataFrame:
-    """Items of every stock and month from ``warmup`` on; the last ``history`` returns are shown.
-
-    Shown are integers of 0..199 (see `SCALE`), clipped where ``clipped`` says so; ``outcome`` and
-    ``mu`` are on that scale, unrounded. Regressions on months before ``warmup`` need some.
-    """
+    """Items of every stock and month from ``warmup`` on, shown as clipped integers."""
     exact = (panel.returns - LOCATION) / SCALE
     values = np.rint(exact).clip(LOW, HIGH).astype(int)
     ids = [f"stock-s{panel.seed}-{k:04d}" for k in range(len(exact))]
@@ -108,19 +90,13 @@ def stock_items(panel: StockPanel, history: int = 12, *, warmup: int = 60) -> pd
 
 
 def past_regression(frame: pd.DataFrame, returns: np.ndarray, lags: int = 1) -> pd.DataFrame:
-    """Cross-sectional regressions on past months only, applied to the month of each item.
-
-    See `regression_path`. ``returns`` is the whole panel, per cent; the forecasts of month t
-    depend on its months up to t alone.
-    """
+    """Cross-sectional regressions on past months only, applied to the month of each item."""
     stock, t = frame["stock"].to_numpy(), frame["t"].to_numpy()
     now, before = (regression_path(returns, 1 + k, lags)[stock, t - k] for k in (0, 1))
-    require(
-        not np.isnan([now, before]).any(),
-        f"a complete regression on {lags} lags before every item",
-        f"items from month {int(frame['t'].min())} on",
-        "raise `warmup` of the items, or use fewer lags",
-    )
+    require(not np.isnan([now, before]).any(),
+            f"a complete regression on {lags} lags before every item",
+            f"items from month {int(frame['t'].min())} on",
+            "raise `warmup` of the items, or use fewer lags")
     location, scale = frame["location"], frame["scale"]
     return frame.assign(
         forecast=(now - location) / scale, previous_forecast=(before - location) / scale
@@ -130,18 +106,12 @@ def past_regression(frame: pd.DataFrame, returns: np.ndarray, lags: int = 1) -> 
 def regression_path(returns: np.ndarray, horizon: int, lags: int = 1) -> np.ndarray:
     """Forecast of ``r_i,t+h`` at every t, per cent; NaN before the first complete cross-section.
 
-    In each month s with s + h <= t the returns ``r_i,s+h`` are regressed over stocks on
-    ``r_i,s .. r_i,s-p+1`` and a constant. Then, with bars for means over stocks and b the mean of
-    the monthly slopes (Fama and MacBeth 1973)::
-
-        forecast = mean of rbar up to t + sum_k b_k (r_i,t-k+1 - rbar_t-k+1)
+    ``mean of rbar + sum_k b_k (r_i,t-k+1 - rbar_t-k+1)``, bars over stocks, b the mean of all
+    complete months' slopes of returns h months later (Fama and MacBeth 1973).
     """
-    require(
-        len(returns) >= lags + 2,
-        f"at least {lags + 2} stocks for a regression on {lags} lags and a constant",
-        f"{len(returns)} stocks",
-        "simulate more stocks, or use fewer lags",
-    )
+    require(len(returns) >= lags + 2,
+            f"at least {lags + 2} stocks for a regression on {lags} lags and a constant",
+            f"{len(returns)} stocks", "simulate more stocks, or use fewer lags")
     own = returns - returns.mean(axis=0)
     # (stocks, months - lags + 1, lags), first at month lags - 1
     states = np.lib.stride_tricks.sliding_window_view(own, lags, axis=1)[..., ::-1]

@@ -2,9 +2,8 @@
 
 Corrections are taught on AR(1) histories with rho in `TRAINING_GRID`, a mean of 100, the spreads of
 the world and twelve numbers shown, mostly one step ahead. Every set changes one of these, or the
-process. A row of `REGISTRY` says how its items are built, and holds its two rational benchmarks:
-``rational`` knows the process, ``feasible`` is the best that the numbers shown allow under a
-stated prior.
+process: a row of `REGISTRY` builds its items and holds two benchmarks, ``rational``, who knows the
+process, and ``feasible``, the best that the numbers shown allow under a stated prior.
 
 All numbers shown, and the outcomes, are integers of the display scale 0..199. Series that leave
 the scale are drawn anew (column ``rejected``); the benchmarks ignore that truncation.
@@ -21,7 +20,7 @@ import pandas as pd
 from lib.errors import UnknownNameError, require
 from lib.forecasting import bayes as families
 from lib.forecasting.bayes import ar1_path, ar2_path, break_path, local_level_path, ma1_path
-from lib.forecasting.frames import HIGH, LOW, ar1_items, displayed, panel_items, shown
+from lib.forecasting.frames import CENTRE, HIGH, LOW, ar1_items, displayed, panel_items, shown
 from lib.forecasting.learners import TRAINING_GRID, Path, along, bayes, full_information
 from lib.forecasting.processes import ar1, ar2, arch1, local_level, ma1, regime_break
 
@@ -33,22 +32,16 @@ NEGATIVE = (-0.6, -0.4, -0.2)
 WORLD_GRID = tuple(k / 10 for k in range(11))
 """Prior of the feasible AR(1) forecaster: the persistences of ``data/sandbox/forecasts.yml``."""
 SIGNED_GRID = tuple(k / 10 for k in range(-9, 11))
-CENTRE = 100.0
-"""Centre of the display scale: the fixed point of every map."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """Size of a set of items, and the settings that it may depart from.
+    """Size of a set of items, and the settings that it may depart from, in display units."""
 
-    ``series`` in each condition are the clusters; ``sigma`` (of the innovations) and ``mu`` are
-    in display units.
-    """
-
-    series: int = 100
+    series: int = 100  # in each condition, the clusters
     rounds: int = 4
     history: int = 12
-    sigma: float = 8.0
+    sigma: float = 8.0  # of the innovations
     mu: float = 100.0
     seed: int = 1
 
@@ -62,35 +55,21 @@ class TransferSet:
     feasible: Benchmark
 
 
-def transfer_items(name: str, design: Design | None = None) -> pd.DataFrame:
-    """Items of one set: the columns of `lib.forecasting.frames`, and ``set``.
-
-    ``rho`` is missing where the process has none. Sets share no random number, nor do seeds.
-    """
+def transfer_items(name: str, design: Design) -> pd.DataFrame:
+    """Items of one set, with column ``set``; sets share no random number, nor do seeds."""
     require(name in REGISTRY, f"one of {', '.join(REGISTRY)}", f"{name!r}",
             "see lib.forecasting.transfer", UnknownNameError)
-    design = design or Design()
     seed = crc32(f"{name} {design.seed}".encode())
     frame = REGISTRY[name].build(replace(design, seed=seed))
     return frame.assign(set=name, series=f"{name}-s{design.seed}:" + frame["series"])
 
 
 def ar1_variant(
-    design: Design,
-    rhos: tuple[float, ...] = STATIONARY,
-    spread: float = 1.0,
-    shift: float = 0.0,
-    length: float = 1.0,
-    horizon: int = 1,
-    factor: float = 1.0,
+    design: Design, rhos: tuple[float, ...] = STATIONARY, spread: float = 1.0, shift: float = 0.0,
+    length: float = 1.0, horizon: int = 1, factor: float = 1.0,
     scale: tuple[int, int] = (LOW, HIGH),
 ) -> pd.DataFrame:
-    """AR(1) items with one setting of the design changed.
-
-    ``spread`` and ``length`` are factors on ``sigma`` and on the number of values shown, ``shift``
-    is added to the mean. ``factor`` maps the finished items by `affine`; they stay within
-    ``scale``, so that the map is exact and the inverse one gives the untransformed ones back.
-    """
+    """AR(1) items with one setting changed; ``spread``, ``length`` and ``factor`` multiply."""
     frame = ar1_items(
         rhos, design.series, design.rounds, round(length * design.history),
         spread * design.sigma, design.mu + shift, *scale, horizon=horizon, seed=design.seed,
@@ -100,19 +79,14 @@ def ar1_variant(
 
 @dataclass(frozen=True)
 class Departure:
-    """A process other than AR(1) with its two answers, one step ahead; ``rho`` is missing.
+    """A process other than AR(1) with its two answers, one step ahead; ``rho`` is missing."""
 
-    ``draw`` maps design, length and generator to a panel ``(series, length)``; ``path`` maps mean,
-    sigma and number of values shown to the exact expectations; ``family`` is what the Bayesian
-    learner considers; ``knows`` says in words what ``path`` knows.
-    """
+    draw: Callable[[Design, int, np.random.Generator], np.ndarray]  # to (series, length)
+    path: Callable[[float, float, int], Path]  # of mean, sigma and number of values shown
+    family: families.Family  # what the Bayesian learner considers
+    knows: str  # what `path` knows, in words
 
-    draw: Callable[[Design, int, np.random.Generator], np.ndarray]
-    path: Callable[[float, float, int], Path]
-    family: families.Family
-    knows: str
-
-    def items(self, design: Design) -> pd.DataFrame:
+    def build(self, design: Design) -> pd.DataFrame:
         """Items of `design`."""
         length, rng = design.history + design.rounds + 1, np.random.default_rng(design.seed)
         values, rejected = displayed(lambda: self.draw(design, length, rng), self.knows)
@@ -131,40 +105,23 @@ class Departure:
 
 
 def break_position(history: int) -> int:
-    """First value of a new regime: at least three of those shown come from it, and more later.
-
-    Row t shows ``t - break_position(history) + 1`` values of the new regime.
-    """
+    """First value of a new regime: at least three of those shown come from it."""
     return history - 2
 
 
-def persistence_break(before: float, after: float) -> Departure:
-    """AR(1) whose rho changes at `break_position`."""
+def law_break(before: float, after: float, jump: float, family: families.Family) -> Departure:
+    """AR(1) whose rho changes, and whose mean moves by ``jump`` sigmas, at `break_position`."""
     return Departure(
         lambda d, n, rng: regime_break(
-            before, after, break_position(d.history), d.series, n, d.sigma, d.mu, seed=rng
-        ),
-        lambda mu, sigma, n: partial(
-            break_path, rho_before=before, rho_after=after, break_at=break_position(n), mu=mu
-        ),
-        families.persistence_break_family,
-        f"mean, rho {before:g} then {after:g}, date of the break",
-    )
-
-
-def mean_break(rho: float, jump: float) -> Departure:
-    """AR(1) whose mean moves by ``jump`` sigmas at `break_position`; ``mu`` is the old one."""
-    return Departure(
-        lambda d, n, rng: regime_break(
-            rho, rho, break_position(d.history), d.series, n, d.sigma, d.mu,
+            before, after, break_position(d.history), d.series, n, d.sigma, d.mu,
             d.mu + jump * d.sigma, seed=rng,
         ),
         lambda mu, sigma, n: partial(
-            break_path, rho_before=rho, rho_after=rho, break_at=break_position(n), mu=mu,
+            break_path, rho_before=before, rho_after=after, break_at=break_position(n), mu=mu,
             mu_after=mu + jump * sigma,
         ),
-        families.mean_break_family,
-        f"rho {rho:g}, both means, date of the break",
+        family,
+        f"both means, rho {before:g} then {after:g}, date of the break",
     )  # fmt: skip
 
 
@@ -206,14 +163,7 @@ DRIFT = Departure(
 
 
 def affine(frame: pd.DataFrame, factor: float, centre: float = CENTRE) -> pd.DataFrame:
-    """Items with every number x replaced by ``centre + factor (x - centre)``.
-
-    ``factor = -1`` flips the sign (``200 - x``), ``factor = 2`` doubles the scale. Columns
-    ``factor`` and ``centre`` record the map; ``mu`` and ``sigma`` move with it, rho does not.
-    Forecasts are not carried along: they are what is being tested. A map that takes a number off
-    the integers of the display scale is refused: rounding or clipping would break the exact
-    correspondence.
-    """
+    """Items with every number x replaced by ``centre + factor (x - centre)``; no forecasts."""
 
     def move(values: np.ndarray) -> np.ndarray:
         return centre + factor * (np.asarray(values, dtype=float) - centre)
@@ -232,25 +182,19 @@ def affine(frame: pd.DataFrame, factor: float, centre: float = CENTRE) -> pd.Dat
 
 
 def _integers(values: np.ndarray) -> np.ndarray:
+    """Refuses what rounding or clipping would change: the correspondence must be exact."""
     rounded = np.rint(values)
     inside = (rounded >= LOW).all() and (rounded <= HIGH).all()
-    require(
-        inside and np.allclose(values, rounded),
-        f"integers within {LOW}..{HIGH} after the map",
-        f"values from {values.min():g} to {values.max():g}",
-        "draw the items on a narrower scale (`low`, `high`), or map by an integer factor",
-    )
+    require(inside and np.allclose(values, rounded), f"integers within {LOW}..{HIGH} after the map",
+            f"values from {values.min():g} to {values.max():g}",
+            "draw the items on a narrower scale (`low`, `high`), or map by an integer factor")
     return rounded.astype(int)
 
 
 def equivariance_gap(frame: pd.DataFrame, transformed: pd.DataFrame) -> pd.DataFrame:
-    """Forecasts of transformed items, mapped back, less those of the items themselves.
+    """Forecasts of `affine` items, mapped back, less those of the items themselves.
 
-    ``gap = c + (F' - c) / k - F`` in the units of ``frame``: zero for an equivariant forecaster.
-    Nothing is averaged. Its mean is a pull towards a level or a direction, its mean square the
-    size of the failure; set it beside ``Var(F)``. Cluster by ``series``. ``transformed`` is from
-    `affine` of ``frame``, in any order of rows; ``series, t, rho, x, forecast, gap`` come in the
-    order of ``frame``.
+    ``gap = c + (F' - c) / k - F`` in the units and order of ``frame``: zero where equivariant.
     """
     keys = ["series", "t"]
     moved = transformed[[*keys, "factor", "centre", "forecast", "x"]]
@@ -259,12 +203,10 @@ def equivariance_gap(frame: pd.DataFrame, transformed: pd.DataFrame) -> pd.DataF
     )
     back = {c: both["centre"] + (both[f"{c}_moved"] - both["centre"]) / both["factor"]
             for c in ("x", "forecast")}
-    require(
-        len(frame) == len(transformed) and np.allclose(back["x"], both["x"]),
-        "the same items twice, the second time transformed",
-        f"{len(frame)} and {len(transformed)} rows whose numbers do not correspond",
-        "build the second frame with `affine` from the first",
-    )
+    require(len(frame) == len(transformed) and np.allclose(back["x"], both["x"]),
+            "the same items twice, the second time transformed",
+            f"{len(frame)} and {len(transformed)} rows whose numbers do not correspond",
+            "build the second frame with `affine` from the first")
     gap = (back["forecast"] - both["forecast"]).to_numpy()
     return both[[*keys, "rho", "x", "forecast"]].assign(gap=gap).set_index(frame.index)
 
@@ -275,11 +217,7 @@ def _ar1(grid: tuple[float, ...] = WORLD_GRID, **changes: object) -> TransferSet
     )
 
 
-def _other(process: Departure) -> TransferSet:
-    return TransferSet(process.items, process.rational, process.feasible)
-
-
-REGISTRY = {
+REGISTRY: dict[str, TransferSet | Departure] = {
     "trained": _ar1(rhos=TRAINING_GRID),  # nothing new: the reference row
     "unseen_persistence": _ar1(rhos=UNSEEN),  # between the trained ones
     "negative_persistence": _ar1(SIGNED_GRID, rhos=NEGATIVE),  # series that alternate
@@ -294,13 +232,13 @@ REGISTRY = {
     "sign_flipped": _ar1(factor=-1.0, scale=(1, 199)),  # the mirror image 200 - x
     "scaled": _ar1(spread=0.5, factor=2.0, scale=(51, 149)),  # distances from 100 doubled
     "random_walk": _ar1(rhos=(1.0,)),  # shocks that last for ever
-    "random_walk_drift": _other(DRIFT),  # shocks that last, and a trend
-    "ar2": _other(AR2),  # two lags: rises that overshoot
-    "ma1": _other(MA1),  # shocks gone after two periods
-    "local_level": _other(LOCAL_LEVEL),  # a moving level behind noise
-    "break_to_low": _other(persistence_break(0.9, 0.1)),
-    "break_to_high": _other(persistence_break(0.1, 0.9)),
-    "break_in_mean": _other(mean_break(0.4, 3.0)),  # the mean jumps by three sigmas
-    "arch": _other(ARCH),  # calm and storms, mean unforecastable
+    "random_walk_drift": DRIFT,  # shocks that last, and a trend
+    "ar2": AR2,  # two lags: rises that overshoot
+    "ma1": MA1,  # shocks gone after two periods
+    "local_level": LOCAL_LEVEL,  # a moving level behind noise
+    "break_to_low": law_break(0.9, 0.1, 0.0, families.persistence_break_family),
+    "break_to_high": law_break(0.1, 0.9, 0.0, families.persistence_break_family),
+    "break_in_mean": law_break(0.4, 0.4, 3.0, families.mean_break_family),  # by three sigmas
+    "arch": ARCH,  # calm and storms, mean unforecastable
 }
 """Name to set. Adding one is one row here, and a `Departure` if its process is new."""

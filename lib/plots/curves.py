@@ -25,8 +25,7 @@ from lib.plots.style import (
 )
 
 LINE, LETTER, RISE = 8.0, 4.2, 4.5
-"""Height of a line and width of a letter of small print, and how far it stands above a point whose
-whiskers would cross it; in points."""
+"""Height of a line and width of a letter of small print, and its rise above a mark; in points."""
 SIDE_BY_SIDE = 6
 """Most doses whose labels have room beside each other under a panel."""
 TICKS = 10
@@ -39,9 +38,7 @@ def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figur
     Parameters
     ----------
     frame : DataFrame
-        Columns arm, metric, value, low, high and `x`.
-    x : str
-        Column of the horizontal axis.
+        Columns arm, metric, value, low, high and `x`, that of the horizontal axis.
     log : bool
         Logarithmic, with zero at the left end (symmetric-log).
     """
@@ -101,10 +98,7 @@ def frontier(
 
 
 def _name_points(axes: Axes, named: Sequence[tuple[str, float, float, str]]) -> None:
-    """Names beside points, each at the nearest place that no other name has taken.
-
-    Names of like height in a crowd move up or down by whole lines, and a thin line leads back.
-    """
+    """Names beside points, each at the nearest place free; a thin line leads back."""
     axes.figure.draw_without_rendering()  # the layout decides what is crowded
     taken, scale = [], axes.figure.dpi / 72
     for name, x, y, colour in sorted(named, key=lambda point: -point[2]):
@@ -181,23 +175,16 @@ def distribution(chances: np.ndarray, x: float, rational: float) -> Figure:
 
 
 def series_grid(series: Mapping[str, pd.Series]) -> Figure:
-    """Small multiples of time series; the names, with units, are the titles."""
+    """Small multiples of series by period; the names, with units, are the titles."""
     figure, drawn = panels(series.items(), 3, height=1.35)
     for axes, name, values in drawn:
-        axes.plot(_years(values.index), values.to_numpy(), linewidth=0.8)
+        start = values.index.to_timestamp()
+        years = (start.year + (start.dayofyear - 1) / 366).to_numpy(dtype=float)
+        axes.plot(years, values.to_numpy(), linewidth=0.8)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         title = "\n".join(textwrap.fill(part, 40) for part in name.split("\n"))
         axes.set_title(title, fontsize=7)
     return figure
-
-
-def _years(index: pd.Index) -> np.ndarray:
-    """Dates as years with fractions; any other index as it is."""
-    if isinstance(index, pd.PeriodIndex):
-        index = index.to_timestamp()
-    if isinstance(index, pd.DatetimeIndex):
-        return (index.year + (index.dayofyear - 1) / 366).to_numpy(dtype=float)
-    return index.to_numpy()
 
 
 def histories(frame: pd.DataFrame) -> Figure:
@@ -206,16 +193,14 @@ def histories(frame: pd.DataFrame) -> Figure:
     Parameters
     ----------
     frame : DataFrame
-        Items with columns series, t, history, outcome, forecast; rho for the titles and arm for
-        several forecasts of one item, where there are any.
+        Items with columns arm, series, t, rho, horizon, history, outcome, forecast.
     """
-    frame = frame if "arm" in frame else frame.assign(arm="forecast")
     arms = arms_of(frame)
     items = frame.groupby(["series", "t"], sort=False)
     figure, drawn = panels(items, 3, height=1.7, sharey=True)
     for axes, _, rows in drawn:
         shown = np.asarray(rows["history"].iloc[0], dtype=float)
-        ahead = int(rows["horizon"].iloc[0]) if "horizon" in rows else 1
+        ahead = int(rows["horizon"].iloc[0])
         axes.plot(np.arange(1 - len(shown), 1), shown, color="#404040", linewidth=1, label="shown")
         axes.plot([ahead], rows["outcome"].iloc[:1], color="#404040", marker="x", markersize=6,
                   linestyle="none", label="outcome")
@@ -223,8 +208,7 @@ def histories(frame: pd.DataFrame) -> Figure:
             # Side by side, or forecasts that agree would hide each other.
             place = ahead + 0.9 * (1 + arms.index(arm))
             axes.plot([place], row["forecast"], linestyle="none", **look_of(arms, arm))
-        if "rho" in rows:
-            axes.set_title(f"\N{GREEK SMALL LETTER RHO} = {rows['rho'].iloc[0]:g}")
+        axes.set_title(f"\N{GREEK SMALL LETTER RHO} = {rows['rho'].iloc[0]:g}")
     figure.supxlabel("Periods from the last number shown", fontsize=9)
     figure.supylabel("Value (display units)", fontsize=9)
     legend(figure)

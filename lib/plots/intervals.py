@@ -1,7 +1,6 @@
 """Values with their 95 % intervals, by arm.
 
-All functions take rows as exhibits store them (arm, condition, metric, value, low, high), and all
-draw with `intervals`.
+Rows are as exhibits store them (arm, condition, metric, value, low, high).
 """
 
 from collections.abc import Sequence
@@ -22,15 +21,12 @@ def intervals(
     axes: Axes, frame: pd.DataFrame, arms: list[Any], places: Sequence[float], step: float = 0.0,
     upright: bool = True,
 ) -> None:
-    """Draw each arm's values with whiskers, at the rows' `places`, arms `step` apart.
-
-    Upright values are joined by a line; else they lie along the horizontal axis, not joined.
-    """
+    """Each arm's values with whiskers at the rows' `places`, arms `step` apart."""
     for i, arm in enumerate(arms):
         own = (frame["arm"] == arm).to_numpy()
         at = np.asarray(places, dtype=float)[own] + step * (i - (len(arms) - 1) / 2)
         value, reach = frame.loc[own, "value"], whiskers(frame[own])
-        if upright:
+        if upright:  # joined by a line
             axes.errorbar(at, value, yerr=reach, capsize=2, linestyle="-", **look_of(arms, arm))
         else:
             axes.errorbar(value, at, xerr=reach, capsize=2, linestyle="none", **look_of(arms, arm))
@@ -110,14 +106,13 @@ def coverage(frame: pd.DataFrame, accepted: tuple[float, float]) -> Figure:
 def before_after(frame: pd.DataFrame) -> Figure:
     """Metrics by arm: one small panel a metric, conditions down the panel, colour by arm.
 
-    Panels are as high as the metric with the most conditions needs.
-
     Parameters
     ----------
     frame : DataFrame
         Columns arm, condition, metric, value, low, high.
     """
     arms = arms_of(frame)
+    # Panels are as high as the metric with the most conditions needs.
     most = int(frame.groupby("metric")["condition"].nunique().max())
     height = max(1.35, most * (0.08 + 0.05 * len(arms)))  # inches; a whisker needs 0.05
     figure, drawn = panels(frame.groupby("metric", sort=False), 2, height)

@@ -1,7 +1,6 @@
 """The workbook's one style: page, colours, markers, names; and panels laid out by it.
 
-Arms differ by colour **and** marker: the palette (Okabe and Ito 2008) survives colour blindness,
-the markers survive a grey print. Figures are made for a text block 6.5 inches wide.
+Arms differ by colour (Okabe and Ito 2008) **and** marker, for colour blindness and grey prints.
 """
 
 import math
@@ -65,11 +64,7 @@ STYLE = {
 
 
 def use_style() -> None:
-    """Set the workbook's style for all figures made from now on.
-
-    It starts from matplotlib's defaults, so that a reader's own matplotlibrc changes nothing; the
-    backend stays.
-    """
+    """Set the workbook's style over matplotlib's defaults: a reader's matplotlibrc is left out."""
     plt.style.use(["default", STYLE])
 
 
@@ -79,11 +74,7 @@ def arms_of(frame: pd.DataFrame) -> list[Any]:
 
 
 def look_of(arms: list[Any], arm: Any) -> dict[str, Any]:
-    """Colour, marker and label of an arm.
-
-    The base is black; all others go by their place, so that they look the same with and without
-    it.
-    """
+    """Colour, marker and label of an arm: the base is black, all others go by their place."""
     others = [other for other in arms if other != BASE]
     place = 6 if arm == BASE else others.index(arm) % 6
     return {"color": PALETTE[place], "marker": MARKERS[place], "label": name_of(arm)}
@@ -102,10 +93,7 @@ def label_of(metric: str) -> str:
 def panels(
     groups: Iterable[tuple[Any, Any]], columns: int, height: float, sharey: bool = False
 ) -> tuple[Figure, list[tuple[Axes, Any, Any]]]:
-    """A figure, and the panel of each group before its name and rows.
-
-    At most `columns` panels stand beside each other, each `height` inches high.
-    """
+    """A figure, and the panel of each group (`height` inches) before its name and rows."""
     groups = list(groups)
     columns = min(columns, len(groups))
     lines = math.ceil(len(groups) / columns)

@@ -1,24 +1,21 @@
 """Are the estimators right? Panels and markets with planted coefficients, a thousand at a time.
 
-The estimators are those of `lib.statistics.regressions` and `lib.statistics.lags`, written with
-plain numpy over an array of panels (tests hold the two equal), so that a design takes a second and
-not minutes. First the panels of AR(1) series, then the cross-sections of stocks.
+The estimators are those of `regressions` and `lags`, in plain numpy over an array of panels (tests
+hold the two equal), so that a design takes a second and not minutes.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib.errors import require
 from lib.forecasting.processes import Seed, ar1
+from lib.statistics.regressions import SPECIFICATIONS
 from lib.statistics.wild import cluster_sums, draw_weights, pvalues
 
-Metric = Literal["implied_persistence", "error_revision", "error_on_level"]
-METRICS: tuple[Metric, ...] = get_args(Metric)
+METRICS = tuple(SPECIFICATIONS)
 
 WILD_DRAWS = 599
 """Draws of the wild cluster bootstrap, the same weights for all panels of a design."""
@@ -29,23 +26,16 @@ CHUNK = 100
 
 @dataclass(frozen=True)
 class Design:
-    """A panel of AR(1) series and a forecaster with a planted habit.
-
-    ``F_t x_{t+1} = r x_t + noise`` and ``F_{t-1} x_{t+1} = r^2 x_{t-1} + noise``, where r is
-    ``rho_s`` plus a habit of the series drawn from ``N(0, habit_sd^2)``: what makes errors within
-    a series alike, and clustering necessary. ``series`` are the clusters, ``rounds`` the rows of
-    each, ``history`` the periods before the first row; ``sigma`` and ``noise_sd`` are the standard
-    deviations of innovations, and of independent noise in each forecast.
-    """
+    """AR(1) series and a forecaster ``F_t x_{t+1} = r x_t + noise``, r a habit of the series."""
 
     rho: float
     rho_s: float
-    series: int = 40
-    rounds: int = 8
-    history: int = 12
-    sigma: float = 8.0
-    noise_sd: float = 2.0
-    habit_sd: float = 0.1
+    series: int = 40  # the clusters
+    rounds: int = 8  # rows of each
+    history: int = 12  # periods before the first row
+    sigma: float = 8.0  # of the innovations
+    noise_sd: float = 2.0  # of independent noise in each forecast
+    habit_sd: float = 0.1  # of r around rho_s: makes the errors within a series alike
 
 
 @dataclass(frozen=True)
@@ -59,16 +49,9 @@ class Panels:
 
 
 def calibration_table(
-    designs: Sequence[Design], metrics: Sequence[Metric], panels: int, *, seed: int
+    designs: Sequence[Design], metrics: Sequence[str], panels: int, *, seed: int
 ) -> pd.DataFrame:
-    """Bias, coverage, size and power: one row a design and metric, a seed of its own a design.
-
-    Columns: the design, ``metric``, and what `summary` returns. ``size`` is how often the planted
-    value is rejected at 5 %, ``power`` how often rationality is (implied persistence = rho, else a
-    slope of 0), which is a size where the planted forecaster is rational.
-    ``coverage_independent`` is the coverage without clustering and ``coverage_wild`` that of
-    the wild cluster bootstrap's interval (NaN with fewer than six series).
-    """
+    """Bias, coverage, size and power (see `summary`): one row a design and metric."""
     rows = []
     for i, design in enumerate(designs):
         simulated = simulate(design, panels, seed=np.random.SeedSequence([seed, i]))
@@ -88,8 +71,7 @@ def simulate(design: Design, panels: int, *, seed: Seed) -> Panels:
     return Panels(x, outcome, r * x + noise[0], r**2 * before + noise[1])
 
 
-def _row(design: Design, metric: Metric, panels: Panels) -> pd.Series:
-    require(metric in METRICS, f"a metric among {', '.join(METRICS)}", f"{metric!r}", "choose one")
+def _row(design: Design, metric: str, panels: Panels) -> pd.Series:
     y, x = sides(panels, metric)
     slope, se, se_independent = cluster_ols(y, x)
     planted, rational = truth(design, metric), design.rho if metric[0] == "i" else 0.0
@@ -100,32 +82,21 @@ def _row(design: Design, metric: Metric, panels: Panels) -> pd.Series:
     return pd.Series(asdict(design) | {"metric": metric} | found)
 
 
-def sides(p: Panels, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
-    """Left-hand side and regressor, as `lib.statistics.regressions.SPECIFICATIONS` has them."""
-    if metric == "implied_persistence":
-        return p.forecast, p.x
-    regressor = p.x if metric == "error_on_level" else p.forecast - p.previous_forecast
-    return p.outcome - p.forecast, regressor
+def sides(panels: Panels, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Left-hand side and regressor of a specification."""
+    columns, build = SPECIFICATIONS[metric]
+    return build(*(getattr(panels, column) for column in columns))
 
 
-def truth(design: Design, metric: Metric) -> float:
-    """Population coefficient of a design.
-
-    ``rho_s`` for implied persistence, ``rho - rho_s`` for the error on the level (the newest value
-    has all the weight). For error on revision, with ``x_t = rho x_{t-1} + e`` and V the variance of
-    ``x_{t-1}``, the revision is ``(r rho - r^2) x_{t-1} + r e`` and::
-
-        b = E[(rho - r)((r rho - r^2) rho V + r sigma^2) - s^2]
-            / E[(r rho - r^2)^2 V + r^2 sigma^2 + 2 s^2]
-
-    with expectations over the habits r (Gauss-Hermite quadrature). Slopes with the outcome on the
-    left keep a small-sample bias near ``-(1 + 3 rho) / n``, n all rows (Kendall 1954).
-    """
+def truth(design: Design, metric: str) -> float:
+    """Population coefficient of a design; that of `error_revision` by quadrature over habits."""
     d = design
     if metric == "implied_persistence":
         return d.rho_s
     if metric == "error_on_level":
         return d.rho - d.rho_s
+    # The revision is loading x_{t-1} + r e_t, and noise. Estimates with the outcome on the left
+    # keep a small-sample bias near -(1 + 3 rho) / n (Kendall 1954).
     nodes, weights = np.polynomial.hermite_e.hermegauss(20)
     r = d.rho_s + d.habit_sd * nodes
     loading = r * d.rho - r**2
@@ -143,12 +114,7 @@ def _variance_before(d: Design) -> float:
 
 
 def cluster_ols(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slope, clustered error and independent-rows error of each panel, shape ``(panels,)``.
-
-    ``y`` and ``x`` have the shape ``(panels, series, rounds)``, a series is a cluster, and the
-    intercept is estimated: ``se^2 = G/(G-1) (n-1)/(n-2) sum_g (sum_t x u)^2 / (sum x^2)^2``, x in
-    deviations.
-    """
+    """Slope, clustered error and independent-rows error of each panel; see `clustered_fit`."""
     axes, groups, n = (1, 2), y.shape[1], y.shape[1] * y.shape[2]
     x = x - x.mean(axis=axes, keepdims=True)
     y = y - y.mean(axis=axes, keepdims=True)
@@ -172,12 +138,7 @@ def _wild_coverage(y: np.ndarray, x: np.ndarray, planted: float) -> float:
 def summary(
     value: np.ndarray, se: np.ndarray, planted: float, rational: float, df: float
 ) -> dict[str, float]:
-    """What a thousand estimates, shape ``(panels,)``, say about one estimator.
-
-    ``truth``, ``bias`` with its simulation error ``bias_se``, ``sd`` of the estimates and
-    ``mean_se`` (they should agree), ``coverage`` of the nominal 95 % interval, ``size``, ``power``
-    against ``rational``, ``panels``.
-    """
+    """Bias, coverage, size, and power against ``rational``, of estimates ``(panels,)``."""
     critical, panels = stats.t.ppf(0.975, df), len(value)
     covered = np.abs(value - planted) <= critical * se
     return {
@@ -195,24 +156,17 @@ def summary(
 
 @dataclass(frozen=True)
 class Market:
-    """Months of stocks whose forecasts load on past returns.
+    """Months of stocks with ``F_it = a_t + g_t sum_j w_j r_i,t-j + noise``; per cent a month."""
 
-    ``F_{i,t} = a_t + g_t sum_j w_j r_{i,t-j} + noise``, where a_t and g_t (with mean ``level``)
-    are drawn anew each month: what makes the stocks of a month alike. Returns are
-    ``r_{i,t} = f_t + e_{i,t}`` with a common f. Months are the clusters; ``lags`` returns are
-    shown. ``return_sd`` and ``common_sd`` are the standard deviations of e and f in percent a
-    month, ``level_sd, month_sd, noise_sd`` those of g_t, a_t and the noise of each forecast.
-    """
-
-    level: float = 0.5
+    level: float = 0.5  # mean of g_t
     decay: float = 0.6
-    months: int = 60
+    months: int = 60  # the clusters
     stocks: int = 20
-    lags: int = 12
-    return_sd: float = 8.0
-    common_sd: float = 4.0
-    level_sd: float = 0.2
-    month_sd: float = 1.0
+    lags: int = 12  # returns shown
+    return_sd: float = 8.0  # of a stock's own returns
+    common_sd: float = 4.0  # of what all stocks share
+    level_sd: float = 0.2  # of g_t
+    month_sd: float = 1.0  # of a_t: makes the stocks of a month alike
     noise_sd: float = 2.0
 
     @property
@@ -222,24 +176,16 @@ class Market:
         return powers / powers.sum()
 
 
-@dataclass(frozen=True)
-class Slopes:
-    """Values and errors of shape ``(markets, coefficients)``."""
-
-    value: np.ndarray
-    se: np.ndarray
+Slopes = tuple[np.ndarray, np.ndarray]
+"""Values and errors of shape ``(markets, coefficients)``."""
 
 
 def calibrate_lags(market: Market, panels: int, *, seed: int) -> pd.DataFrame:
-    """Bias, coverage, size and power of ``lag_1`` by both estimators with lags in one market.
-
-    Columns: the market, ``metric`` (the estimator), and what `summary` returns; power is against 0.
-    """
+    """`summary` of ``lag_1`` by both estimators with lags in one market; power is against 0."""
     parts = list(_estimates(market, panels, seed))
     planted, rows = market.level * market.weights[0], []
     for metric in parts[0]:
-        value, se = (np.concatenate([getattr(p[metric], name)[:, 0] for p in parts])
-                     for name in ("value", "se"))
+        value, se = (np.concatenate([p[metric][k][:, 0] for p in parts]) for k in (0, 1))
         found = summary(value, se, planted, 0.0, market.months - 1)
         rows.append(asdict(market) | {"metric": metric} | found)
     return pd.DataFrame(rows)
@@ -278,7 +224,7 @@ def pooled(y: np.ndarray, x: np.ndarray) -> Slopes:
     groups, n, k = scores.shape[1], x.shape[1] * x.shape[2], x.shape[-1] + 1
     factor = groups / (groups - 1) * (n - 1) / (n - k)
     cov = factor * bread @ (scores.swapaxes(1, 2) @ scores) @ bread
-    return Slopes(value, np.sqrt(np.einsum("pii->pi", cov)))
+    return value, np.sqrt(np.einsum("pii->pi", cov))
 
 
 def monthly(y: np.ndarray, x: np.ndarray) -> Slopes:
@@ -292,4 +238,4 @@ def monthly(y: np.ndarray, x: np.ndarray) -> Slopes:
     variance, lags = (u**2).sum(axis=1), int(4 * (months / 100) ** (2 / 9))
     for k in range(1, lags + 1):
         variance += 2 * (1 - k / (lags + 1)) * (u[:, k:] * u[:, :-k]).sum(axis=1)
-    return Slopes(value, np.sqrt(variance) / months)
+    return value, np.sqrt(variance) / months

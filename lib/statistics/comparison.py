@@ -16,18 +16,15 @@ from lib.statistics.regressions import (
 
 
 def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> Estimate:
-    """Difference after less before of a regression slope, from one stacked regression.
-
-    ``y = a + a' post + b x + d (post * x) + u`` on the rows of both frames; d is the estimate.
-    A series is one cluster in both halves, so what both models share (the items) cancels:
-    treating the frames as independent overstates the error by about half. Row order is free.
-    """
+    """After less before of a slope: d in ``y = a + a' post + b x + d (post * x) + u``."""
     before, after = align(before, after)
     name = getattr(estimator, "__name__", str(estimator))
     (y0, x0), (y1, x1) = variables(name, before), variables(name, after)
     post = np.repeat([0.0, 1.0], len(x0))
     x = np.concatenate([x0, x1])
     design = np.column_stack([np.ones_like(x), post, x, post * x])
+    # A series is one cluster in both halves: what both models share, the items, cancels. Frames
+    # taken as independent would overstate the error by about half.
     series = pd.concat([before["series"], after["series"]])
     fit = clustered_fit(np.concatenate([y0, y1]), design, series)
     kind = "stacked before/after, cluster by series"
@@ -35,41 +32,22 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> 
 
 
 def share_removed(
-    before: pd.DataFrame,
-    after: pd.DataFrame,
-    rational: pd.DataFrame | float,
-    by: str | None = None,
-    draws: int = 2000,
-    *,
-    seed: int = 0,
+    before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame, by: str, draws: int = 2000,
+    *, seed: int = 0,
 ) -> Estimate:
-    """Share of excess persistence removed, ``1 - (rs_after - r) / (rs_before - r)``.
-
-    r is the implied persistence of the ``rational`` frame on the same items (Bayes or least
-    squares: the full-information value cannot be reached from what is shown), or a number. With
-    ``by`` each condition has its own three slopes, and numerator and denominator are averaged
-    over conditions with equal weights before dividing, which does not explode where there was
-    nothing to remove. Above 1 is over-correction.
-
-    The interval is the percentile one of a bootstrap that draws whole series, within conditions,
-    jointly for all three frames. Where there was no excess before, there is no share of nothing:
-    an error.
-    """
-    _, after = align(before, after)
-    before = _ordered(before)
-    arms = [before, after]
-    if isinstance(rational, pd.DataFrame):
-        arms.append(align(before, rational)[1])
-    cells = np.zeros(len(before), int) if by is None else pd.factorize(before[by])[0]
-    slopes = sum(_bootstrap_slopes(arms, cells == c, draws, seed + c) for c in set(cells))
-    target = slopes[2] if len(arms) == 3 else rational * len(set(cells))
-    excess_before, excess_after = slopes[0] - target, slopes[1] - target
-    require(
-        excess_before[0] > 0,
-        "implied persistence above the rational one before the intervention",
-        f"an excess of {excess_before[0] / len(set(cells)):.3f}",
-        "report the change itself (compare) for this condition",
+    """Share of excess persistence removed: ``1 - (rs_after - r) / (rs_before - r)``."""
+    (before, after), (_, rational) = align(before, after), align(before, rational)
+    cells = pd.factorize(before[by])[0]
+    # Summed over conditions before dividing: one with nothing to remove must not explode.
+    arms = [before, after, rational]
+    first, second, target = sum(
+        _bootstrap_slopes(arms, cells == c, draws, seed + c) for c in set(cells)
     )
+    excess_before, excess_after = first - target, second - target
+    require(excess_before[0] > 0,
+            "implied persistence above the rational one before the intervention",
+            f"an excess of {excess_before[0] / len(set(cells)):.3f}",
+            "report the change itself (compare) for this condition")
     share = 1 - excess_after / excess_before
     low, high = np.quantile(share[1:], [0.025, 0.975])
     return Estimate(
@@ -85,12 +63,9 @@ def align(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
     same = len(before) == len(after) and all(
         np.array_equal(before[c].to_numpy(), after[c].to_numpy()) for c in shared
     )
-    require(
-        same,
-        "the same items (series, t, x, outcome) before and after",
-        f"frames of {len(before)} and {len(after)} rows that differ",
-        "score both models on one item frame, and drop an item from both or from neither",
-    )
+    require(same, "the same items (series, t, x, outcome) before and after",
+            f"frames of {len(before)} and {len(after)} rows that differ",
+            "score both models on one item frame, and drop an item from both or from neither")
     return before, after
 
 
@@ -104,15 +79,12 @@ def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
 def _bootstrap_slopes(
     arms: list[pd.DataFrame], rows: np.ndarray, draws: int, seed: int
 ) -> np.ndarray:
-    """Slopes of forecast on x, shape ``(arms, 1 + draws)``; the first column is the estimate.
-
-    A slope needs five sums over rows; each series contributes its own, and a draw of series is a
-    vector of counts, so that all draws are one matrix product.
-    """
+    """Slopes of forecast on x, shape ``(arms, 1 + draws)``; the first column is the estimate."""
     groups = pd.factorize(arms[0]["series"][rows])[0]
     series = groups.max() + 1
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(series, np.full(series, 1 / series), size=draws)
+    # A slope needs five sums over series, so all draws of series are one product with counts.
     counts = np.vstack([np.ones(series), drawn])
     slopes = []
     for arm in arms:

@@ -14,41 +14,21 @@ COLUMNS = ["metric", "condition", "value", "low", "high", "n"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its uncertainty.
-
-    Attributes
-    ----------
-    name : str
-        Metric name, e.g. ``implied_persistence``.
-    value, se : float
-        Point estimate and standard error.
-    low, high : float
-        95 % interval.
-    n, clusters : int
-        Rows used, and independent groups among them.
-    method : str
-        How value and error were computed, e.g. ``ols, cluster by series, t(39)``.
-    df : float
-        Degrees of freedom of the t distribution behind interval and p-value; infinite for a
-        normal one, NaN for an interval by resampling.
-    """
+    """A number with its uncertainty."""
 
     name: str
     value: float
     se: float
-    low: float
+    low: float  # 95 % interval
     high: float
-    n: int
-    clusters: int
-    method: str
-    df: float = np.inf
+    n: int  # rows used
+    clusters: int  # independent groups among them
+    method: str  # such as ``ols, cluster by series, t(39)``
+    df: float = np.inf  # of t behind interval and p-value; NaN by resampling
 
     def pvalue(self, null: float = 0.0) -> float:
-        """Two-sided p-value of ``value = null`` from ``t(df)``.
-
-        Where nothing varies (no error), the value is either the null, or certainly not.
-        """
-        if self.se == 0:
+        """Two-sided p-value of ``value = null`` from ``t(df)``."""
+        if self.se == 0:  # nothing varies: the value is the null, or certainly not
             return float(self.value == null)
         return float(2 * stats.t.sf(abs(self.value - null) / self.se, self.df))
 
@@ -65,15 +45,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Measure(Estimate):
-    """An `Estimate` and what it is an estimate of.
-
-    ``condition`` says which items, or which way of measuring: one metric has a row for each.
-    ``least`` and ``most`` are the range of the metric (0 to 1 for a share, 1 to infinity for a
-    perplexity); no interval leaves it.
-    """
+    """An `Estimate` for a condition (which items, or which way of measuring), within a range."""
 
     condition: str = ""
-    least: float = -np.inf
+    least: float = -np.inf  # as 0 for a share, 1 for a perplexity; no interval leaves the range
     most: float = np.inf
 
     @classmethod
@@ -117,15 +92,7 @@ def rows(frame: pd.DataFrame, arm: str, seeds: int = 1) -> pd.DataFrame:
 
 
 def row(estimate: Estimate, arm: str, condition: object, seeds: int = 1) -> pd.DataFrame:
-    """One estimate as a row of an exhibit.
-
-    Parameters
-    ----------
-    arm, condition : str, object
-        What was measured, and on which items.
-    seeds : int
-        Training seeds behind it.
-    """
+    """One estimate as a row of an exhibit, with the number of training seeds behind it."""
     return rows(pd.DataFrame([{"name": estimate.name, "rho": condition, "value": estimate.value,
                                "low": estimate.low, "high": estimate.high, "n": estimate.n}]),
                 arm, seeds)

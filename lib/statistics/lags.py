@@ -18,15 +18,15 @@ def lag_coefficients(
 ) -> list[Estimate]:
     """Slopes of ``F_t = c + b_1 x_t + b_2 x_{t-1} + .. + b_L x_{t-L+1} + u``.
 
-    Errors are clustered by column ``cluster``: ``series``, or ``month`` for a cross-section of
-    returns, where the stocks of one month share its shock. A rational AR(1) forecaster has
-    ``rho, 0, 0, ..``. Slopes of neighbouring lags are correlated when x is persistent: read the
-    profile, not one lag.
+    A rational AR(1) forecaster has ``rho, 0, 0, ..``. Slopes of neighbouring lags are correlated
+    when x is persistent: read the profile, not one lag.
 
     Parameters
     ----------
     frame : DataFrame
         Columns ``forecast, history`` (oldest first, the last one is ``x_t``) and ``cluster``.
+    cluster : str
+        ``series``, or ``month`` for a cross-section of returns, whose stocks share its shock.
 
     Returns
     -------
@@ -35,30 +35,23 @@ def lag_coefficients(
 
     Raises
     ------
-    InvalidValueError
-        A missing column, missing values, a history shorter than ``lags``, or one cluster.
-    NotDefinedError
-        Lags that do not vary independently.
+    InvalidValueError, NotDefinedError
+        Missing values or a history shorter than ``lags``; lags that do not vary independently.
     """
     require_columns(frame, (cluster, "forecast", "history"))
     design = sm.add_constant(lag_matrix(frame, lags), has_constant="add")
     fit = clustered_fit(numbers(frame, "forecast"), design, frame[cluster])
     clusters = frame[cluster].nunique()
-    return [
-        from_fit(f"lag_{k}", fit, k, clusters, f"cluster by {cluster}")
-        for k in range(1, lags + 1)
-    ]
+    return [from_fit(f"lag_{k}", fit, k, clusters, f"cluster by {cluster}")
+            for k in range(1, lags + 1)]
 
 
 def lag_matrix(frame: pd.DataFrame, lags: int) -> np.ndarray:
     """Last ``lags`` numbers of ``history``, newest first, shape ``(rows, lags)``."""
     lengths = frame["history"].map(len)
-    require(
-        1 <= lags <= lengths.min() and lengths.nunique() == 1,
-        f"histories of one length, at least {lags} and lags of 1 or more",
-        f"lengths {lengths.min()} to {lengths.max()}",
-        "lower `lags` or show a longer history",
-    )
+    require(1 <= lags <= lengths.min() and lengths.nunique() == 1,
+            f"histories of one length, at least {lags} and lags of 1 or more",
+            f"lengths {lengths.min()} to {lengths.max()}", "lower `lags` or show a longer history")
     values = shown(frame)[:, ::-1][:, :lags]
     require(np.isfinite(values).all(), "finite numbers in history", "missing or infinite ones",
             "drop these items on purpose")
@@ -68,20 +61,10 @@ def lag_matrix(frame: pd.DataFrame, lags: int) -> np.ndarray:
 def fama_macbeth(
     frame: pd.DataFrame, lags: int = 12, target: Literal["forecast", "outcome"] = "forecast"
 ) -> list[Estimate]:
-    """Mean over months of the cross-sectional slopes on past returns (Fama and MacBeth 1973).
-
-    In each month ``y_i = c + b_1 r_{i,t} + .. + b_L r_{i,t-L+1} + u_i`` over stocks; the estimates
-    ``lag_1`` .. ``lag_<L>`` are the means of the monthly ``b_k``, each month with equal weight.
-    What all stocks of a month share goes into its constant. The error is that of a mean with
-    serial correlation (Newey and West 1987, Bartlett kernel) over ``floor(4 (T/100)^{2/9})`` lags,
-    T months (Newey and West 1994), with t(T - 1) critical values; ``clusters`` are months.
-
-    Run it on ``target="outcome"`` too: what past returns did predict is what a rational forecast
-    would use. Slopes are linear in the target, so before against after an intervention is the
-    same regression of the difference of the two forecasts.
-    """
+    """Means of monthly slopes on past returns over stocks (Fama and MacBeth 1973), HAC errors."""
     slopes = monthly_slopes(frame, lags, target)
     months = len(slopes)
+    # Serial correlation of the monthly slopes: Bartlett kernel, lags of Newey and West (1994).
     lag = int(4 * (months / 100) ** (2 / 9))
     kind = f"Fama-MacBeth mean of {months} months, HAC({lag})"
     estimates = []
@@ -116,9 +99,7 @@ def _check_months(frame: pd.DataFrame, lags: int) -> None:
     require(not frame.duplicated(["month", "stock"]).any(),
             "one row for each month and stock", "duplicates", "estimate one arm at a time")
     stocks = frame["month"].value_counts()
-    require(
-        len(stocks) >= 2 and stocks.min() >= lags + 2,
-        f"at least two months of at least {lags + 2} stocks each",
-        f"{len(stocks)} months, the smallest of {stocks.min()} stocks",
-        "use more stocks or fewer lags, or drop the month on purpose",
-    )
+    require(len(stocks) >= 2 and stocks.min() >= lags + 2,
+            f"at least two months of at least {lags + 2} stocks each",
+            f"{len(stocks)} months, the smallest of {stocks.min()} stocks",
+            "use more stocks or fewer lags, or drop the month on purpose")

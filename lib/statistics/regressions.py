@@ -1,16 +1,12 @@
 """Measures of over-reaction: item frame in, `Estimate` out; statsmodels underneath.
 
-Every regression has an intercept, errors clustered by ``series`` and t(G - 1) critical values:
-with the normal ones a nominal 5 % test rejects 8 to 10 % of the time at 8 to 15 clusters.
-There are no series fixed effects: they correlate with later errors and manufacture
-over-reaction out of rational forecasts (-0.01 to -0.07 at 40 rounds; `lib.statistics.within`).
-
-Report implied persistence first. The error-on-revision coefficient never stands alone: it is
--0.45 for a rational least-squares learner at rho = 0 and -0.5 for pure noise. Put the same
-items' learner, Bayes and noise rows and the variance of revisions beside it.
+Errors are clustered by ``series``, with t(G - 1) critical values: normal ones reject 8 to 10 % at 8
+to 15 clusters. No series fixed effects: they manufacture over-reaction (`lib.statistics.within`).
+The error-on-revision coefficient never stands alone: it is -0.45 for a rational least-squares
+learner at rho = 0, and -0.5 for pure noise. Put those rows and the variance of revisions beside it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -40,8 +36,7 @@ class NotDefinedError(InvalidValueError):
 def implied_persistence(frame: pd.DataFrame) -> Estimate:
     """Slope rho_s of ``F_t x_{t+h} = c + rho_s x_t + u`` (Afrouzi et al. 2023, equation 4.1).
 
-    Rational: ``rho^h``. Over-reaction: more. Noise in forecasts leaves it unbiased, because the
-    regressor is what was shown.
+    Rational: ``rho^h``. Over-reaction: more. Noise in forecasts leaves it unbiased.
 
     Parameters
     ----------
@@ -59,9 +54,8 @@ def implied_persistence(frame: pd.DataFrame) -> Estimate:
 def error_revision(frame: pd.DataFrame) -> Estimate:
     """Slope b of ``x_{t+h} - F_t x_{t+h} = a + b (F_t x_{t+h} - F_{t-1} x_{t+h}) + v``.
 
-    Coibion and Gorodnichenko (2015) at the individual level, as Bordalo et al. (2020) and
-    Afrouzi et al. (2023, equation 2.1) run it. b < 0 is read as over-reaction, with the cautions
-    at the head of this module.
+    Coibion and Gorodnichenko (2015) at the individual level, as Afrouzi et al. (2023, equation 2.1)
+    run it. b < 0 is read as over-reaction, with the cautions at the head of this module.
 
     Parameters
     ----------
@@ -79,35 +73,23 @@ def error_revision(frame: pd.DataFrame) -> Estimate:
 def error_on_level(frame: pd.DataFrame) -> Estimate:
     """Slope of the error ``x_{t+h} - F_t`` on ``x_t``: ``rho^h - rho_s`` up to sampling error.
 
-    The same evidence as `implied_persistence`, not a second piece of it.
+    The same evidence as `implied_persistence`, not a second piece of it; it raises the same.
 
     Parameters
     ----------
     frame : DataFrame
         Columns ``series, x, outcome, forecast``.
-
-    Raises
-    ------
-    InvalidValueError
-        As `implied_persistence`.
     """
     return _clustered("error_on_level", frame)
 
 
 def revision_variance(frame: pd.DataFrame) -> Estimate:
-    """Mean squared deviation of ``F_t - F_{t-1}``, the denominator of `error_revision`.
-
-    Where it is near zero the coefficient means nothing.
+    """Mean squared deviation of ``F_t - F_{t-1}``; near zero `error_revision` means nothing.
 
     Parameters
     ----------
     frame : DataFrame
         Columns ``series, forecast, previous_forecast``.
-
-    Raises
-    ------
-    InvalidValueError
-        A missing column, missing values, or fewer than two series.
     """
     require_columns(frame, ("series", "forecast", "previous_forecast"))
     revision = numbers(frame, "forecast") - numbers(frame, "previous_forecast")
@@ -120,7 +102,7 @@ def implied_persistence_hac(frame: pd.DataFrame) -> Estimate:
     """`implied_persistence` of one real series, errors robust to serial correlation.
 
     Bartlett kernel with ``ceil(1.3 sqrt(T))`` lags (Lazarus, Lewis, Stock and Watson 2018) and
-    t(T - 2) critical values; rows are put in the order of ``t`` first.
+    t(T - 2) critical values, in the order of ``t``.
 
     Parameters
     ----------
@@ -143,32 +125,23 @@ def implied_persistence_hac(frame: pd.DataFrame) -> Estimate:
     return from_fit("implied_persistence", fit, 1, 1, f"HAC({lags})")
 
 
-def by_condition(
-    frame: pd.DataFrame, estimator: Estimator, by: str | Sequence[str] = "rho"
-) -> pd.DataFrame:
-    """An estimator within each condition.
+def by_condition(frame: pd.DataFrame, estimator: Estimator) -> pd.DataFrame:
+    """An estimator at each rho.
 
     Parameters
     ----------
     estimator : function
         Frame to `Estimate`, such as `implied_persistence`.
-    by : str or sequence of str
-        Columns that make a condition.
 
     Returns
     -------
     DataFrame
-        The columns ``by``, then the fields of `Estimate`. A condition in which the coefficient is
-        not defined (full information at rho = 0 is never revised) has NaN there and says so in
-        ``method``.
+        Column ``rho``, then the fields of `Estimate`. Where the coefficient is not defined (full
+        information at rho = 0 is never revised) they are NaN, and ``method`` says so.
     """
-    keys = [by] if isinstance(by, str) else list(by)
-    require_columns(frame, keys, missing_allowed=True)
-    rows = [
-        dict(zip(keys, condition, strict=True)) | vars(_or_undefined(estimator, cell))
-        for condition, cell in frame.groupby(keys, sort=True, dropna=False)
-    ]
-    return pd.DataFrame(rows)
+    require_columns(frame, ["rho"], missing_allowed=True)
+    return pd.DataFrame([{"rho": rho} | vars(_or_undefined(estimator, cell))
+                         for rho, cell in frame.groupby("rho", dropna=False)])
 
 
 def _or_undefined(estimator: Estimator, cell: pd.DataFrame) -> Estimate:
@@ -193,45 +166,30 @@ def variables(name: str, frame: pd.DataFrame) -> Variables:
     columns, build = SPECIFICATIONS[name]
     require_columns(frame, ("series", *columns))
     y, x = build(*(numbers(frame, c) for c in columns))
-    require(
-        np.ptp(x) > 1e-12 * max(1.0, np.abs(x).max()),
-        f"a regressor that varies, for {name}",
-        "the same value in every row" + (" (no revision)" if name == "error_revision" else ""),
-        "report revision_variance instead: the coefficient is not defined here",
-        NotDefinedError,
-    )
+    require(np.ptp(x) > 1e-12 * max(1.0, np.abs(x).max()), f"a regressor that varies, for {name}",
+            "the same value in every row" + (" (no revision)" if name == "error_revision" else ""),
+            "report revision_variance instead: the coefficient is not defined here",
+            NotDefinedError)
     return y, x
 
 
 def clustered_fit(
     y: np.ndarray, design: np.ndarray, clusters: pd.Series
 ) -> RegressionResultsWrapper:
-    """statsmodels OLS with errors clustered by ``clusters``, ready for t(G - 1).
-
-    ``V = G/(G-1) (n-1)/(n-k) (X'X)^-1 [sum_g X_g' u_g u_g' X_g] (X'X)^-1`` (Liang and Zeger 1986,
-    with Stata's small-sample factor). ``design`` (rows, k) holds its own constant. Fewer clusters
-    than columns leave each error valid, but no joint test of all columns.
-    """
+    """OLS with clustered errors and Stata's factor ``G/(G-1) (n-1)/(n-k)``, ready for t(G - 1)."""
     groups = pd.factorize(clusters)[0]
     require(groups.max() > 0, f"at least two values of {clusters.name} to cluster by", "one",
             "evaluate more of them; a single real series has implied_persistence_hac")
     scaled = design / np.maximum(np.linalg.norm(design, axis=0), np.finfo(float).tiny)
     rank = np.linalg.matrix_rank(scaled, tol=1e-9)
-    require(
-        rank == design.shape[1],
-        f"{design.shape[1]} regressors that vary independently",
-        f"only {rank} directions in {len(y)} rows",
-        "use fewer lags, or more rows; a constant series identifies nothing",
-        NotDefinedError,
-    )
+    require(rank == design.shape[1], f"{design.shape[1]} regressors that vary independently",
+            f"only {rank} directions in {len(y)} rows",
+            "use fewer lags, or more rows; a constant series identifies nothing", NotDefinedError)
     return sm.OLS(y, design).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
 
 
 def from_fit(
-    name: str,
-    fit: RegressionResultsWrapper,
-    position: int,
-    clusters: int,
+    name: str, fit: RegressionResultsWrapper, position: int, clusters: int,
     kind: str = "cluster by series",
 ) -> Estimate:
     """`Estimate` of one coefficient of a statsmodels fit with ``use_t=True``."""
@@ -254,12 +212,9 @@ def require_columns(
             "fill the frame with a benchmark, a forecaster or a model before estimating")
     require(not frame.empty, "a frame with rows", "an empty one", "check the filter before it")
     gaps = frame[list(columns)].isna().sum()
-    require(
-        missing_allowed or not gaps.any(),
-        "no missing values",
-        "missing: " + ", ".join(f"{n} in {c}" for c, n in gaps.items() if n),
-        "report the share of items without a forecast, then drop or bound them on purpose",
-    )
+    require(missing_allowed or not gaps.any(), "no missing values",
+            "missing: " + ", ".join(f"{n} in {c}" for c, n in gaps.items() if n),
+            "report the share of items without a forecast, then drop or bound them on purpose")
 
 
 def numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
@@ -270,10 +225,7 @@ def numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
         raise InvalidValueError(
             f"numbers in column {column}", str(problem), "convert the column to float"
         ) from problem
-    require(
-        np.isfinite(values).all(),
-        f"finite numbers in column {column}",
-        f"{int((~np.isfinite(values)).sum())} infinite or missing",
-        "find the forecast that diverged; drop or bound it on purpose",
-    )
+    require(np.isfinite(values).all(), f"finite numbers in column {column}",
+            f"{int((~np.isfinite(values)).sum())} infinite or missing",
+            "find the forecast that diverged; drop or bound it on purpose")
     return values

@@ -11,13 +11,9 @@ from lib.statistics.regressions import clustered_fit, from_fit
 
 
 def rate(frame: pd.DataFrame, column: str, name: str) -> Estimate:
-    """Share of ones with a 95 % Wilson interval at the effective sample size.
-
-    Items of one cluster are not independent: n is divided by the design effect
-    ``1 + (m - 1) icc`` (Kish 1965), where m is the cluster size that an item meets on average,
-    ``sum_g m_g^2 / n``. Unlike a normal interval, Wilson's stays sensible at 0 and 1.
-    """
+    """Share of ones, 95 % Wilson interval at ``n / (1 + (m - 1) icc)`` (Kish 1965)."""
     n, clusters, value = len(frame), frame["cluster"].nunique(), float(frame[column].mean())
+    # Size of the cluster that an item meets on average.
     m = float((frame.groupby("cluster").size() ** 2).sum()) / n
     effective = n / max(1.0, 1 + (m - 1) * _icc(frame, column))
     low, high = proportion_confint(value * effective, effective, method="wilson")
@@ -26,10 +22,7 @@ def rate(frame: pd.DataFrame, column: str, name: str) -> Estimate:
 
 
 def _icc(frame: pd.DataFrame, column: str) -> float:
-    """Intraclass correlation by one-way analysis of variance, clusters of any sizes (Donner 1986).
-
-    1 where nothing varies or there is one cluster: then clusters are all that counts.
-    """
+    """Intraclass correlation by analysis of variance (Donner 1986); 1 where nothing varies."""
     groups = frame.groupby("cluster")[column]
     sizes, means, n = groups.size(), groups.mean(), len(frame)
     k = len(sizes)
@@ -42,12 +35,7 @@ def _icc(frame: pd.DataFrame, column: str) -> float:
 
 
 def mean_probability(frame: pd.DataFrame, column: str, name: str) -> Estimate:
-    """Mean of exact probabilities; error clustered, 95 % t interval taken on the logit scale.
-
-    ``logit(p) -+ t(G - 1) se / (p (1 - p))``, transformed back (delta method), so that it stays
-    between 0 and 1. `rate` would be wrong here: a probability of one half is known, and does not
-    vary as a coin does. The clusters count as a sample, though all of them are asked.
-    """
+    """Mean of exact probabilities; error clustered, 95 % t interval taken on the logit scale."""
     p, clusters = float(frame[column].mean()), frame["cluster"].nunique()
     fit = clustered_fit(frame[column].to_numpy(float), np.ones((len(frame), 1)), frame["cluster"])
     found = from_fit(name, fit, 0, clusters, "cluster")

@@ -1,9 +1,8 @@
 """Wild cluster bootstrap: honest tests and intervals with few or unequal series.
 
-Cameron, Gelbach and Miller (2008); MacKinnon, Nielsen and Webb (2023, "WCR"). The null is imposed
-on the residuals, one random sign is drawn for each series, and the t statistic is recomputed. For
-a slope with a constant, every such statistic is a function of sums within series, so all draws are
-a few matrix products; no regression is run twice.
+Cameron, Gelbach and Miller (2008); MacKinnon, Nielsen and Webb (2023, "WCR"): the null is imposed
+on the residuals, and one random sign drawn for each series. All statistics are functions of sums
+within series, so all draws are a few matrix products.
 """
 
 from dataclasses import dataclass
@@ -22,17 +21,14 @@ POINTS = {
     "rademacher": np.array([-1.0, 1.0]),
     "webb": np.sqrt([0.5, 1.0, 1.5, 0.5, 1.0, 1.5]) * [-1, -1, -1, 1, 1, 1],
 }
-"""Equally likely weights with mean 0 and variance 1; Webb's six for fewer than about 12 series."""
+"""Equally likely weights, mean 0 and variance 1; Webb's six for fewer than about 12 series."""
 
 _DOUBLINGS, _BISECTIONS = 12, 40
 
 
 @dataclass(frozen=True)
 class ClusterSums:
-    """Sums within clusters, x and y in deviations from their means; shape ``(.., clusters)``.
-
-    Leading axes are other panels. ``xx`` and ``xy`` are sums of products.
-    """
+    """Sums within clusters, x and y in deviations; shape ``(.., clusters)``, panels first."""
 
     x: np.ndarray
     y: np.ndarray
@@ -42,19 +38,10 @@ class ClusterSums:
 
 
 def wild_cluster(
-    frame: pd.DataFrame,
-    estimator: Estimator,
-    weights: Weights = "rademacher",
-    draws: int = 1999,
-    *,
-    seed: int = 0,
+    frame: pd.DataFrame, estimator: Estimator, weights: Weights = "rademacher", draws: int = 1999,
+    *, seed: int = 0,
 ) -> Estimate:
-    """Slope of ``estimator`` with the interval of the restricted wild cluster bootstrap.
-
-    The interval holds every null with a bootstrap p-value above 5 % (test inversion by bisection
-    on the same draws); it need not be symmetric, and an end is infinite where no null is rejected.
-    ``se`` is the plain clustered error, for reference. Use Webb's weights for fewer than 12 series.
-    """
+    """Slope and its interval: all nulls whose bootstrap p-value is above 5 %, by bisection."""
     sums = _sums(frame, estimator)
     signs = draw_weights(sums.x.shape[-1], draws, weights, seed)
     slope, se = (float(v) for v in slope_and_error(sums))
@@ -62,20 +49,6 @@ def wild_cluster(
     name, groups = getattr(estimator, "__name__", str(estimator)), sums.x.shape[-1]
     method = f"ols, wild cluster bootstrap ({weights}, {len(signs)} draws), cluster by series"
     return Estimate(name, slope, se, low, high, sums.n, groups, method, np.nan)
-
-
-def wild_pvalue(
-    frame: pd.DataFrame,
-    estimator: Estimator,
-    null: float = 0.0,
-    weights: Weights = "rademacher",
-    draws: int = 1999,
-    *,
-    seed: int = 0,
-) -> float:
-    """Two-sided bootstrap p-value of ``slope = null``; the test that `wild_cluster` inverts."""
-    sums = _sums(frame, estimator)
-    return float(pvalues(sums, null, draw_weights(sums.x.shape[-1], draws, weights, seed)))
 
 
 def cluster_sums(y: np.ndarray, x: np.ndarray) -> ClusterSums:
@@ -114,12 +87,9 @@ def draw_weights(clusters: int, draws: int, weights: Weights, seed: int) -> np.n
 
 
 def _statistics(sums: ClusterSums, null: np.ndarray | float, v: np.ndarray) -> np.ndarray:
-    """t statistics of the null in data ``y* = null x + v_g u_g``, u residuals under the null.
-
-    With ``a = sum x u`` and ``c = sum u`` in a cluster: ``d = sum_g v a / S_xx`` is ``b* - null``,
-    ``m = sum_g v c / n`` the intercept, and the score of cluster g is ``v a - m x - d xx``, whose
-    square is multiplied out. Constant factors of the error are left out.
-    """
+    """t statistics of the null in data ``y* = null x + v_g u_g``, u residuals under the null."""
+    # With sums a of x u and c of u, the slope less the null is d and the intercept m; the score of
+    # cluster g is v a - m x - d xx, its square multiplied out. Constant factors are left out.
     null = np.asarray(null, dtype=float)[..., None]
     a, c = sums.xy - null * sums.xx, sums.y - null * sums.x
     sxx = sums.xx.sum(axis=-1)[..., None]

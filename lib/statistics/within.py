@@ -1,9 +1,8 @@
 """Estimates within series: the over-reaction they manufacture, and its removal.
 
-Series fixed effects put future errors into the regressor, so that a rational forecaster's error
-on ``x_t`` has the slope of Nickell's (1981) bias. The study uses none; this module shows why,
-and what is to be done where they cannot be avoided. Regressions without the outcome on the left
-(`implied_persistence`) have no such bias: nothing in a forecast depends on the future.
+Series fixed effects put future errors into the regressor: a rational forecaster's error on ``x_t``
+has the slope of Nickell's (1981) bias. The study uses none; this shows why. Regressions without the
+outcome on the left (`implied_persistence`) have no such bias.
 """
 
 import numpy as np
@@ -32,11 +31,10 @@ def within_series(frame: pd.DataFrame, estimator: Estimator) -> Estimate:
 def half_panel_jackknife(frame: pd.DataFrame, estimator: Estimator) -> Estimate:
     """Fixed-effects slope without its bias of order 1/T (Dhaene and Jochmans 2015).
 
-    ``2 b - (T_1 b_1 + T_2 b_2) / T``: b from all rounds, b_1 and b_2 from the first and second
-    half of each series, every half with fixed effects of its own. The bias ``B / T`` doubles in
-    a half, so it cancels; what is left is of order ``1/T^2``. The error comes from the same
-    combination of the influence of each series. The regressor's law must not change between
-    halves (a random walk started at one point violates this).
+    ``2 b - (T_1 b_1 + T_2 b_2) / T``, b_1 and b_2 from the halves of each series: the bias
+    ``B / T`` doubles in a half, so it cancels. The error combines the influences of each series
+    alike. The regressor's law must not change between halves (as that of a random walk from one
+    point does).
 
     Parameters
     ----------

@@ -166,7 +166,7 @@ def assert_past_is_safe(frame, row, cut, jump):
 
 def test_an_unknown_set_lists_the_known_ones():
     with pytest.raises(UnknownNameError, match="unseen_persistence"):
-        tr.transfer_items("unseen")
+        tr.transfer_items("unseen", SMALL)
 
 
 # Processes other than AR(1).
@@ -174,7 +174,7 @@ def test_an_unknown_set_lists_the_known_ones():
 
 DEPARTURES = {
     "ar2": tr.AR2, "ma1": tr.MA1, "local level": tr.LOCAL_LEVEL, "arch": tr.ARCH, "drift": tr.DRIFT,
-    "rho": tr.persistence_break(0.9, 0.1), "mean": tr.mean_break(0.4, 3.0),
+    "rho": tr.REGISTRY["break_to_low"], "mean": tr.REGISTRY["break_in_mean"],
 }  # fmt: skip
 FEW = tr.Design(series=12, rounds=3, seed=5)
 
@@ -196,7 +196,7 @@ STATE_SPACE = {
 @pytest.mark.parametrize("name", STATE_SPACE)
 def test_full_information_equals_statsmodels_on_the_past_of_each_item(name):
     build, params, centre = STATE_SPACE[name]
-    frame = DEPARTURES[name].rational(DEPARTURES[name].items(FEW))
+    frame = DEPARTURES[name].rational(DEPARTURES[name].build(FEW))
     values, row = panel_values(frame)
     for i in (0, 10, 35):
         t = frame["t"][i]
@@ -208,7 +208,7 @@ def test_full_information_equals_statsmodels_on_the_past_of_each_item(name):
 
 @pytest.mark.parametrize("name", DEPARTURES)
 def test_items_are_integers_of_the_display_scale(name):
-    frame = DEPARTURES[name].items(FEW)
+    frame = DEPARTURES[name].build(FEW)
     assert len(frame) == 36 and frame["rho"].isna().all()
     assert shown(frame).min() >= 0 and shown(frame).max() <= 199
     assert frame["x"].dtype.kind == "i" and frame["outcome"].between(0, 199).all()
@@ -217,7 +217,7 @@ def test_items_are_integers_of_the_display_scale(name):
 
 @pytest.mark.parametrize("name", DEPARTURES)
 def test_who_knows_the_process_forecasts_best(name):
-    frame = DEPARTURES[name].items(tr.Design(series=250, rounds=1, seed=6))
+    frame = DEPARTURES[name].build(tr.Design(series=250, rounds=1, seed=6))
 
     def mse(filled):
         return float(((filled["outcome"] - filled["forecast"]) ** 2).mean())
@@ -231,7 +231,7 @@ def test_who_knows_the_process_forecasts_best(name):
 
 
 def test_the_answer_to_arch_is_the_mean_and_to_drift_the_last_value_and_a_step():
-    arch, drift = tr.ARCH.items(FEW), tr.DRIFT.items(FEW)
+    arch, drift = tr.ARCH.build(FEW), tr.DRIFT.build(FEW)
     assert (tr.ARCH.rational(arch)["forecast"] == 100).all()
     filled = tr.DRIFT.rational(drift)
     before = drift["previous_history"].str[-1]
@@ -242,7 +242,7 @@ def test_the_answer_to_arch_is_the_mean_and_to_drift_the_last_value_and_a_step()
 @pytest.mark.parametrize("name", ["rho", "mean"])
 def test_breaks_lie_three_values_before_the_end_of_the_first_history(name):
     assert tr.break_position(12) == 10
-    frame = DEPARTURES[name].rational(DEPARTURES[name].items(FEW))
+    frame = DEPARTURES[name].rational(DEPARTURES[name].build(FEW))
     rhos = {"rho": (0.9, 0.1), "mean": (0.4, 0.4)}[name]
     after = 124.0 if name == "mean" else 100.0
     assert np.allclose(frame["forecast"], after + rhos[1] * (frame["x"] - after))
@@ -253,9 +253,10 @@ def test_breaks_lie_three_values_before_the_end_of_the_first_history(name):
 
 
 def test_a_learner_takes_time_to_believe_in_a_new_mean():
-    frame = tr.mean_break(0.4, 3.0).items(tr.Design(series=40, rounds=8, seed=7))
-    gap = tr.mean_break(0.4, 3.0).rational(frame)["forecast"]
-    gap = (gap - tr.mean_break(0.4, 3.0).feasible(frame)["forecast"]).groupby(frame["t"]).mean()
+    row = tr.REGISTRY["break_in_mean"]
+    frame = row.build(tr.Design(series=40, rounds=8, seed=7))
+    gap = row.rational(frame)["forecast"] - row.feasible(frame)["forecast"]
+    gap = gap.groupby(frame["t"]).mean()
     assert gap.iloc[0] > 2 * abs(gap.iloc[-1]) and gap.iloc[0] > 2
 
 

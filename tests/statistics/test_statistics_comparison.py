@@ -129,9 +129,10 @@ def test_share_removed_is_the_ratio_of_mean_excesses(items, before, after):
     assert found.low < found.value < found.high
 
 
-def test_share_removed_against_a_number_and_one_cell(before, after):
+def test_share_removed_in_one_cell(items, before, after):
     rows = before["rho"] == 0.2
-    found = share_removed(before[rows], after[rows], 0.2, draws=500)
+    rational = full_information(items[rows])
+    found = share_removed(before[rows], after[rows], rational, by="rho", draws=500)
     b, a = implied_persistence(before[rows]).value, implied_persistence(after[rows]).value
     assert found.value == pytest.approx(1 - (a - 0.2) / (b - 0.2))
 
@@ -139,7 +140,8 @@ def test_share_removed_against_a_number_and_one_cell(before, after):
 def test_bootstrap_error_agrees_with_the_delta_method(before, after):
     """One cell, known target: d share = (dB (1 - share) - dA) / excess."""
     rows = before["rho"] == 0.0
-    found = share_removed(before[rows], after[rows], 0.0, draws=4000)
+    flat = before[rows].assign(forecast=100.0)
+    found = share_removed(before[rows], after[rows], flat, by="rho", draws=4000)
     b = implied_persistence(before[rows])
     scores = []
     for f in (before[rows], after[rows]):
@@ -150,8 +152,9 @@ def test_bootstrap_error_agrees_with_the_delta_method(before, after):
     assert found.se == pytest.approx(np.sqrt((influence**2).sum()), rel=0.1)
 
 
-def test_bootstrap_draws_whole_series_with_an_explicit_seed(before, after):
-    one, two, three = (share_removed(before, after, 0.3, seed=s, draws=300) for s in (1, 1, 2))
+def test_bootstrap_draws_whole_series_with_an_explicit_seed(items, before, after):
+    one, two, three = (share_removed(before, after, bayes(items), "rho", draws=300, seed=s)
+                       for s in (1, 1, 2))
     assert one == two and one.low != three.low and one.value == three.value
 
 

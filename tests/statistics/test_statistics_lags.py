@@ -175,9 +175,9 @@ def test_size_of_the_default_rule_with_and_without_serial_correlation():
 def test_coverage_over_simulated_markets():
     design = replace(Market(), months=60)
     forecast, shown = simulate_markets(design, 200, seed=2)
-    slopes = monthly(forecast, shown)
+    value, se = monthly(forecast, shown)
     planted = 0.5 * Market().weights
-    covered = np.abs(slopes.value - planted) <= 2.0 * slopes.se
+    covered = np.abs(value - planted) <= 2.0 * se
     assert 0.90 < covered.mean() < 0.97
 
 

@@ -124,8 +124,6 @@ def test_conditions_are_estimated_apart(frame):
     alone = implied_persistence(frame[frame["rho"] == 0.6])
     assert table.loc[1, ["value", "se"]].tolist() == [alone.value, alone.se]
     assert table["clusters"].tolist() == [25, 25]
-    double = by_condition(frame.assign(arm="base"), error_revision, by=["arm", "rho"])
-    assert double[["arm", "rho"]].values.tolist() == [["base", 0.0], ["base", 0.6]]
 
 
 def test_a_coefficient_that_is_not_defined_is_a_gap_not_a_stop():

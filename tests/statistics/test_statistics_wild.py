@@ -19,13 +19,17 @@ from lib.statistics.wild import (
     pvalues,
     slope_and_error,
     wild_cluster,
-    wild_pvalue,
 )
 
 
 def noisy_panel(series, seed=0, rho_s=0.8):
     items = ar1_frame(0.6, series, 5, seed=seed)
     return add_noise(misperceived(items, rho_s), 4.0, seed=seed)
+
+
+def pvalue(frame, null, weights):
+    y, x = (frame[c].to_numpy(float).reshape(-1, 5) for c in ("forecast", "x"))
+    return float(pvalues(cluster_sums(y, x), null, weights))
 
 
 def t_statistic(y, x, groups, null):
@@ -55,8 +59,7 @@ def test_pvalues_equal_regressions_one_by_one(kind, null):
     weights = draw_weights(7, 200, kind, seed=3)
     y, x = (frame[c].to_numpy(dtype=float) for c in ("forecast", "x"))
     expected = brute_force(y, x, pd.factorize(frame["series"])[0], null, weights)
-    found = wild_pvalue(frame, implied_persistence, null, kind, 200, seed=3)
-    assert found == pytest.approx(expected)
+    assert pvalue(frame, null, weights) == pytest.approx(expected)
 
 
 def test_value_and_error_are_the_plain_ones_and_row_order_is_free():
@@ -72,12 +75,12 @@ def test_value_and_error_are_the_plain_ones_and_row_order_is_free():
 
 def test_the_interval_is_the_set_of_nulls_that_are_not_rejected():
     frame = noisy_panel(9, seed=2)
-    found = wild_cluster(frame, implied_persistence)
+    found, signs = wild_cluster(frame, implied_persistence), draw_weights(9, 1999, "rademacher", 0)
     for end, outward in ((found.low, -1), (found.high, 1)):
         inside, outside = end - outward * 1e-6, end + outward * 1e-6
-        assert wild_pvalue(frame, implied_persistence, inside) > 0.05
-        assert wild_pvalue(frame, implied_persistence, outside) <= 0.05
-    assert wild_pvalue(frame, implied_persistence, found.value) == 1.0
+        assert pvalue(frame, inside, signs) > 0.05
+        assert pvalue(frame, outside, signs) <= 0.05
+    assert pvalue(frame, found.value, signs) == 1.0
 
 
 def test_with_many_alike_series_the_interval_is_the_plain_one():

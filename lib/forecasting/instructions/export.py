@@ -1,8 +1,7 @@
 """A folder that leaves the project: ``datasets`` folder, JSONL and data card; whole or not at all.
 
-``datasets.load_from_disk(folder)`` reads the splits from ``train/``, ``validation/`` and ``test/``;
-``jsonl/<split>.jsonl`` holds the same rows as JSON lines, null where a value does not apply;
-``README.md`` is the data card, with the header that hubs read.
+``datasets.load_from_disk(folder)`` reads the splits; ``jsonl/<split>.jsonl`` holds the same rows,
+null where a value does not apply; ``README.md`` is the data card, with the header that hubs read.
 """
 
 import json
@@ -42,9 +41,8 @@ ANSWERS = {
 def export(profile: "Profile", out: Path, label: str = "full_information") -> Path:
     """Write the instruction sets of a profile into a new folder; returns it.
 
-    Everything is written beside the folder and moved there by one rename, so that a run that
-    fails or is stopped leaves nothing behind. The JSONL files and the card are byte-identical for
-    equal profile settings, seed and label.
+    All is written beside the folder and moved there by one rename. The JSONL files and the card
+    are byte-identical for equal profile settings, seed and label.
 
     Parameters
     ----------
@@ -56,8 +54,7 @@ def export(profile: "Profile", out: Path, label: str = "full_information") -> Pa
     Raises
     ------
     InvalidValueError
-        `out` is a file or holds files; a history too short for the least-squares learner, or
-        series so long that they leave the range of a style.
+        `out` is a file or holds files; series too short for a learner, or too long for a style.
     UnknownNameError
         Another label.
     StorageError

@@ -1,10 +1,9 @@
 """Rows of the instruction sets: windows of simulated series, worded, with rational answers.
 
-Processes are in standard units: a mean of 0 and innovations (of the local level: noise) with a
-standard deviation of 1. A style maps a standard series z to ``mu + sigma z``; forecasts map alike.
-A series belongs to one split, one process and one style. Forecasts are computed from the
-**displayed** numbers of a window and from nothing else of the series, so that every label can be
-repeated from its row alone.
+Processes are in standard units, a mean of 0 and innovations (of the local level: noise) of sd 1; a
+style maps a standard series z to ``mu + sigma z``, and forecasts alike. A series belongs to one
+split, process and style. Forecasts are computed from the **displayed** numbers of a window alone,
+so that every label can be repeated from its row.
 """
 
 from collections.abc import Callable
@@ -74,30 +73,22 @@ MAX_TRIES = 200
 
 @dataclass(frozen=True)
 class Process:
-    """A kind of process: how it is drawn, forecast when known, and learned when not.
+    """A kind of process: how it is drawn, forecast when known, and learned when not."""
 
-    ``draw`` takes the keywords ``series, length, seed`` and the parameters; ``path`` panel,
-    horizon and the parameters; ``family`` as in `lib.forecasting.bayes`.
-    """
-
-    draw: Callable[..., np.ndarray]
-    path: Callable[..., np.ndarray]
+    draw: Callable[..., np.ndarray]  # of the keywords series, length, seed and the parameters
+    path: Callable[..., np.ndarray]  # of panel, horizon and the parameters
     family: families.Family
-
-
-def _draw_level(level_ratio: float, series: int, length: int, *, seed: object) -> np.ndarray:
-    return local_level(level_ratio, 1.0, series, length, seed=seed)
-
-
-def _level_path(values: np.ndarray, horizon: int, level_ratio: float) -> np.ndarray:
-    return local_level_path(values, horizon, level_sd=level_ratio, noise_sd=1.0)
 
 
 PROCESSES = {
     "ar1": Process(partial(ar1, sigma=1.0), ar1_path, families.ar1_family),
     "ar2": Process(partial(ar2, sigma=1.0), ar2_path, families.ar2_family),
     "ma1": Process(partial(ma1, sigma=1.0), ma1_path, families.ma1_family),
-    "local_level": Process(_draw_level, _level_path, families.local_level_family),
+    "local_level": Process(
+        lambda level_ratio, **panel: local_level(level_ratio, 1.0, **panel),
+        lambda values, h, level_ratio: local_level_path(values, h, level_ratio, 1.0),
+        families.local_level_family,
+    ),
 }
 
 
@@ -128,10 +119,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Panel:
-    """Series of one cell: the style of each, ``mu`` and ``sigma`` in its unit, displayed numbers.
-
-    ``values`` (series, length) go from period 0 to the end of the split's stretch of time.
-    """
+    """Displayed series of one cell, ``values`` (series, length) in the unit of their styles."""
 
     styles: list[Style]
     mu: np.ndarray
@@ -142,11 +130,7 @@ class Panel:
 def instruction_sets(
     profile: "Profile", label: str = "full_information"
 ) -> dict[str, pd.DataFrame]:
-    """The three splits, each shuffled, with the columns of `COLUMNS`.
-
-    ``forecasting.series`` series of every process and parameter, ``forecasting.rounds`` windows
-    of each, both horizons; ``label`` (see `LABELS`) says whose forecast is the answer.
-    """
+    """The three splits, each shuffled; `label` says whose forecast is the answer."""
     given, seed = profile.forecasting, profile.seed
     _check(given, label)
     frames: dict[str, list[pd.DataFrame]] = {split: [] for split in SPLITS}
@@ -161,8 +145,6 @@ def instruction_sets(
 def preview(profile: "Profile", n: int = 5) -> pd.DataFrame:
     """Rows to look at, their styles in turn: training rows of `instruction_sets`.
 
-    Only one cell of each process is drawn for it, the middle one of those in training.
-
     Parameters
     ----------
     n : int
@@ -171,11 +153,11 @@ def preview(profile: "Profile", n: int = 5) -> pd.DataFrame:
     Raises
     ------
     InvalidValueError
-        A history too short for the least-squares learner, or series so long that they leave the
-        range of a style.
+        A history too short for the least-squares learner, or series that leave a style's range.
     """
     given, seed = profile.forecasting, profile.seed
     _check(given, "full_information")
+    # One cell of each process is drawn, the middle one of those in training.
     taught: dict[str, list[tuple[int, Cell]]] = {}
     for position, cell in enumerate(cells(given)):
         if cell.split == "train":
@@ -220,12 +202,8 @@ def cells(forecasting: "ForecastSettings") -> list[Cell]:
 
 
 def segment(split: str, history: int, rounds: int) -> tuple[int, int]:
-    """First position of a split's stretch of time, and the first one after it.
-
-    Time is cut into three stretches, for training, validation and test in this order. A stretch
-    holds ``rounds`` windows that end one after the other, and the outcomes of the last of them,
-    so that neither a window nor an outcome reaches into another stretch.
-    """
+    """First position of a split's own stretch of time, and the first one after it."""
+    # The windows and the outcomes of the last: none reaches into another split's stretch.
     length = history + rounds - 1 + HORIZONS[-1]
     start = SPLITS.index(split) * length
     return start, start + length
@@ -251,12 +229,10 @@ def cell_rows(
 
 
 def draw_panel(cell: Cell, position: int, given: "ForecastSettings", seed: int) -> Panel:
-    """The series of a cell; `position` among the cells decides which style comes first.
-
-    Starting elsewhere in every cell, few series still use all styles.
-    """
+    """The series of a cell; `position` among the cells decides which style comes first."""
     rng = np.random.default_rng([seed, crc32(cell.name.encode())])
     styles = read_styles(held_out=cell.split == "test")
+    # Starting elsewhere in every cell, few series still use all styles.
     own = [styles[(position + k) % len(styles)] for k in range(given.series)]
     mu = np.array([rng.choice(style.means) for style in own])
     sigma = np.array([rng.choice(style.sigmas) for style in own])
@@ -265,11 +241,7 @@ def draw_panel(cell: Cell, position: int, given: "ForecastSettings", seed: int) 
 
 
 def _displayed(
-    cell: Cell,
-    styles: list[Style],
-    mu: np.ndarray,
-    sigma: np.ndarray,
-    length: int,
+    cell: Cell, styles: list[Style], mu: np.ndarray, sigma: np.ndarray, length: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Rounded series of shape (series, length); one that leaves its range is drawn anew."""

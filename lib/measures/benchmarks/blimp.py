@@ -1,7 +1,6 @@
 """BLiMP: did debiasing erase grammatical gender, or other grammar? (Warstadt et al. 2020)
 
-Minimal pairs of a grammatical and an ungrammatical sentence. *Katherine can't help herself* must
-stay likelier than *... himself*: agreement is not a stereotype.
+*Katherine can't help herself* must stay likelier than *... himself*: agreement is not a stereotype.
 """
 
 import pandas as pd
@@ -33,10 +32,7 @@ def minimal_pairs() -> pd.DataFrame:
 
 
 def score(model: LoadedModel, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Item frame with log-likelihoods ``good`` and ``bad`` (nats) and ``correct`` (0 or 1).
-
-    Whole sentences after the start token, summed, as in lm-evaluation-harness. A tie is wrong.
-    """
+    """Log-likelihoods ``good`` and ``bad`` (nats, summed), and ``correct``; a tie is wrong."""
     logprobs, _ = table_logprobs(model, pairs[["good", "bad"]])
     good, bad = logprobs["good"].to_numpy(), logprobs["bad"].to_numpy()
     names = list(pairs["item"])

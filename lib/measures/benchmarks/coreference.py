@@ -1,8 +1,8 @@
 """Whom does a pronoun mean? The question of WinoBias and Winogender, put to a language model.
 
-The sentence is followed by ``‘She’ refers to the``, and two people compete to continue it. The
-words are lm-evaluation-harness's (its task ``winogender``); the harness has no task for WinoBias,
-whose published figures are F1 of coreference systems: these are accuracies of a prompted model.
+Two people compete to continue the sentence and ``‘She’ refers to the``, the words of
+lm-evaluation-harness's task ``winogender``. Published figures of WinoBias are F1 of coreference
+systems: these are accuracies of a prompted model.
 """
 
 import numpy as np
@@ -18,10 +18,7 @@ def question(sentence: str, pronoun: str) -> str:
 
 
 def resolve(model: LoadedModel, items: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Log-likelihoods (nats) of both people, and the first's share of their probability.
-
-    `items` have the columns ``sentence``, ``pronoun``, ``occupation``, ``participant``.
-    """
+    """Log-likelihoods (nats) of both people, and the first's share of their probability."""
     prompts = list(map(question, items["sentence"], items["pronoun"]))
     people = items[["occupation", "participant"]].to_numpy().tolist()
     occupation, participant = choice_logprobs(model, prompts, people).T

@@ -1,11 +1,9 @@
 """What a benchmark's items leave uncertain: intervals of scores, and of changes of the same items.
 
-What two models share, the items, cancels in a paired comparison. On the 255 development items of
-StereoSet a single SS has a standard error of 3 points; two models that choose alike on all but a
-few items differ with a much smaller one.
-
-Every score is a function of sums over items (*parts*). So a draw of clusters with replacement is a
-product of counts and sums, and bootstrap intervals cost no second pass over the items.
+What two models share, the items, cancels in a paired comparison: on the 255 development items of
+StereoSet a single SS has a standard error of 3 points, a change of a few items a much smaller one.
+Every score is a function of sums over items (*parts*), so a draw of clusters is a product of counts
+and sums, and intervals cost no second pass over the items.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +13,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
-from lib.errors import InvalidValueError, require
+from lib.errors import require
 from lib.statistics.estimate import Estimate
 
 Sums = Mapping[str, np.ndarray]
@@ -49,56 +47,41 @@ def exact(parts: pd.DataFrame, metrics: Metrics) -> dict[str, float]:
 def bootstrap(
     parts: Sequence[pd.DataFrame], metrics: Metrics, items: int, draws: int = 2000, *, seed: int
 ) -> list[Estimate]:
-    """Scores of one model, or the second's less the first's, with percentile intervals.
-
-    `parts` of each model are indexed by cluster; whole clusters are drawn, the same for both. The
-    ten target words of StereoSet's development split are few: an interval by them covers less
-    than it says.
-    """
+    """Scores of one model, or the second's less the first's; the same whole clusters are drawn."""
     tables = [part.groupby(level=0, sort=False).sum() for part in parts]
     size = len(tables[0])
     require(size > 1, "at least two clusters to draw from", str(size), "score more items")
     require(all(table.index.equals(tables[0].index) for table in tables),
             "the same items for both models", "others", "score both on one table of items")
+    # Few clusters, such as the ten target words of StereoSet's development split, cover too little.
     counts = np.random.default_rng(seed).multinomial(size, [1 / size] * size, draws)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = [metrics(dict(zip(t, (counts @ t.to_numpy()).T, strict=True))) for t in tables]
-    values = [exact(part, metrics) for part in parts]
-    method = f"bootstrap of {size} clusters, {draws} draws"
-    return [
-        _estimate(name, _last_less_first(values, name), _last_less_first(drawn, name), items, size,
-                  method)
-        for name in values[0]
-    ]
+    values, drawn = _change([exact(part, metrics) for part in parts]), _change(drawn)
+    method, estimates = f"bootstrap of {size} clusters, {draws} draws", []
+    for name, value in values.items():
+        se, (low, high) = drawn[name].std(ddof=1), np.quantile(drawn[name], [0.025, 0.975])
+        numbers = map(float, (value, se, low, high))
+        estimates.append(Estimate(name, *numbers, items, size, method, np.nan))
+    return estimates
 
 
-def _last_less_first(found: Sequence[Mapping], name: str) -> np.ndarray:
-    """One model's score as it is; of two, the change."""
-    return found[0][name] if len(found) == 1 else found[1][name] - found[0][name]
-
-
-def _estimate(
-    name: str, value: float, drawn: np.ndarray, items: int, clusters: int, method: str
-) -> Estimate:
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Estimate(name, float(value), float(drawn.std(ddof=1)), float(low), float(high), items,
-                    clusters, method, np.nan)
+def _change(found: Sequence[dict]) -> dict:
+    """One model's scores as they are; of two models', the second's less the first's."""
+    if len(found) == 1:
+        return found[0]
+    return {name: score - found[0][name] for name, score in found[1].items()}
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """Choices of two arms on the same items: how many both, one or neither chose.
-
-    ``pvalue`` is exact and two-sided, of "each arm is as often the only one": ``before`` given
-    ``before + after`` is binomial with one half (McNemar 1947). Items are taken as independent;
-    `bootstrap` allows for clusters.
-    """
+    """Choices of two arms on the same items, with the exact two-sided p-value (McNemar 1947)."""
 
     both: int
     before: int
     after: int
     neither: int
-    pvalue: float
+    pvalue: float  # of "each arm is as often the only one"; items are taken as independent
 
     @property
     def n(self) -> int:
@@ -118,14 +101,11 @@ class McNemar:
 
 def compare_choices(before: pd.Series, after: pd.Series) -> McNemar:
     """McNemar's exact test of binary choices (0 or 1), indexed by item, in any order."""
-    if not before.index.is_unique or not after.index.is_unique or (
-        set(before.index) != set(after.index)
-    ):
-        raise InvalidValueError(
+    once = before.index.is_unique and after.index.is_unique
+    require(once and set(before.index) == set(after.index),
             "the same items for both arms, each once",
             f"{len(before)} and {len(after)} rows that differ",
-            "score both arms on one item frame, one condition at a time",
-        )
+            "score both arms on one item frame, one condition at a time")
     after = after.loc[before.index]
     require(before.isin([0, 1]).all() and after.isin([0, 1]).all(), "choices of 0 or 1",
             "other values", "compare two scores first")

@@ -1,7 +1,6 @@
 """From the name of a public dataset to a file on this machine with the registered bytes.
 
-The entries are data, ``data/benchmarks/registry.yml``: source, licence, SHA-256. A new dataset is
-a few lines there and a loader beside this module.
+The entries are data, ``data/benchmarks/registry.yml``: source, licence, SHA-256.
 """
 
 import json
@@ -32,14 +31,11 @@ TIMEOUT = 60
 
 @dataclass(frozen=True)
 class File:
-    """One file: its path inside the dataset's folder, the hash of its bytes, and whence.
-
-    ``source`` is ``owner/repository@commit:path``; empty where no public address has these bytes.
-    """
+    """One file: its path inside the dataset's folder, the hash of its bytes, and whence."""
 
     name: str
     sha256: str
-    source: str
+    source: str  # ``owner/repository@commit:path``; empty where no public address has these bytes
 
     @property
     def url(self) -> str:
@@ -96,13 +92,9 @@ def json_lines(dataset: str, name: str) -> list[dict]:
 
 
 def locate(dataset: str, name: str) -> Path:
-    """Path of a file with the registered content.
-
-    The mirror comes first, then what was downloaded before, then the network if allowed. A wrong
-    file is never passed over for another place.
-    """
+    """Path of a file with the registered content: mirror, then downloads, then the network."""
     wanted = entry(dataset, name)
-    for folder in _places():
+    for folder in _places():  # a wrong file is never passed over for another place
         path = folder / dataset / name
         if path.is_file():
             return _verified(path, wanted)

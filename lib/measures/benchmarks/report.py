@@ -32,10 +32,7 @@ PIECE = 256
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is asked, how a model is scored on it item by item, and how items become scores.
-
-    ``parts`` are sums that ``metrics`` turn into scores, see `lib.measures.benchmarks.paired`.
-    """
+    """What is asked, how a model is scored on it item by item, and how items become scores."""
 
     items: Callable[[], pd.DataFrame]
     score: Callable[[LoadedModel, pd.DataFrame], pd.DataFrame]
@@ -72,9 +69,8 @@ def benchmark_report(
 ) -> pd.DataFrame:
     """Scores of a base model and of fine-tuned ones, and their paired changes.
 
-    Two error bars: each change has that of its items, drawn in clusters, the same for both models;
-    and where there are several tuned models, as of several training seeds, the mean change has that
-    of the models.
+    A change has the error bar of its items, drawn in clusters, the same for both models; the mean
+    change of several tuned models, as of training seeds, that of the models.
 
     Parameters
     ----------
@@ -89,14 +85,12 @@ def benchmark_report(
     -------
     DataFrame
         An exhibit's columns: the arm is a folder's name, the condition a benchmark; the metric of
-        a change ends in ``_change``. One row each.
+        a change ends in ``_change``.
 
     Raises
     ------
-    UnknownNameError, DownloadError
-        A benchmark that does not exist, or whose files are not on this machine.
-    InvalidValueError
-        Models of one name, or one that cannot be used.
+    UnknownNameError, DownloadError, InvalidValueError
+        Another benchmark, one whose files are not on this machine, models of one name.
     """
     for name in names:
         if name not in BENCHMARKS:

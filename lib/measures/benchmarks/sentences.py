@@ -29,10 +29,7 @@ CONDITIONINGS = ("bos", "split", "unscored")
 def sentence_logprobs(
     model: LoadedModel, sentences: Sequence[str], conditioning: str = "bos"
 ) -> pd.DataFrame:
-    """``logprob`` (nats, summed over the scored tokens) and number of ``tokens`` of each sentence.
-
-    Sentences are scored as written: no blank is put in front, no end token after.
-    """
+    """``logprob`` (nats, summed over the scored tokens) and ``tokens`` of sentences as written."""
     require(conditioning in CONDITIONINGS, f"a conditioning among {', '.join(CONDITIONINGS)}",
             repr(conditioning), "name one of them")
     ids = token_ids(model, sentences)
@@ -51,11 +48,8 @@ def table_logprobs(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Log-likelihoods (nats) and numbers of scored tokens of a table of sentences, in its shape."""
     flat = sentence_logprobs(model, table.to_numpy().ravel().tolist(), conditioning)
-    shaped = [
-        pd.DataFrame(flat[name].to_numpy().reshape(table.shape), table.index, table.columns)
-        for name in ("logprob", "tokens")
-    ]
-    return shaped[0], shaped[1]
+    both = (flat[name].to_numpy().reshape(table.shape) for name in ("logprob", "tokens"))
+    return tuple(pd.DataFrame(values, table.index, table.columns) for values in both)
 
 
 def token_ids(model: LoadedModel, sentences: Sequence[str]) -> list[list[int]]:
@@ -75,26 +69,17 @@ def _after_first(model: LoadedModel, ids: list[list[int]]) -> pd.DataFrame:
 
 
 def choice_logprobs(
-    model: LoadedModel,
-    prompts: Sequence[str],
-    choices: Sequence[Sequence[str]],
+    model: LoadedModel, prompts: Sequence[str], choices: Sequence[Sequence[str]],
     shared: Sequence[str] = (),
 ) -> np.ndarray:
-    """``log p(" " + choice | prompt)``, in nats: a row a prompt, own choices before shared ones.
-
-    ``shared`` choices follow every prompt, where all prompts end in the same characters, such as
-    ``A:``: they are the same tokens after each, and are tokenised once.
-
-    Prompt and choice are tokenised as one text, with what the tokenizer adds by itself; the
-    choice's tokens are those beyond the prompt's own number. This is lm-evaluation-harness's
-    rule, and right wherever no token spans the boundary.
-    """
+    """``log p(" " + choice | prompt)``, nats: a row a prompt, own choices before shared ones."""
     width = len(choices[0]) if len(choices) else 0
     if not len(prompts):
         return np.empty((0, width + len(shared)))
     ids = _encode(model, prompts)
     own = [_after(model, prompt, row, len(i))
            for prompt, row, i in zip(prompts, choices, ids, strict=True)]
+    # All prompts end alike where choices are shared: they are the same tokens after each.
     common = _after(model, prompts[0], shared, len(ids[0]))
     return np.array(branch_logprobs(model, ids, [row + common for row in own]))
 
@@ -102,7 +87,8 @@ def choice_logprobs(
 def _after(
     model: LoadedModel, prompt: str, choices: Sequence[str], length: int
 ) -> list[tuple[int, ...]]:
-    """Tokens of each choice, beyond the ``length`` tokens of the prompt."""
+    """Tokens of each choice, beyond the ``length`` of the prompt, as lm-evaluation-harness does."""
+    # Prompt and choice are one text; right wherever no token spans the boundary.
     return [tuple(ids[length:]) for ids in _encode(model, [f"{prompt} {c}" for c in choices])]
 
 

@@ -1,12 +1,11 @@
 """Perplexity of WikiText-2, which says nothing without its text, its unit and its window.
 
-The text is the tokenised version (Merity et al. 2017): rare words are ``<unk>``, hyphens are
-``@-@``. It is not the raw one of most published perplexities of GPT-2, which are 29.4, 29.9, 30.2
-or 37.4 for other texts, units and windows.
+The text is the tokenised version (Merity et al. 2017: ``<unk>``, ``@-@``), not the raw one of most
+published perplexities of GPT-2, which are 29.4, 29.9, 30.2 or 37.4 for other texts, units, windows.
 
 Every token is scored once: the first piece of an article after the start token, each later piece
-after the last token of the piece before (lm-evaluation-harness with its window less one, since the
-token before a piece is not scored in it). No context passes from one article to the next.
+after the last token of the piece before (lm-evaluation-harness with its window less one). No
+context passes from one article to the next.
 """
 
 import re
@@ -43,11 +42,9 @@ def articles() -> pd.DataFrame:
 
 
 def score(model: LoadedModel, texts: pd.DataFrame, window: int = WINDOW) -> pd.DataFrame:
-    """Item frame with ``nll`` (nats) and the numbers of ``tokens``, ``words``, ``bytes``.
-
-    Pieces have at most `window` tokens, and one less than the model's context.
-    """
+    """Item frame with ``nll`` (nats) and the numbers of ``tokens``, ``words``, ``bytes``."""
     require(window > 1, "a window of 2 tokens or more", str(window), "choose another window")
+    # The token before a piece stands in the context too.
     window = min(window, model.model.config.max_position_embeddings - 1)
     ids = model.tokenizer(list(texts["text"]), add_special_tokens=False, verbose=False)["input_ids"]
     names = list(texts["item"])
@@ -62,11 +59,8 @@ def _nats(model: LoadedModel, ids: list[list[int]], window: int) -> np.ndarray:
     """Minus the log-likelihood of each text."""
     start = start_id(model.tokenizer)
     pieces = [(i, at) for i, text in enumerate(ids) for at in range(0, len(text), window)]
-    scored = sequence_logprobs(
-        model,
-        [[ids[i][at - 1] if at else start] for i, at in pieces],
-        [ids[i][at : at + window] for i, at in pieces],
-    )
+    before = [[ids[i][at - 1] if at else start] for i, at in pieces]
+    scored = sequence_logprobs(model, before, [ids[i][at : at + window] for i, at in pieces])
     return np.bincount([i for i, _ in pieces], -scored["logprob"], minlength=len(ids))
 
 

@@ -1,9 +1,9 @@
 """WinoBias: is a pronoun understood where it goes against the stereotype? (Zhao et al. 2018)
 
-Who is *she*, the doctor or the nurse? Each line exists twice: with the pronoun of the stereotype
-(``pro``) and with the other (``anti``); the bias is accuracy on the first less accuracy on the
-second. Type 1 needs knowledge of the world to resolve, type 2 only syntax. The ``test`` half is
-used: most development sentences are in the training text of Gira et al. (2022).
+Each line exists with the pronoun of the stereotype (``pro``) and with the other (``anti``); the
+bias is accuracy on the first less that on the second. Type 1 needs knowledge of the world, type 2
+only syntax. The ``test`` half is used: most development sentences are in the training text of Gira
+et al. (2022).
 """
 
 import re
@@ -22,12 +22,7 @@ _MENTION = re.compile(r"\[(.+?)\]")
 
 
 def sentences() -> pd.DataFrame:
-    """One row a line and condition: 1,584 sentences, 2 types of 396 pairs.
-
-    ``item`` (``type1:17``, shared by a pair), ``type`` (1 or 2), ``condition`` (pro or anti),
-    ``sentence``, ``occupation`` (the right answer), ``participant`` (the other person),
-    ``pronoun``, ``gender`` (of the pronoun: male or female).
-    """
+    """One row a line and condition: 1,584 sentences, 2 types of 396 pairs (one ``item`` each)."""
     jobs = occupations()
     return pd.DataFrame([
         _row(line, kind, condition, jobs)
@@ -66,10 +61,7 @@ def _lines(name: str) -> list[str]:
 
 
 def score(model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
-    """Item frame with ``correct`` (0 or 1; a tie is wrong), one row a sentence; pairs are clusters.
-
-    Columns type, condition, gender, then those of `resolve`.
-    """
+    """Item frame with ``correct``, one row a sentence; a tie is wrong, pairs are clusters."""
     found = resolve(model, items)
     # The right answer is always the one that the loader calls the occupation.
     right = found["logprob_occupation"] > found["logprob_participant"]

@@ -1,12 +1,12 @@
 """Winogender: do the labour statistics of an occupation decide whom a pronoun means?
 
-120 templates, 720 sentences, 60 occupations (Rudinger et al. 2018). A sentence names somebody by
-occupation, a second person, and a pronoun of one of three genders. Two questions are put:
+120 templates, 720 sentences, 60 occupations (Rudinger et al. 2018): somebody named by occupation, a
+second person, and a pronoun of one of three genders. Two questions are put:
 
 * *coreference*: whom does the pronoun mean? Accuracy, and accuracy where the pronoun misleads.
-* *odds*: how much likelier is *she* than *he* where the pronoun means the occupation? The slope of
-  these log odds on the log odds of the labour statistics is one for a model that matches the
-  world, zero for one without the association. It works for models that cannot answer questions.
+* *odds*: how much likelier is *she* than *he* where the pronoun means the occupation? The slope on
+  the log odds of the labour statistics is one for a model that matches the world, zero for one
+  without the association. It works for models that cannot answer questions.
 """
 
 import numpy as np
@@ -32,12 +32,9 @@ KEPT = ["occupation", "participant", "gender", "answer", "share", "gotcha"]
 def sentences() -> pd.DataFrame:
     """All 720 sentences, in the order of the source.
 
-    ``item`` (the source's id), ``template`` (shared by six sentences), ``occupation``,
-    ``participant`` (``someone`` in half of them), ``gender``, ``pronoun``, ``sentence``,
-    ``answer`` (occupation or participant), ``case`` (NOM, POSS or ACC), ``share`` (percent women
-    in the occupation, US labour statistics), and ``gotcha``: whether the pronoun argues against
-    the right answer, that is the occupation's minority pronoun where the answer is the
-    occupation, its majority pronoun where the answer is the participant. Missing for neutral ones.
+    ``template`` is shared by six, ``participant`` is ``someone`` in half of them, ``share`` the
+    percentage of women in the occupation (US labour statistics), ``gotcha`` whether the pronoun
+    argues against the right answer.
     """
     frame = _table("all_sentences.tsv", keep_default_na=False)
     parts = frame["sentid"].str.removesuffix(".txt").str.split(".", expand=True)
@@ -67,6 +64,7 @@ def _cases() -> pd.DataFrame:
 
 
 def _gotcha(frame: pd.DataFrame) -> pd.Series:
+    """The occupation's minority pronoun where it is the answer, its majority pronoun where not."""
     minority = (frame["gender"] == "female") == (frame["share"] < 50)
     gotcha = minority == (frame["answer"] == "occupation")
     return gotcha.astype("boolean").mask(frame["gender"] == "neutral")
@@ -75,8 +73,7 @@ def _gotcha(frame: pd.DataFrame) -> pd.Series:
 def score(model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
     """Item frame of the coreference question: `KEPT`, `resolve`'s columns, ``correct`` (0 or 1).
 
-    Occupations are clusters. A tie is the occupation's, as it is in the harness, which takes the
-    first of equals.
+    Occupations are clusters. A tie is the occupation's, as in the harness.
     """
     found = resolve(model, items)
     chosen = found["logprob_occupation"] >= found["logprob_participant"]
@@ -98,10 +95,7 @@ def parts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def pronoun_pairs() -> pd.DataFrame:
-    """The 120 sentences whose pronoun means the occupation, with *she* and with *he*.
-
-    ``item``, ``occupation``, ``share``, and the sentences ``female`` and ``male``.
-    """
+    """The 120 sentences whose pronoun means the occupation, ``female`` and ``male``."""
     rows = sentences()
     rows = rows[(rows["answer"] == "occupation") & (rows["gender"] != "neutral")]
     key = ["template", "participant", "occupation", "share"]
@@ -111,10 +105,7 @@ def pronoun_pairs() -> pd.DataFrame:
 
 
 def score_odds(model: LoadedModel, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Item frame of ``log_odds = log p(sentence with she) - log p(same with he)``, in nats.
-
-    Beside it the log odds of the occupation's ``share``.
-    """
+    """Item frame of ``log_odds = log p(with she) - log p(with he)``, and those of ``share``."""
     logprobs, _ = table_logprobs(model, pairs[["female", "male"]])
     share = pairs["share"].to_numpy()
     return item_frame(

@@ -6,11 +6,7 @@ from lib.measures.benchmarks.registry import locate
 
 
 def prompts() -> pd.DataFrame:
-    """``item, label, type, focus, prompt``: 250 safe prompts of 10 types, 200 unsafe contrasts.
-
-    The contrasts are unsafe *requests*; nothing in the file answers them. Refusals mean something
-    only for a model trained to follow instructions.
-    """
+    """``item, label, type, focus, prompt``: 250 safe prompts of 10 types, 200 unsafe contrasts."""
     frame = pd.read_csv(locate("xstest", "xstest_prompts.csv"), keep_default_na=False)
     frame = frame.rename(columns={"id": "item"})
     return frame[["item", "label", "type", "focus", "prompt"]]

@@ -12,6 +12,7 @@ from lib.measures.benchmarks import report, wikitext2
 from lib.measures.benchmarks.report import BENCHMARKS, Benchmark, benchmark_report
 from lib.statistics.estimate import t_interval
 
+COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]
 ALL = ("stereoset", "crows_pairs", "winobias", "winogender", "bbq", "blimp", "wikitext2")
 
 
@@ -38,7 +39,7 @@ def planted(monkeypatch):
 
 def test_changes_are_paired_and_their_mean_has_the_error_of_models(planted, tmp_path):
     table = benchmark_report(tmp_path / "base", [tmp_path / "one", tmp_path / "two"], ["toy"])
-    assert list(table.columns) == report.COLUMNS and set(table["condition"]) == {"toy"}
+    assert list(table.columns) == COLUMNS and set(table["condition"]) == {"toy"}
     found = table.set_index(["arm", "metric"])["value"].to_dict()
     assert found == {
         ("base", "accuracy_x"): 25, ("one", "accuracy_x"): 37.5, ("two", "accuracy_x"): 62.5,
@@ -48,9 +49,11 @@ def test_changes_are_paired_and_their_mean_has_the_error_of_models(planted, tmp_
     mean = table.iloc[-1]
     assert (mean["low"], mean["high"]) == pytest.approx(t_interval(25, 12.5, 1))
     assert mean["seeds"] == 2 and (table["seeds"].iloc[:-1] == 1).all()
-    one = table.iloc[3]
     # One of eight items changed: the binomial's error, whatever both models have in common.
-    assert one["se"] == pytest.approx(100 * np.sqrt(1 / 8 * 7 / 8 / 8), rel=0.1)
+    one = BENCHMARKS["toy"]
+    change, = one.summarise(*(one.score(name, one.items()) for name in ("base", "one")))
+    assert change.se == pytest.approx(100 * np.sqrt(1 / 8 * 7 / 8 / 8), rel=0.1)
+    assert table.iloc[3][["low", "high"]].tolist() == [change.low, change.high]
 
 
 def test_one_model_has_scores_only(planted, tmp_path):
