@@ -94,12 +94,8 @@ def load(folder: Path | str, dtype: str = "float32", base: Path | None = None) -
         return _load_adapter(folder, dtype, base)
     try:
         model, problems = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=DTYPES[dtype],
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
+            folder, dtype=DTYPES[dtype], use_safetensors=True, local_files_only=True,
+            trust_remote_code=False, output_loading_info=True,
         )
     except Exception as error:  # each file format fails with its own exception class
         raise _unreadable(folder, error) from error
@@ -276,10 +272,7 @@ def _unreadable(
 
 
 def merge_adapter(base_folder: Path | str, adapter_folder: Path | str, out: Path | str) -> None:
-    """Fold an adapter into its base; for LoRA ``W + (alpha / rank) B A``, summed in float32.
-
-    ``out`` becomes an ordinary model folder, without any cost of the adapter at inference.
-    """
+    """Fold an adapter into its base; for LoRA ``W + (alpha / rank) B A``, summed in float32."""
     base, adapter = load(base_folder), Path(adapter_folder)
     tokenizer = _adapter_tokenizer(adapter, base.tokenizer)
     model = _attach(base.model, adapter, tokenizer)
@@ -289,11 +282,7 @@ def merge_adapter(base_folder: Path | str, adapter_folder: Path | str, out: Path
 
 
 def _part_head(model: PreTrainedModel) -> None:
-    """A head of its own where LoRA is on the head or the embeddings and these are tied.
-
-    Otherwise merging into one would change both; peft then notes in the configuration that they
-    are no longer tied.
-    """
+    """A head of its own where LoRA is on a tied head or its embeddings: merging changes one."""
     from peft.tuners.lora import LoraLayer
 
     head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
@@ -302,8 +291,3 @@ def _part_head(model: PreTrainedModel) -> None:
     ):
         head = getattr(head, "base_layer", head)
         head.weight = torch.nn.Parameter(head.weight.detach().clone())
-
-
-def save_card(folder: Path | str, text: str) -> None:
-    """Write the model card, ``README.md``, which replaces any generated one."""
-    (Path(folder) / "README.md").write_text(text.rstrip() + "\n", encoding="utf-8")
