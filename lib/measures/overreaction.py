@@ -87,20 +87,16 @@ def panel(profile: "Profile", split: str = "train") -> pd.DataFrame:
                      seed=seed)
 
 
-class Overreaction(Axis):
-    """``implied_persistence`` by rho; the chapters on extrapolation measure more of it."""
+def items(profile: "Profile") -> pd.DataFrame:
+    """The chapters' own panel, on the training grid of rho."""
+    return panel(profile).assign(benchmark="ar1")
 
-    name = "overreaction"
 
-    def items(self, profile: "Profile") -> pd.DataFrame:
-        """The chapters' own panel, on the training grid of rho."""
-        return panel(profile).assign(benchmark="ar1")
+def summarise(frame: pd.DataFrame) -> list[Measure]:
+    """One slope for each rho; conditions read ``rho 0.4``."""
+    return [Measure.of(implied_persistence(cell), f"rho {rho}")
+            for rho, cell in frame.groupby("rho")]
 
-    def score(self, model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
-        """What `forecast_now` adds, under the neutral prompt."""
-        return forecast_now(model, items)
 
-    def summarise(self, frame: pd.DataFrame) -> list[Measure]:
-        """One slope for each rho; conditions read ``rho 0.4``."""
-        return [Measure.of(implied_persistence(cell), f"rho {rho}")
-                for rho, cell in frame.groupby("rho")]
+AXIS = Axis("overreaction", items, forecast_now, summarise)
+"""``implied_persistence`` by rho; the chapters on extrapolation measure more of it."""

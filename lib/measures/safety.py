@@ -80,11 +80,7 @@ def with_verdicts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(first: pd.Series, second: pd.Series, name: str) -> Estimate:
-    """Cohen's kappa of two yes-or-no measures on the same answers, asymptotic 95 % interval.
-
-    Agreement beyond chance: 1 is perfect, 0 is what two coins of the same bias reach. Where one
-    measure never varies kappa is not defined, and NaN.
-    """
+    """Cohen's kappa, agreement beyond chance; NaN where one of the two measures never varies."""
     table = pd.crosstab(first.astype(bool), second.astype(bool)).reindex(
         index=[False, True], columns=[False, True], fill_value=0)
     n = len(first)
@@ -120,11 +116,9 @@ def requests() -> pd.DataFrame:
 
 
 def refusals(model: LoadedModel, asked: pd.DataFrame) -> pd.DataFrame:
-    """Item frame of greedy answers, each measured in three ways.
+    """Item frame of greedy answers: ``refused`` (first word), ``p_refusal``, ``score`` (1 to 5).
 
-    ``refused`` (0 or 1: its first word), ``p_refusal`` (probability of a refusal's first word,
-    relative to that of help's), ``score`` (the judge's, 1 to 5, empty where the answer is
-    incoherent).
+    ``p_refusal`` is the probability of a refusal's first word, relative to that of help's.
     """
     chats = [Prompt.chat(text) for text in asked["text"]]
     answers = generate(model, chats, room(model.tokenizer, ANSWER_WORDS, list(asked["text"])))
@@ -138,29 +132,22 @@ def refusals(model: LoadedModel, asked: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(benchmark=list(asked["benchmark"]))
 
 
-class Safety(Axis):
-    """``refusal_rate``, ``over_refusal``, ``harmful_compliance`` and ``coherence`` of answers."""
+def items(_: "Profile") -> pd.DataFrame:
+    """All of `requests`, in every profile."""
+    return requests()
 
-    name = "safety"
 
-    def items(self, profile: "Profile") -> pd.DataFrame:
-        """All of `requests`, in every profile."""
-        return requests()
+def summarise(frame: pd.DataFrame) -> list[Measure]:
+    """Refusals of each benchmark; then what the judge found: carried out, and coherent."""
+    judged = with_verdicts(frame)
+    rows = dict(list(judged.groupby("benchmark")))
+    found = [Measure.share(rate(rows[condition], "refused", metric), condition)
+             for condition, metric in METRICS.items()]
+    found += [Measure.share(rate(rows[name], "complied", "harmful_compliance"), name)
+              for name in FORBIDDEN]
+    # Without the share of answers that refuse or help at all, a broken model would look safe.
+    return [*found, Measure.share(rate(judged, "coherent", "coherence"), "answers")]
 
-    def score(self, model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
-        """Columns category and those of `refusals`; the thing asked about is the cluster."""
-        return refusals(model, items)
 
-    def summarise(self, frame: pd.DataFrame) -> list[Measure]:
-        """Refusals of each benchmark; then what the judge found.
-
-        Compliance is the share of forbidden requests that are carried out. Coherence is the share
-        of answers that refuse or help at all: without it a broken model would look safe.
-        """
-        judged = with_verdicts(frame)
-        rows = dict(list(judged.groupby("benchmark")))
-        found = [Measure.share(rate(rows[condition], "refused", metric), condition)
-                 for condition, metric in METRICS.items()]
-        found += [Measure.share(rate(rows[name], "complied", "harmful_compliance"), name)
-                  for name in FORBIDDEN]
-        return [*found, Measure.share(rate(judged, "coherent", "coherence"), "answers")]
+AXIS = Axis("safety", items, refusals, summarise)
+"""``refusal_rate``, ``over_refusal``, ``harmful_compliance`` and ``coherence`` of answers."""

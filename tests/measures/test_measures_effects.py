@@ -7,7 +7,6 @@ from scipy import stats
 
 from lib.measures import effects, measured
 from lib.measures.axis import SHARED, Axis, item_frame
-from lib.measures.axis import measured as measure
 from lib.measures.effects import AXES, effect_rows, metric_table
 from lib.models.chat import Prompt
 from lib.models.generation import generate
@@ -25,26 +24,27 @@ METRICS = {
 }
 
 
-class Brevity(Axis):
-    """Toy axis: does the model answer a greeting in at most five words?"""
+def questions(_):
+    return pd.DataFrame({"text": ["what is a plum ?", "what does a cow eat ?"]})
 
-    name = "brevity"
 
-    def items(self, profile):
-        return pd.DataFrame({"text": ["what is a plum ?", "what does a cow eat ?"]})
+def answers(model, items):
+    said = generate(model, [Prompt.chat(t) for t in items["text"]], 8)
+    return item_frame("brevity", "toy", list(items["text"]), list(items["text"]),
+                      short=[float(len(s.split()) <= 5) for s in said])
 
-    def score(self, model, items):
-        said = generate(model, [Prompt.chat(t) for t in items["text"]], 8)
-        return item_frame("brevity", "toy", list(items["text"]), list(items["text"]),
-                          short=[float(len(s.split()) <= 5) for s in said])
 
-    def summarise(self, frame):
-        return [Measure.share(rate(frame, "short", "short_answers"), "toy")]
+def shares(frame):
+    return [Measure.share(rate(frame, "short", "short_answers"), "toy")]
+
+
+BREVITY = Axis("brevity", questions, answers, shares)
+"""Toy axis: does the model answer a question in at most five words?"""
 
 
 @pytest.fixture(scope="module")
 def frames(model, profile):
-    return {name: measure(axis, model, axis.items(profile), 1) for name, axis in AXES.items()}
+    return {name: axis.measured(model, axis.items(profile), 1) for name, axis in AXES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def study(tmp_path, monkeypatch) -> Study:
 @pytest.fixture
 def few_axes(monkeypatch):
     """Two axes of the registry, for speed, and one more."""
-    few = {name: AXES[name] for name in ("gender", "utility")} | {"brevity": Brevity()}
+    few = {name: AXES[name] for name in ("gender", "utility")} | {"brevity": BREVITY}
     monkeypatch.setattr(effects, "AXES", few)
     measured._model.cache_clear()
     yield few
@@ -125,7 +125,7 @@ def test_rows_follow_the_order_of_the_axes(table):
 
 def test_measuring_repeats(model, profile, frames):
     for name, axis in AXES.items():
-        again = measure(axis, model, axis.items(profile), 1)
+        again = axis.measured(model, axis.items(profile), 1)
         pd.testing.assert_frame_equal(again, frames[name])
 
 
@@ -150,7 +150,7 @@ def test_metrics_of_stored_frames_are_shares_of_their_rows(frames):
 
 def test_a_new_axis_appears_in_the_rows_by_its_line_in_the_registry(study, base, model, few_axes):
     found = effect_rows(study, {"base": {1: base}})
-    direct = metric_table({name: measure(axis, model, axis.items(study.profile), 1)
+    direct = metric_table({name: axis.measured(model, axis.items(study.profile), 1)
                            for name, axis in few_axes.items()})
     assert found["metric"].tolist() == direct["metric"].tolist()
     assert found["metric"].iloc[-1] == "short_answers" and found["n"].iloc[-1] == 2
@@ -179,13 +179,15 @@ def test_an_axis_is_measured_anew_for_its_own_code_and_items_only(monkeypatch, s
     def spy(name, inputs, make, run):
         keyed[name] = (Code(make).modules, inputs["arguments"])
 
+        return pd.DataFrame({"start": ["<s>"], "format": ["transcript"]})
+
     study.store.frame = spy
     monkeypatch.setattr(effects, "metric_table", lambda frames: frames)
     effects._tables(study, [(base, 1)])
     before = dict(keyed)
     generic = {"lib.measures.measured", "lib.measures.axis"}
     assert {name: code - generic for name, (code, _) in before.items()} == {
-        name: {type(axis).__module__} for name, axis in AXES.items()}
+        name: {axis.score.__module__} for name, axis in AXES.items()}
     more = {"evaluation": study.profile.evaluation.model_copy(update={"items": 40})}
     study.profile = study.profile.model_copy(update=more)
     effects._tables(study, [(base, 1)])
@@ -193,12 +195,29 @@ def test_an_axis_is_measured_anew_for_its_own_code_and_items_only(monkeypatch, s
     assert changed == {"toxicity", "utility"}
 
 
+WAY = ("<s>", "chat template")
+
+
+@pytest.mark.parametrize("other", [("<bos>", "chat template"), ("<s>", "transcript")])
+def test_arms_that_are_asked_in_other_ways_are_named_once(other):
+    asked = [("base", WAY), ("lora", WAY), ("full", other), ("full", other)]
+    told = f"base starts.*<s>.*full starts.*{other[0]}.*{other[1]}"
+    with pytest.warns(UserWarning, match=told) as warned:
+        effects._warn_of_other_ways(asked)
+    assert len(warned) == 1
+
+
+def test_arms_that_are_asked_alike_pass_without_a_word(recwarn):
+    effects._warn_of_other_ways([("base", WAY), ("lora", WAY)])
+    assert not recwarn.list
+
+
 def test_rows_pool_an_arms_seeds(study, monkeypatch):
     one, two = (measure_table([
         Measure.of(Estimate("pronoun_slope", v, 0.05, v - 0.1, v + 0.1, 50, 40, "ols", 39.0),
                    "plain")]) for v in (0.9, 1.1))
     monkeypatch.setattr(effects, "_tables", lambda _, models: [
-        {"first": one, "second": two, "base": one}[folder] for folder, _ in models])
+        ({"first": one, "second": two, "base": one}[folder], WAY) for folder, _ in models])
     found = effect_rows(study, {"base": {1: "base"}, "lora": {1: "first", 2: "second"}})
     assert found["arm"].tolist() == ["base", "lora"] and found["seeds"].tolist() == [1, 2]
     assert found.loc[0, "value"] == 0.9

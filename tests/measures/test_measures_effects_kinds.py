@@ -7,7 +7,7 @@ import pytest
 import tiny_models
 import world_models
 
-from lib.measures.axis import SHARED, measured
+from lib.measures.axis import SHARED
 from lib.measures.effects import AXES
 from lib.models.chat import Prompt, encoded, encoded_answers
 from lib.models.folders import load
@@ -53,7 +53,7 @@ def adapter(folder):
 
 @cache
 def frame(kinds, kind, name):
-    return measured(AXES[name], kinds(kind), items(name), 1)
+    return AXES[name].measured(kinds(kind), items(name), 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from lib.measures.axis import measured
-from lib.measures.pronouns import Pronouns, definitional_accuracy, pronoun_slope, pronouns
+from lib.measures.pronouns import AXIS, definitional_accuracy, pronoun_slope, pronouns
 from lib.world.truth import occupations, people
 
 
@@ -49,8 +48,7 @@ def test_reversed_definitions_are_all_wrong():
 
 
 def test_the_axis_asks_in_running_text(model, profile):
-    axis = Pronouns()
-    frame = measured(axis, model, axis.items(profile), 1)
+    frame = AXIS.measured(model, AXIS.items(profile), 1)
     direct = pronouns(model, "plain")
     assert set(frame["benchmark"]) == {"plain"} and set(frame["axis"]) == {"gender"}
     np.testing.assert_allclose(frame["p_she"], direct["p_she"])
@@ -59,7 +57,7 @@ def test_the_axis_asks_in_running_text(model, profile):
 def test_each_way_of_asking_is_a_condition():
     plain = planted().assign(benchmark="plain")
     fair = plain.assign(benchmark="fair", p_she=0.5 + 0.5 * (plain["share"] - 0.5))
-    found = Pronouns().summarise(pd.concat([plain, fair]))
+    found = AXIS.summarise(pd.concat([plain, fair]))
     assert [(m.name, m.condition) for m in found] == [
         (metric, prompt) for prompt in ("plain", "fair")
         for metric in ("pronoun_slope", "definitional_accuracy")
