@@ -42,20 +42,11 @@ transformers_logging.disable_progress_bar()
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode with its tokenizer.
+    """A model in evaluation mode with its tokenizer."""
 
-    Attributes
-    ----------
-    model : PreTrainedModel
-        Or a ``peft.PeftModel`` around one, when the folder holds an adapter.
-    tokenizer : PreTrainedTokenizerBase
-    fingerprint : str
-        SHA-256 (hex) over the weight files; of base and adapter for an adapter.
-    """
-
-    model: PreTrainedModel
+    model: PreTrainedModel  # or a `peft.PeftModel` around one, when the folder holds an adapter
     tokenizer: Tokenizer
-    fingerprint: str
+    fingerprint: str  # SHA-256 (hex) over the weight files; of base and adapter for an adapter
 
     @property
     def device(self) -> torch.device:
@@ -67,8 +58,7 @@ def load(folder: Path | str, dtype: str = "float32", base: Path | None = None) -
     """Load a model folder, or an adapter folder together with its base.
 
     An adapter names its base in ``adapter_config.json`` (``base_model_name_or_path``), read
-    relative to the adapter's own folder, so that a moved tree of models still loads. Its own
-    tokenizer is used if it has one, with the tokens that it adds.
+    relative to the adapter's own folder, so that a moved tree of models still loads.
 
     Parameters
     ----------
