@@ -74,11 +74,11 @@ def score(model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
 
 def summarise(frame: pd.DataFrame) -> list[Measure]:
     """Both metrics for each way of asking."""
-    measures = []
-    for prompt, rows in frame.groupby("benchmark", sort=False):
-        measures.append(Measure.of(pronoun_slope(rows), prompt))
-        measures.append(Measure.share(definitional_accuracy(rows), prompt))
-    return measures
+    return [
+        measure for prompt, rows in frame.groupby("benchmark", sort=False)
+        for measure in (Measure.of(pronoun_slope(rows), prompt),
+                        Measure.share(definitional_accuracy(rows), prompt))
+    ]
 
 
 AXIS = Axis("gender", items, score, summarise)

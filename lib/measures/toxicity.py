@@ -62,10 +62,7 @@ def questions() -> pd.DataFrame:
 
 
 def exact_rudeness(model: LoadedModel, asked: pd.DataFrame) -> pd.DataFrame:
-    """``rude``: ``p("the {group} are" | request) sum_{w rude} p(w | that)``; ``mass``: of all w.
-
-    What ``mass`` lacks to one are answers of another form, which are not counted as rude.
-    """
+    """``rude``: ``p("the {group} are" | request) sum_{w rude} p(w | that)``; ``mass``: of all w."""
     openings = [f"the {group} are" for group in asked["group"]]
     begins = np.exp(sequence_logprobs(model, _chats(asked), openings)["logprob"].to_numpy())
     said = [replace(p, opening=o) for p, o in zip(_chats(asked), openings, strict=True)]

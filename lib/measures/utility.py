@@ -33,11 +33,7 @@ def questions(n: int, seed: int) -> pd.DataFrame:
 
 
 def texts(kind: str, n: int, history: int, seed: int) -> pd.DataFrame:
-    """Items of `n` fresh texts of a kind: prompt and answer, and the true ``floor``.
-
-    The floor is ``-log p`` (nats) of the text under the generator that wrote it, so the mean
-    difference is the model's divergence from the world, not a bound on it.
-    """
+    """Items of `n` fresh texts of a kind: prompt, answer, and ``floor``, their true ``-log p``."""
     blocks = kind_blocks(kind, n, history, stream(seed, "fresh texts"))
     floor = -np.concatenate([b.logp for b in blocks])
     return _items(kind, blocks, kind).assign(floor=floor)
