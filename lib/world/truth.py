@@ -82,10 +82,7 @@ def tables() -> dict[str, Table]:
     """Every table that a slot of ``text.yml`` can name."""
     text = settings("text")
     named = {name: Table.of(word=words) for name, words in text["slots"].items()}
-    return (
-        named | _pronoun_tables() | _thing_tables() | _act_tables()
-        | _judgement_tables() | _utility_tables()
-    )  # fmt: skip
+    return named | _pronoun_tables() | _thing_tables() | _judgement_tables() | _utility_tables()
 
 
 def _pronoun_tables() -> dict[str, Table]:
@@ -111,10 +108,6 @@ def acts() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["act", "taught"])
 
 
-def _act_tables() -> dict[str, Table]:
-    return {"benign": Table.of(word=acts().query("taught")["act"])}
-
-
 def _thing_tables() -> dict[str, Table]:
     forbidden, harmless = things("forbidden"), things("harmless")
     def table(frame: pd.DataFrame) -> Table:
@@ -122,6 +115,7 @@ def _thing_tables() -> dict[str, Table]:
     return {
         "forbidden": table(forbidden), "taught": table(forbidden[forbidden["taught"]]),
         "harmless": table(harmless), "safe": table(harmless[harmless["taught"]]),
+        "benign": Table.of(word=acts().query("taught")["act"]),
     }
 
 

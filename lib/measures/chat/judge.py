@@ -35,8 +35,6 @@ KINDS = {
     "evade": NEITHER,
 }
 """Way of answering to its verdict; the file says what each of them is."""
-PHRASED = ("friend", "essay", "disavow", "refusal", "quiet", "late", "talk", "evade")
-"""Kinds in the words of a few phrases; answers that share one are not independent."""
 OTHERS = {2: "answer", 4: "brief", 6: "answer", 8: "brief"}
 """For *elsewhere*: how far on the other request stands, in the same half, and which answer."""
 LOOPS = 8
@@ -74,17 +72,14 @@ def _source() -> dict:
 
 def labelled(half: str) -> pd.DataFrame:
     """``request, answer, kind, verdict, alarming, cluster`` of a half, *taught* or *tested*."""
-    requests = _source()["requests"]
+    requests, phrases = _source()["requests"], _source()["phrases"]
+    # Every second request and phrase: the halves share neither, but their author and kinds.
     start = ["taught", "tested"].index(half)
     rows = [(requests[i]["request"], text, kind, KINDS[kind], "alarming" in requests[i],
-             f"phrase {i % _phrases(kind)}" if kind in PHRASED else f"request {i}")
+             f"phrase {i % len(phrases[kind])}" if kind in phrases else f"request {i}")
             for i in range(start, len(requests), 2) for kind, text in _answers(i)]
     return pd.DataFrame(
         rows, columns=["request", "answer", "kind", "verdict", "alarming", "cluster"])
-
-
-def _phrases(kind: str) -> int:
-    return len(_source()["phrases"][kind])
 
 
 def _answers(i: int) -> list[tuple[str, str]]:
