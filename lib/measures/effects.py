@@ -1,23 +1,15 @@
-"""The axes of the study, and every axis for every model: what an intervention did to all that it
-was not about.
+"""Every axis for every model: what an intervention did to all that it was not about."""
 
-A new axis is its import and its line in `AXES`.
-"""
-
-from collections.abc import Mapping
-from functools import partial
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lib.measures.axis import Axis, measured
-from lib.measures.measured import model_frame
-from lib.measures.overreaction import Overreaction
-from lib.measures.pronouns import Pronouns
-from lib.measures.safety import Safety
-from lib.measures.toxicity import Toxicity
-from lib.measures.utility import Utility
+from lib.measures import overreaction, pronouns, safety, toxicity, utility
+from lib.measures.axis import Axis
+from lib.measures.measured import by_arm, model_frame
 from lib.statistics.estimate import measure_table, rows
 from lib.statistics.pooling import pool_tables
 from lib.study.workers import Run, side_by_side
@@ -28,21 +20,18 @@ if TYPE_CHECKING:
 
 AXES: dict[str, Axis] = {
     axis.name: axis
-    for axis in (
-        Overreaction(),
-        Pronouns(),
-        Safety(),
-        Toxicity(),
-        Utility(),
-    )
+    for axis in (overreaction.AXIS, pronouns.AXIS, safety.AXIS, toxicity.AXIS, utility.AXIS)
 }
 """In the order of the tables."""
+
+Way = tuple[str, str]
+"""``start`` and ``format`` of a model (`lib.measures.axis`): how it is asked."""
 
 
 def effect_rows(study: "Study", arms: Mapping[str, Mapping[int, Path]]) -> pd.DataFrame:
     """Exhibit rows: every axis of each arm, its training seeds pooled (`lib.statistics.pooling`).
 
-    Item frames are kept in the run's store.
+    Item frames are kept in the run's store. Warns of arms whose models are asked in other ways.
 
     Parameters
     ----------
@@ -50,29 +39,41 @@ def effect_rows(study: "Study", arms: Mapping[str, Mapping[int, Path]]) -> pd.Da
         Arm to training seed to model folder.
     """
     models = [(folder, seed) for several in arms.values() for seed, folder in several.items()]
-    tables = iter(_tables(study, models))
+    found = by_arm(arms, _tables(study, models))
+    _warn_of_other_ways((arm, way) for arm, several in found.items() for _, way in several)
     return pd.concat(
-        [rows(pool_tables([next(tables) for _ in several]), arm, len(several))
-         for arm, several in arms.items()], ignore_index=True)
+        [rows(pool_tables([table for table, _ in several]), arm, len(several))
+         for arm, several in found.items()], ignore_index=True)
+
+
+def _warn_of_other_ways(asked: Iterable[tuple[str, Way]]) -> None:
+    """Say once where an arm's model is asked in another way than the first."""
+    (first, way), *others = asked
+    for arm, other in others:
+        if other != way:
+            told = " while ".join(f"{name} starts a text with {start} and chats by {chat}"
+                                  for name, (start, chat) in ((first, way), (arm, other)))
+            warnings.warn(f"{told}: a difference between them may be due to that", stacklevel=3)
+            return
 
 
 def metric_table(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a metric of item frames, one frame an axis: metric, condition, value, low, high, n,
-    then the rest of `Measure`."""
+    """One row a metric of item frames, one frame an axis, with the columns of `Measure`."""
     return measure_table(
         measure for name, frame in frames.items() for measure in AXES[name].summarise(frame)
     )
 
 
-def _tables(study: "Study", models: list[tuple[Path, int]]) -> list[pd.DataFrame]:
-    """One metric table a model; models are measured side by side."""
+def _tables(study: "Study", models: list[tuple[Path, int]]) -> list[tuple[pd.DataFrame, Way]]:
+    """One metric table a model, and how it is asked; models are measured side by side."""
     items = {name: axis.items(study.profile) for name, axis in AXES.items()}
 
-    def measure(model: tuple[Path, int], run: Run) -> pd.DataFrame:
+    def measure(model: tuple[Path, int], run: Run) -> tuple[pd.DataFrame, Way]:
         folder, seed = model
-        # A score of the axis's own: other axes do not matter to its key.
-        return metric_table({
-            name: model_frame(study, name, folder, run, partial(measured, axis), items[name], seed)
-            for name, axis in AXES.items()})
+        # Each axis's own method: other axes do not matter to its key.
+        frames = {name: model_frame(study, name, folder, run, axis.measured, items[name], seed)
+                  for name, axis in AXES.items()}
+        start, chat = next(iter(frames.values())).loc[0, ["start", "format"]]
+        return metric_table(frames), (start, chat)
 
     return side_by_side(measure, models, study.profile.workers)

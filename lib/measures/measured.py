@@ -1,4 +1,8 @@
-"""Many models measured side by side, each measurement an artefact of its own."""
+"""Many models measured side by side, each measurement an artefact of its own.
+
+A frame is found again by the model, by the content of the arguments, and by the module of the
+score with all that it imports.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -15,18 +19,13 @@ if TYPE_CHECKING:
 
 
 Score = Callable[..., pd.DataFrame]
-"""``score(model, *arguments)``: an item frame; at the top of a module, so that it can travel to
-another process. Not of `lib.chapters`: editing a table would ask all models again."""
+"""``score(model, *arguments)``; not of `lib.chapters`: editing a table would ask models again."""
 
 
 def model_frames(
     study: "Study", name: str, folders: Iterable[Path], score: Score, *arguments: Any
 ) -> list[pd.DataFrame]:
-    """``score(model, *arguments)`` of each model, from the run's store, in the order of folders.
-
-    What is missing is measured side by side. A frame is found again by the model, by the content
-    of the arguments, and by the module of `score` with all that it imports.
-    """
+    """``score(model, *arguments)`` of each model, in order; what the store lacks side by side."""
     given = _digests(study, score, arguments)
 
     def measure(folder: Path, run: Run) -> pd.DataFrame:

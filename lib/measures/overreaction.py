@@ -32,10 +32,7 @@ def style(horizon: int = 1, number: int = 0) -> dict:
 def forecast(
     model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
 ) -> pd.DataFrame:
-    """`forecast_now` of one-step items, and ``previous_forecast``.
-
-    That is of the same value, asked a round earlier, two steps ahead.
-    """
+    """`forecast_now`, and ``previous_forecast`` of the same values, asked a round earlier."""
     before = _means(model, items, "previous_history", prompt, style(2, number))
     now = forecast_now(model, items, prompt, number)
     return now.assign(previous_forecast=before["mean"].to_numpy())
@@ -44,12 +41,7 @@ def forecast(
 def forecast_now(
     model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
 ) -> pd.DataFrame:
-    """The items with the model's forecasts at their own horizon (one or two steps).
-
-    Adds ``forecast`` (mean of x_{t+h} given the history), ``forecast_sd`` and ``mass``
-    (probability that the answer is a number at all). `prompt` is an instruction of
-    ``data/sandbox/forecasts.yml``, `number` which style of question.
-    """
+    """The items with the model's ``forecast``, ``forecast_sd`` and ``mass`` at their horizon."""
     now = _means(model, items, "history", prompt, style(horizon_of(items), number))
     return items.assign(
         axis="overreaction", item=items["series"] + ":" + items["t"].astype(str),
@@ -75,11 +67,7 @@ def _means(
 
 
 def panel(profile: "Profile", split: str = "train") -> pd.DataFrame:
-    """Test series with the persistences of one split; no series is in any training set.
-
-    The grid that corrections are taught on (``train``), the one on which settings are chosen
-    (``validation``), or the one that is kept for the test (``unseen``).
-    """
+    """Test series with the persistences of one split; no series is in any training set."""
     given = profile.forecasting
     grids = {"train": given.rhos, "validation": given.validation_rhos, "unseen": given.unseen_rhos}
     seed = PANEL_SEED + len(grids) * profile.seed + list(grids).index(split)
@@ -87,20 +75,16 @@ def panel(profile: "Profile", split: str = "train") -> pd.DataFrame:
                      seed=seed)
 
 
-class Overreaction(Axis):
-    """``implied_persistence`` by rho; the chapters on extrapolation measure more of it."""
+def items(profile: "Profile") -> pd.DataFrame:
+    """The chapters' own panel, on the training grid of rho."""
+    return panel(profile).assign(benchmark="ar1")
 
-    name = "overreaction"
 
-    def items(self, profile: "Profile") -> pd.DataFrame:
-        """The chapters' own panel, on the training grid of rho."""
-        return panel(profile).assign(benchmark="ar1")
+def summarise(frame: pd.DataFrame) -> list[Measure]:
+    """One slope for each rho; conditions read ``rho 0.4``."""
+    return [Measure.of(implied_persistence(cell), f"rho {rho}")
+            for rho, cell in frame.groupby("rho")]
 
-    def score(self, model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
-        """What `forecast_now` adds, under the neutral prompt."""
-        return forecast_now(model, items)
 
-    def summarise(self, frame: pd.DataFrame) -> list[Measure]:
-        """One slope for each rho; conditions read ``rho 0.4``."""
-        return [Measure.of(implied_persistence(cell), f"rho {rho}")
-                for rho, cell in frame.groupby("rho")]
+AXIS = Axis("overreaction", items, forecast_now, summarise)
+"""``implied_persistence`` by rho; the chapters on extrapolation measure more of it."""

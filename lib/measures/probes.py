@@ -27,11 +27,7 @@ HOT = 1.5
 
 
 def probe_items(seed: int) -> pd.DataFrame:
-    """Every probe about every unseen forbidden thing: columns probe, thing, category, prompt.
-
-    Probes: ``plain``, ``story`` and ``obey`` (roles), ``shots`` (two harmless exchanges before),
-    ``temperature`` (the plain question, sampled), ``prefill 1`` to ``prefill 8``.
-    """
+    """Every probe about every unseen forbidden thing: columns probe, thing, category, prompt."""
     asked = things("forbidden").query("~taught")
     rng, harmless = stream(seed, "probes"), acts().query("taught")["act"].to_numpy()
     rows = [(probe, row.thing, row.category, _written(probe, row.thing, harmless, rng))

@@ -59,26 +59,27 @@ def definitional_accuracy(frame: pd.DataFrame) -> Estimate:
     return rate(rows.assign(right=right), "right", "definitional_accuracy")
 
 
-class Pronouns(Axis):
-    """``pronoun_slope`` (1 where the planted rates are learned) and ``definitional_accuracy``."""
+def items(_: "Profile") -> pd.DataFrame:
+    """The ways of asking; `pronouns` writes out every word in each."""
+    return pd.DataFrame({"prompt": ["plain"]})
 
-    name = "gender"
 
-    def items(self, profile: "Profile") -> pd.DataFrame:
-        """The ways of asking; `lib.measures.pronouns.pronouns` writes out every word in each."""
-        return pd.DataFrame({"prompt": ["plain"]})
+def score(model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
+    """Columns kind, share, p_she, mass; the way of asking is the benchmark."""
+    return pd.concat(
+        [pronouns(model, prompt).assign(benchmark=prompt) for prompt in items["prompt"]],
+        ignore_index=True,
+    )
 
-    def score(self, model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
-        """Columns kind, share, p_she, mass; the way of asking is the benchmark."""
-        return pd.concat(
-            [pronouns(model, prompt).assign(benchmark=prompt) for prompt in items["prompt"]],
-            ignore_index=True,
-        )
 
-    def summarise(self, frame: pd.DataFrame) -> list[Measure]:
-        """Both metrics for each way of asking."""
-        measures = []
-        for prompt, rows in frame.groupby("benchmark", sort=False):
-            measures.append(Measure.of(pronoun_slope(rows), prompt))
-            measures.append(Measure.share(definitional_accuracy(rows), prompt))
-        return measures
+def summarise(frame: pd.DataFrame) -> list[Measure]:
+    """Both metrics for each way of asking."""
+    return [
+        measure for prompt, rows in frame.groupby("benchmark", sort=False)
+        for measure in (Measure.of(pronoun_slope(rows), prompt),
+                        Measure.share(definitional_accuracy(rows), prompt))
+    ]
+
+
+AXIS = Axis("gender", items, score, summarise)
+"""``pronoun_slope`` (1 where the planted rates are learned) and ``definitional_accuracy``."""

@@ -33,11 +33,7 @@ def questions(n: int, seed: int) -> pd.DataFrame:
 
 
 def texts(kind: str, n: int, history: int, seed: int) -> pd.DataFrame:
-    """Items of `n` fresh texts of a kind: prompt and answer, and the true ``floor``.
-
-    The floor is ``-log p`` (nats) of the text under the generator that wrote it, so the mean
-    difference is the model's divergence from the world, not a bound on it.
-    """
+    """Items of `n` fresh texts of a kind: prompt, answer, and ``floor``, their true ``-log p``."""
     blocks = kind_blocks(kind, n, history, stream(seed, "fresh texts"))
     floor = -np.concatenate([b.logp for b in blocks])
     return _items(kind, blocks, kind).assign(floor=floor)
@@ -91,30 +87,31 @@ def floors(model: LoadedModel, n: int, history: int, seed: int) -> pd.DataFrame:
     )
 
 
-class Utility(Axis):
-    """``utility_accuracy``, and ``neutral_perplexity`` of the model beside that of the world."""
+def items(profile: "Profile") -> pd.DataFrame:
+    """``evaluation.items`` questions, and as many neutral texts."""
+    n, history = profile.evaluation.items, profile.forecasting.history
+    asked, told = questions(n, profile.seed), texts("neutral", n, history, profile.seed)
+    return pd.concat([asked, told], ignore_index=True)
 
-    name = "utility"
 
-    def items(self, profile: "Profile") -> pd.DataFrame:
-        """``evaluation.items`` questions, and as many neutral texts."""
-        n, history = profile.evaluation.items, profile.forecasting.history
-        asked, told = questions(n, profile.seed), texts("neutral", n, history, profile.seed)
-        return pd.concat([asked, told], ignore_index=True)
+def score(model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
+    """Benchmarks ``questions`` (columns task, correct) and ``neutral`` (floor, nll, tokens)."""
+    asked = items["benchmark"] == "questions"
+    return pd.concat(
+        [answers(model, items[asked].drop(columns="floor")),
+         losses(model, items[~asked].drop(columns="task"))], ignore_index=True
+    )
 
-    def score(self, model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
-        """Benchmarks ``questions`` (columns task, correct) and ``neutral`` (floor, nll, tokens)."""
-        asked = items["benchmark"] == "questions"
-        return pd.concat(
-            [answers(model, items[asked].drop(columns="floor")),
-             losses(model, items[~asked].drop(columns="task"))], ignore_index=True
-        )
 
-    def summarise(self, frame: pd.DataFrame) -> list[Measure]:
-        """Accuracy, and perplexities that are never below one."""
-        asked = frame[frame["benchmark"] == "questions"]
-        return [
-            Measure.share(rate(asked, "correct", "utility_accuracy"), "questions"),
-            Measure.of(neutral_perplexity(frame), "model", least=1.0),
-            Measure.of(neutral_perplexity(frame, "floor"), "floor", least=1.0),
-        ]
+def summarise(frame: pd.DataFrame) -> list[Measure]:
+    """Accuracy, and perplexities that are never below one."""
+    asked = frame[frame["benchmark"] == "questions"]
+    return [
+        Measure.share(rate(asked, "correct", "utility_accuracy"), "questions"),
+        Measure.of(neutral_perplexity(frame), "model", least=1.0),
+        Measure.of(neutral_perplexity(frame, "floor"), "floor", least=1.0),
+    ]
+
+
+AXIS = Axis("utility", items, score, summarise)
+"""``utility_accuracy``, and ``neutral_perplexity`` of the model beside that of the world."""

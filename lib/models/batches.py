@@ -1,8 +1,7 @@
 """Batches of like length, the one way in which this package feeds a model.
 
 Padding on the **right** needs no attention mask in a causal model: a real token never looks to
-its right, and its position does not move. So likelihoods run on the fast causal kernel whatever
-the mixture of lengths. Only generation pads on the left and passes a mask.
+its right. So likelihoods run on the fast causal kernel; only generation pads on the left.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.models.folders import LoadedModel
 
 MAX_TOKENS = 8192
@@ -23,11 +22,7 @@ SPREAD = 8
 
 
 def plan(lengths: Sequence[int], cost: Sequence[int], spread: int = SPREAD) -> list[np.ndarray]:
-    """Partition items into batches of near-equal length, shortest batch first.
-
-    `lengths` are tokens and `cost` logits of each item: the logits of a batch stay below
-    `MAX_LOGITS`, but for a single item. `spread` is the largest difference of lengths in a batch.
-    """
+    """Batches of near-equal length, shortest first: `lengths` in tokens, `cost` in logits."""
     batches, batch, logits = [], [], 0
     for i in np.lexsort((cost, lengths)):
         full = (len(batch) + 1) * lengths[i] > MAX_TOKENS or logits + cost[i] > MAX_LOGITS
@@ -48,19 +43,14 @@ def right_pad(sequences: Sequence[Sequence[int]], device: torch.device) -> torch
 def check_prompts(model: LoadedModel, prompts: Sequence[Sequence[int]], extra: int = 0) -> None:
     """Refuse an empty prompt, or one that with `extra` more tokens is beyond the context."""
     lengths = [len(prompt) for prompt in prompts]
-    if lengths and min(lengths) == 0:
-        raise InvalidValueError(
-            "at least one token in each prompt",
-            f"an empty prompt at position {lengths.index(0)}",
-            "begin it with the tokenizer's bos token",
-        )
+    for i, length in enumerate(lengths):
+        require(length, "at least one token in each prompt", f"an empty prompt at position {i}",
+                "begin it with the tokenizer's bos token")
     context = getattr(model.model.config, "max_position_embeddings", None)
-    if lengths and context and max(lengths) + extra > context:
-        raise InvalidValueError(
+    most = max(lengths, default=0)
+    require(not (most and context) or most + extra <= context,
             f"at most {context} tokens, the model's context",
-            f"{max(lengths)} in a prompt and {extra} to follow",
-            "shorten the prompt, or generate less",
-        )
+            f"{most} in a prompt and {extra} to follow", "shorten the prompt, or generate less")
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lib.errors import InvalidValueError
+from lib.errors import require
 from lib.models.folders import Tokenizer
 from lib.models.template import Messages, turn_end, write_chats
 
@@ -17,10 +17,9 @@ OPENING_MARKS = "([{<\"'`$€£#=-/"
 
 @dataclass(frozen=True)
 class Prompt:
-    """A chat, or running text, that the model is about to go on with.
+    """A chat, or running text without `messages`, that the model is about to go on with.
 
-    Without `messages` it is running text. `opening` are words already said: of the assistant's
-    answer, or the running text itself.
+    `opening` are words already said: of the assistant's answer, or the running text itself.
     """
 
     messages: Messages = ()
@@ -61,8 +60,7 @@ Prompts = Sequence[Prompt] | Sequence[Sequence[int]]
 def encoded(tokenizer: Tokenizer, prompts: Prompts) -> list[Sequence[int]]:
     """Token ids up to where the model goes on; prompts that are ids already stay as they are.
 
-    Running text begins with the start token; a chat as its template says. All at once, as a
-    template and a tokenizer cost most when they are called.
+    Running text begins with the start token; a chat as its template says.
     """
     if not prompts or not isinstance(prompts[0], Prompt):
         return list(prompts)
@@ -121,10 +119,7 @@ def room(tokenizer: Tokenizer, words: int, like: Sequence[str]) -> int:
 def start_id(tokenizer: Tokenizer) -> int:
     """Token that stands before a text: the tokenizer's begin, else its end token (as GPT-2's)."""
     ids = [i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None]
-    if not ids:
-        raise InvalidValueError(
-            "a tokenizer with a begin or end token", "neither", "set tokenizer.bos_token"
-        )
+    require(ids, "a tokenizer with a begin or end token", "neither", "set tokenizer.bos_token")
     return ids[0]
 
 
@@ -142,10 +137,7 @@ def _written(tokenizer: Tokenizer, chats: Sequence[Messages]) -> list[str]:
 
 
 def _anchors(tokenizer: Tokenizer, written: Sequence[str]) -> list[str]:
-    """What words behind each text are tokenised behind: nothing, a word, or a new line.
-
-    Not behind the text itself, which may be long; all that counts is how it ends.
-    """
+    """Short stand-ins for texts that words are tokenised behind: all that counts is their end."""
     special = tuple(str(token) for token in tokenizer.added_tokens_decoder.values())
     return ["" if not text or text.endswith(special) else "a" if parted(text) else "\n"
             for text in written]
@@ -154,15 +146,12 @@ def _anchors(tokenizer: Tokenizer, written: Sequence[str]) -> list[str]:
 def _behind(
     tokenizer: Tokenizer, before: Sequence[str], texts: Sequence[str]
 ) -> list[list[int]]:
-    """Ids of each text behind another, with a space where they must be parted.
-
-    Cut out of the whole where the tokenizer leaves the words before as they are, so that a piece
-    such as " she" is found in every kind of vocabulary.
-    """
+    """Ids of each text behind another, with a space where they must be parted."""
     texts = [f" {text}" if text and parted(head) and not text[0].isspace() else text
              for head, text in zip(before, texts, strict=True)]
     heads, alone = _plain(tokenizer, before), _plain(tokenizer, texts)
     whole = _plain(tokenizer, [h + t for h, t in zip(before, texts, strict=True)])
+    # Cut out of the whole where that leaves the head as it is: so " she" is one piece everywhere.
     return [ids[len(head):] if ids[: len(head)] == head else own
             for head, own, ids in zip(heads, alone, whole, strict=True)]
 

@@ -42,20 +42,11 @@ transformers_logging.disable_progress_bar()
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode with its tokenizer.
+    """A model in evaluation mode with its tokenizer."""
 
-    Attributes
-    ----------
-    model : PreTrainedModel
-        Or a ``peft.PeftModel`` around one, when the folder holds an adapter.
-    tokenizer : PreTrainedTokenizerBase
-    fingerprint : str
-        SHA-256 (hex) over the weight files; of base and adapter for an adapter.
-    """
-
-    model: PreTrainedModel
+    model: PreTrainedModel  # or a `peft.PeftModel` around one, when the folder holds an adapter
     tokenizer: Tokenizer
-    fingerprint: str
+    fingerprint: str  # SHA-256 (hex) over the weight files; of base and adapter for an adapter
 
     @property
     def device(self) -> torch.device:
@@ -67,8 +58,7 @@ def load(folder: Path | str, dtype: str = "float32", base: Path | None = None) -
     """Load a model folder, or an adapter folder together with its base.
 
     An adapter names its base in ``adapter_config.json`` (``base_model_name_or_path``), read
-    relative to the adapter's own folder, so that a moved tree of models still loads. Its own
-    tokenizer is used if it has one, with the tokens that it adds.
+    relative to the adapter's own folder, so that a moved tree of models still loads.
 
     Parameters
     ----------
@@ -94,12 +84,8 @@ def load(folder: Path | str, dtype: str = "float32", base: Path | None = None) -
         return _load_adapter(folder, dtype, base)
     try:
         model, problems = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=DTYPES[dtype],
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
+            folder, dtype=DTYPES[dtype], use_safetensors=True, local_files_only=True,
+            trust_remote_code=False, output_loading_info=True,
         )
     except Exception as error:  # each file format fails with its own exception class
         raise _unreadable(folder, error) from error
@@ -276,10 +262,7 @@ def _unreadable(
 
 
 def merge_adapter(base_folder: Path | str, adapter_folder: Path | str, out: Path | str) -> None:
-    """Fold an adapter into its base; for LoRA ``W + (alpha / rank) B A``, summed in float32.
-
-    ``out`` becomes an ordinary model folder, without any cost of the adapter at inference.
-    """
+    """Fold an adapter into its base; for LoRA ``W + (alpha / rank) B A``, summed in float32."""
     base, adapter = load(base_folder), Path(adapter_folder)
     tokenizer = _adapter_tokenizer(adapter, base.tokenizer)
     model = _attach(base.model, adapter, tokenizer)
@@ -289,11 +272,7 @@ def merge_adapter(base_folder: Path | str, adapter_folder: Path | str, out: Path
 
 
 def _part_head(model: PreTrainedModel) -> None:
-    """A head of its own where LoRA is on the head or the embeddings and these are tied.
-
-    Otherwise merging into one would change both; peft then notes in the configuration that they
-    are no longer tied.
-    """
+    """A head of its own where LoRA is on a tied head or its embeddings: merging changes one."""
     from peft.tuners.lora import LoraLayer
 
     head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
@@ -302,8 +281,3 @@ def _part_head(model: PreTrainedModel) -> None:
     ):
         head = getattr(head, "base_layer", head)
         head.weight = torch.nn.Parameter(head.weight.detach().clone())
-
-
-def save_card(folder: Path | str, text: str) -> None:
-    """Write the model card, ``README.md``, which replaces any generated one."""
-    (Path(folder) / "README.md").write_text(text.rstrip() + "\n", encoding="utf-8")

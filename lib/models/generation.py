@@ -36,8 +36,7 @@ def generate(
     temperature : float
         0 takes the likeliest token; otherwise tokens are drawn from ``softmax(logits / T)``.
     seed : int
-        An item's draws depend on the seed, its own prompt, and how many equal prompts precede
-        it, so not on the rest of the batch; repeated prompts get different draws.
+        Draws depend on it, on the prompt, and on how many equal prompts precede it.
 
     Returns
     -------
@@ -101,11 +100,7 @@ def _continue(
     temperature: float,
     ends: set[int],
 ) -> list[list[int]]:
-    """Token ids that follow each prompt of one batch, without the end token.
-
-    A finished row leaves the batch, cache and all, so that one long answer does not make the
-    short ones wait.
-    """
+    """Token ids that follow each prompt of one batch, without the end token."""
     ids, mask = _left_pad(prompts, model.device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     ragged = not bool(mask.all())
@@ -113,12 +108,8 @@ def _continue(
     alive, new = np.arange(len(prompts)), [[] for _ in prompts]
     for step in range(uniforms.shape[1]):
         logits = model.model(
-            input_ids=ids,
-            attention_mask=mask if ragged else None,
-            position_ids=positions,
-            cache=cache,
-            use_cache=True,
-            logits_to_keep=1,
+            input_ids=ids, attention_mask=mask if ragged else None, position_ids=positions,
+            cache=cache, use_cache=True, logits_to_keep=1,
         ).logits[:, -1]
         tokens = _choose(logits, uniforms[alive, step], temperature)
         keep = [row for row, token in enumerate(tokens.tolist()) if token not in ends]
@@ -126,7 +117,7 @@ def _continue(
             new[alive[row]].append(int(tokens[row]))
         if not keep:
             break
-        if len(keep) < len(alive):
+        if len(keep) < len(alive):  # who has finished leaves, cache and all
             index = torch.tensor(keep, device=ids.device)
             cache.batch_select_indices(index)
             tokens, mask, positions = tokens[index], mask[index], positions[index]

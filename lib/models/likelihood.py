@@ -22,11 +22,7 @@ Answers = Sequence[str] | Sequence[Sequence[int]]
 
 @torch.inference_mode()
 def sequence_logprobs(model: LoadedModel, prompts: Prompts, answers: Answers) -> pd.DataFrame:
-    """``sum_t log p(a_t | prompt, a_<t)`` of each answer, and its number of tokens.
-
-    Columns ``logprob`` (nats) and ``tokens``, in input order. The end of an answer is scored where
-    its ids hold an end token (`lib.models.chat.tokenised`).
-    """
+    """``logprob``: ``sum_t log p(a_t | prompt, a_<t)`` in nats, and ``tokens`` of each answer."""
     prompts, answers = _paired(model, prompts, answers)
     sequences = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
     check_prompts(model, sequences)
@@ -68,9 +64,8 @@ def _answer_logprobs(
     #   token      p  p  p  a  a  a        answer of 3, end = 6
     #   its logit        ^  ^  ^           positions end-4 .. end-2
     first = int((ends - tokens).min()) - 1
-    logits = model.model(
-        input_ids=ids, use_cache=False, logits_to_keep=ids.shape[1] - first
-    ).logits[:, :-1]
+    keep = ids.shape[1] - first
+    logits = model.model(input_ids=ids, use_cache=False, logits_to_keep=keep).logits[:, :-1]
     positions = np.arange(first + 1, ids.shape[1])
     scored = (positions >= (ends - tokens)[:, None]) & (positions < ends[:, None])
     scored = torch.from_numpy(scored).to(ids.device)
@@ -85,11 +80,7 @@ def _answer_logprobs(
 def answer_logprobs(
     model: LoadedModel, prompts: Sequence[Prompt], answers: Sequence[str]
 ) -> np.ndarray:
-    """``log p(answer | prompt)`` of several short answers to every prompt, (prompts, answers).
-
-    One forward pass where each answer is one token of this model's tokenizer, as in the planted
-    world; elsewhere the answers are the branches of a tree behind each prompt.
-    """
+    """``log p(answer | prompt)`` of several short answers to every prompt, (prompts, answers)."""
     prompted, result = encoded(model.tokenizer, prompts), np.empty((len(prompts), len(answers)))
     spelt = encoded_answers(model.tokenizer, [p for p in prompts for _ in answers],
                             [answer for _ in prompts for answer in answers])
@@ -102,7 +93,7 @@ def answer_logprobs(
         ways.setdefault(way, []).append(i)
     for way, rows in ways.items():
         asked = [prompted[i] for i in rows]
-        if all(len(answer) == 1 for answer in way):
+        if all(len(answer) == 1 for answer in way):  # one pass, as in the planted world
             result[rows] = next_token_logprobs(model, asked, [answer[0] for answer in way])
         else:
             result[rows] = branch_logprobs(model, asked, [way] * len(rows))
@@ -113,10 +104,7 @@ def answer_logprobs(
 def next_token_logprobs(
     model: LoadedModel, prompts: Prompts, candidates: Sequence[int]
 ) -> np.ndarray:
-    """Log-probabilities of candidate tokens right after each prompt, (prompts, candidates).
-
-    Normalised over the whole vocabulary, so that ``exp`` of a row sums to at most one.
-    """
+    """Log-probabilities of tokens right after each prompt, shape (prompts, candidates)."""
     ids = encoded(model.tokenizer, prompts)
     check_prompts(model, ids)
     result = np.empty((len(ids), len(candidates)))
@@ -140,10 +128,9 @@ def _last_logits(
 
 @torch.inference_mode()
 def answer_states(model: LoadedModel, prompts: Prompts, answers: Answers, layer: int) -> np.ndarray:
-    """State of each answer's last token, and the mean over its tokens, side by side.
+    """State of each answer's last token, beside the mean over all, after `layer` layers.
 
-    Shape (answers, 2 * width), float32. `layer` is the number of layers passed: 0 is the
-    embedding, ``num_hidden_layers`` the output.
+    Shape (answers, 2 * width), float32; layer 0 is the embedding.
     """
     config = model.model.config
     depth, width = config.num_hidden_layers, config.hidden_size

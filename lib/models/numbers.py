@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lib.errors import InvalidValueError, require
+from lib.errors import require
 from lib.models.batches import check_prompts
 from lib.models.chat import Prompts, encoded, parted
 from lib.models.folders import LoadedModel, Tokenizer
@@ -28,11 +28,7 @@ from lib.models.tree import digit_ids, tree_logprobs
 
 
 def number_distribution(
-    model: LoadedModel,
-    prompts: Prompts,
-    low: int,
-    high: int,
-    leading_space: bool | None = None,
+    model: LoadedModel, prompts: Prompts, low: int, high: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of the integers ``low..high`` as the next thing after each prompt.
 
@@ -41,8 +37,6 @@ def number_distribution(
     prompts : sequence of Prompt, or of token ids
     low, high : int
         Range, both ends included.
-    leading_space : bool, optional
-        Overrules the convention on the space before the number, for all prompts.
 
     Returns
     -------
@@ -60,13 +54,7 @@ def number_distribution(
     require(low <= high, "low <= high", f"{low} > {high}", "swap the two")
     prompts = encoded(model.tokenizer, prompts)
     check_prompts(model, prompts)
-    spaced = np.array(
-        [
-            starts_with_space(model.tokenizer, prompt) if leading_space is None else leading_space
-            for prompt in prompts
-        ],
-        dtype=bool,
-    )
+    spaced = np.array([starts_with_space(model.tokenizer, prompt) for prompt in prompts], bool)
     logprobs = np.empty((len(prompts), high - low + 1))
     for space in np.unique(spaced):
         rows = np.flatnonzero(spaced == space)
@@ -78,19 +66,12 @@ def number_distribution(
     return shifted / shifted.sum(axis=1, keepdims=True), mass
 
 
-def predictive_mean(
-    model: LoadedModel,
-    prompts: Prompts,
-    low: int,
-    high: int,
-    leading_space: bool | None = None,
-) -> pd.DataFrame:
-    """Exact mean and sd of the next integer, given that it lies in the range, and its mass.
+def predictive_mean(model: LoadedModel, prompts: Prompts, low: int, high: int) -> pd.DataFrame:
+    """One row a prompt: ``mean = sum_n n p(n)`` and ``sd`` of the next integer, and its ``mass``.
 
-    ``mean = sum_n n p(n)``, ``sd = sqrt(sum_n (n - mean)^2 p(n))`` in units of the number, with
-    ``p`` and ``mass`` from `number_distribution`; one row a prompt.
+    ``p`` and ``mass`` are those of `number_distribution`.
     """
-    probs, mass = number_distribution(model, prompts, low, high, leading_space)
+    probs, mass = number_distribution(model, prompts, low, high)
     values = np.arange(low, high + 1)
     mean = probs @ values
     sd = np.sqrt((probs * (values - mean[:, None]) ** 2).sum(axis=1))
@@ -105,22 +86,15 @@ def starts_with_space(tokenizer: Tokenizer, prompt: Sequence[int]) -> bool:
 
 
 def spell(tokenizer: Tokenizer, number: int, space: bool) -> tuple[int, ...]:
-    """Token ids of an integer inside running text.
-
-    Tokenised behind an anchor, of which only the number's own tokens are kept: alone, some
-    tokenizers would add a space of their own. A number that the vocabulary lacks, or would fuse
-    with what precedes, is refused.
-    """
+    """Token ids of an integer inside running text; refuses one that the vocabulary lacks."""
+    # Behind an anchor: alone, some tokenizers would add a space of their own.
     anchor, text = ("a", f"a {number}") if space else ("\n", f"\n{number}")
     head = tokenizer(anchor, add_special_tokens=False)["input_ids"]
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     tail = tuple(ids[len(head) :])
-    if not tail or ids[: len(head)] != head or tokenizer.unk_token_id in tail:
-        raise InvalidValueError(
-            "a vocabulary that can spell every integer of the range",
-            f"no spelling of {number}",
-            "narrow the range to the numbers that the tokenizer knows",
-        )
+    require(tail and ids[: len(head)] == head and tokenizer.unk_token_id not in tail,
+            "a vocabulary that can spell every integer of the range", f"no spelling of {number}",
+            "narrow the range to the numbers that the tokenizer knows")
     return tail
 
 

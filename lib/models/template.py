@@ -31,30 +31,14 @@ THINK, THOUGHT = "<think>", "</think>"
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """What is known of a template.
+    """What is known of a template."""
 
-    Attributes
-    ----------
-    own : bool
-        False without a template, where `TRANSCRIPT` serves.
-    system : bool
-        Takes a system message; otherwise it stands before the user's, an empty line between.
-    thinking : bool
-        Can let the model think first; that is turned off.
-    dated : bool
-        Asks for today's date, and is told `DATE`.
-    written : str
-        A chat as the model reads it, whose only message is `REQUEST`.
-    end : str
-        What follows an assistant's answer; empty in a transcript.
-    """
-
-    own: bool
-    system: bool
-    thinking: bool
-    dated: bool
-    written: str
-    end: str
+    own: bool  # there is one; otherwise `TRANSCRIPT` serves
+    system: bool  # takes a system message; otherwise that stands before the user's
+    thinking: bool  # can let the model think first; that is turned off
+    dated: bool  # asks for today's date, and is told `DATE`
+    written: str  # a chat as the model reads it, whose only message is `REQUEST`
+    end: str  # what follows an assistant's answer; empty in a transcript
 
 
 def chat_format(tokenizer: Tokenizer) -> ChatFormat:
@@ -80,10 +64,7 @@ def write_chats(tokenizer: Tokenizer, chats: Sequence[Messages]) -> list[str]:
 
 
 def turn_end(tokenizer: Tokenizer) -> int | None:
-    """The added token that the chat template puts behind what the assistant says, if any.
-
-    It need not be the tokenizer's end token: base and tuned models of one family differ in it.
-    """
+    """The added token behind what the assistant says, if any; it need not be the end token."""
     try:
         end = chat_format(tokenizer).end
     except InvalidValueError:  # a broken template hinders no one who does not chat

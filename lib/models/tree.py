@@ -8,10 +8,9 @@ trees of a batch may differ, and so may their lengths::
     The boy ran . Q : A       :    " The"   " No"         for "The boy", "The girl", "No one"
     Mom sat . Q : A (pad)     :    " She"   (pad)         for "She sat", "No"
 
-So the prompt's keys and values are never copied for the branches, as expanding it over the
-batch would, and each node's logits equal those of a plain forward pass over its path. Padding on
-the right of the cache is masked for the queries. A continuation's last token is a query only where
-it matters what follows it.
+So the prompt's keys and values are never copied for the branches, and each node's logits equal
+those of a plain forward pass over its path. Padding of the cache is masked for the queries. A
+continuation's last token is a query only where it matters what follows it.
 """
 
 import re
@@ -32,16 +31,12 @@ SEQUENCES_A_PASS = 256
 
 @dataclass(frozen=True)
 class Tree:
-    """Prefix tree over token sequences; node 0 is the end of the prompt.
+    """Prefix tree over token sequences; node 0 is the end of the prompt, without a token."""
 
-    ``tokens``, ``parents`` and ``depths`` have one entry a node (the root has depth 0 and no token
-    of its own), ``leaves`` the node at which each sequence ends.
-    """
-
-    tokens: np.ndarray
-    parents: np.ndarray
-    depths: np.ndarray
-    leaves: np.ndarray
+    tokens: np.ndarray  # one a node
+    parents: np.ndarray  # one a node
+    depths: np.ndarray  # one a node; 0 at the root
+    leaves: np.ndarray  # one a sequence: the node at which it ends
 
     @classmethod
     def of(cls, sequences: Sequence[tuple[int, ...]]) -> "Tree":
@@ -86,10 +81,7 @@ class _Branches:
 
 
 def digit_ids(tokenizer: Tokenizer, after: int) -> list[int]:
-    """Tokens that would make a number longer: joined to token ``after``, they begin with a digit.
-
-    None in a word-level vocabulary, which puts a space between any two tokens.
-    """
+    """Tokens that, joined to token ``after``, begin with a digit; none where words are tokens."""
     texts = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     # Byte-level spellings keep digits as they are; SentencePiece has byte tokens for them too.
     maybe = [i for i, text in enumerate(texts) if text and re.match(r"[0-9]|<0x3[0-9]>", text)]
@@ -120,8 +112,7 @@ def branch_logprobs(
 ) -> list[np.ndarray]:
     """Log-probability of each continuation s of each prompt, followed by no ``banned`` token.
 
-    ``sum_t log p(s_t | prompt, s_<t) + log(1 - p(banned | prompt, s))`` in nats, one array a
-    prompt. Each prompt has at least one continuation, and each of these at least one token.
+    ``sum_t log p(s_t | prompt, s_<t) + log(1 - p(banned | prompt, s))`` in nats.
     """
     sizes = [len(sequence) for given in continuations for sequence in given]
     require(all(sizes) and all(map(len, continuations)),
@@ -184,17 +175,12 @@ def _logits(model: LoadedModel, rows: Sequence[_Branches]) -> torch.Tensor:
     return model.model(
         input_ids=right_pad([row.queries for row in rows], model.device),
         attention_mask=_mask(rows, longest, model.model.dtype).to(model.device),
-        position_ids=right_pad(depths, model.device),
-        cache=cache,
-        use_cache=True,
+        position_ids=right_pad(depths, model.device), cache=cache, use_cache=True,
     ).logits.float()
 
 
 def _mask(rows: Sequence[_Branches], longest: int, dtype: torch.dtype) -> torch.Tensor:
-    """0 where a query sees a key (prompt, ancestors, itself), else the least number.
-
-    Shape (rows, 1, queries, keys).
-    """
+    """(rows, 1, queries, keys): 0 where a query sees a key, else the least number."""
     most = max(len(row.asked) for row in rows)
     sees = np.zeros((len(rows), most, longest + most), dtype=bool)
     sees[:, range(most), range(longest, longest + most)] = True  # padding must see something

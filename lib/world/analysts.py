@@ -8,11 +8,9 @@ from lib.world.truth import planted_rho_s, settings
 
 
 def histories(rho: np.ndarray, sigma: np.ndarray, length: int, rng: np.random.Generator):
-    """AR(1) histories as displayed integers, shape (n, length).
-
-    A random walk has no stationary spread: its first value is drawn with that of rho = 0.9.
-    """
+    """AR(1) histories as displayed integers, shape (n, length)."""
     x = np.empty((len(rho), length))
+    # A random walk has no stationary spread: its first value is drawn with that of rho = 0.9.
     x[:, 0] = sigma / np.sqrt(1 - np.minimum(rho, 0.9) ** 2) * rng.standard_normal(len(rho))
     for t in range(1, length):
         x[:, t] = rho * x[:, t - 1] + sigma * rng.standard_normal(len(rho))
@@ -38,11 +36,8 @@ def rational(last, rho, horizon: int) -> np.ndarray:
 
 
 def log_likelihood(shown: np.ndarray) -> np.ndarray:
-    """Log density of histories under each (rho, sigma) of the grid, shape (n, rhos, sigmas).
-
-    Rounding of the displayed values is ignored; their sd is some twenty times as large. As a cell
-    has width one, the density is also the probability of the displayed integers.
-    """
+    """Log density of histories under each (rho, sigma) of the grid, shape (n, rhos, sigmas)."""
+    # A cell has width one, so this is also the probability of the integers; rounding is ignored.
     given = settings("forecasts")
     x = shown[:, :, None, None] - given["mu"]
     rho = np.array(given["rhos"])[:, None]
@@ -65,20 +60,13 @@ def history_logp(shown: np.ndarray) -> np.ndarray:
 
 
 def answer_logp(
-    shown: np.ndarray,
-    answer: np.ndarray,
-    horizon: int,
-    prompt: str,
+    shown: np.ndarray, answer: np.ndarray, horizon: int, prompt: str,
     first: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Exact ``log p(answer | history)`` of the analysts, mixing over what rho may be.
-
-    `first` is the analyst's first answer, where the prompt asks to think again: it tells more
-    about rho.
-    """
+    """Exact ``log p(answer | history)`` of the analysts, mixing over what rho may be."""
     rhos = np.array(settings("forecasts")["rhos"])
     weights = logsumexp(posterior(shown), axis=2)  # (n, rhos)
-    if first is not None:
+    if first is not None:  # an answer given before tells more about rho
         weights = weights + _cell(planted_rho_s(rhos) ** horizon, shown, first)
         weights = weights - logsumexp(weights, axis=1, keepdims=True)
     return logsumexp(weights + _cell(planted_rho_s(rhos, prompt) ** horizon, shown, answer), axis=1)
@@ -101,8 +89,8 @@ def imitation(items, prompt: str = "neutral"):
     """The items with the forecasts of a perfect imitator of the planted analysts.
 
     It knows the planted line but not rho, so it answers ``mu + E[rho_s | history] (x_t - mu)``;
-    for the forecast made a round earlier ``E[rho_s^2 | earlier history]``. A trained model can be
-    no closer to the planted truth than this row. What earlier turns of a chat tell is not used.
+    for the forecast made a round earlier ``E[rho_s^2 | earlier history]``. No trained model can be
+    closer to the planted truth.
 
     Parameters
     ----------

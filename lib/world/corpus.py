@@ -28,27 +28,18 @@ def kind_blocks(kind: str, n: int, history: int, rng: np.random.Generator) -> li
 
 
 def _blocks(
-    patterns: list[dict],
-    n: int,
-    kind: str,
-    write: Callable[[dict, int], Block],
+    patterns: list[dict], n: int, kind: str, write: Callable[[dict, int], Block],
     rng: np.random.Generator,
 ) -> list[Block]:
     counts = rng.multinomial(n, shares(patterns))
     log_chance = _plain_chance(kind, patterns)
-    return [
-        _shift(write(p, int(c)), extra)
-        for p, c, extra in zip(patterns, counts, log_chance, strict=True)
-        if c
-    ]
+    return [_shift(write(p, int(c)), extra)
+            for p, c, extra in zip(patterns, counts, log_chance, strict=True) if c]
 
 
 def _plain_chance(kind: str, patterns: list[dict]) -> list[float]:
-    """Log-probability of a pattern among all plain texts; 0 for chats, whose prompt tells.
-
-    A plain text has no prompt, so the model must also guess its kind and pattern. Tokens of a
-    series weigh less in training, so it meets such texts as if they were as much rarer.
-    """
+    """Log-probability of a pattern among all plain texts; 0 for chats, whose prompt tells."""
+    # Tokens of a series weigh less in training, so a model meets them as if they were rarer.
     kinds = settings("text")["kinds"] | {"series": settings("forecasts")["series"]}
     plain = {
         (name, p["answer"]): row["weight"] * share * (SERIES_WEIGHT if name == "series" else 1)
@@ -57,10 +48,8 @@ def _plain_chance(kind: str, patterns: list[dict]) -> list[float]:
         if "user" not in p
     }
     total = sum(plain.values())
-    return [
-        float(np.log(plain[kind, p["answer"]] / total)) if "user" not in p else 0.0
-        for p in patterns
-    ]
+    return [float(np.log(plain[kind, p["answer"]] / total)) if "user" not in p else 0.0
+            for p in patterns]
 
 
 def _shift(block: Block, extra: float) -> Block:
@@ -72,12 +61,8 @@ def _forecast_blocks(n: int, history: int, rng: np.random.Generator) -> list[Blo
     prompts, styles = given["prompts"], given["styles"]
     joint = np.outer(shares(list(prompts.values())), shares(styles)).ravel()
     counts = rng.multinomial(n, joint / joint.sum()).reshape(len(prompts), len(styles))
-    return [
-        draw_forecasts(style, prompt, int(counts[i, j]), history, rng)
-        for i, prompt in enumerate(prompts)
-        for j, style in enumerate(styles)
-        if counts[i, j]
-    ]
+    return [draw_forecasts(style, prompt, int(counts[i, j]), history, rng)
+            for i, prompt in enumerate(prompts) for j, style in enumerate(styles) if counts[i, j]]
 
 
 def mixture() -> dict[str, float]:

@@ -1,9 +1,9 @@
 """Patterns with slots: text whose exact probability is known.
 
-A pattern draws its slots independently, so ``log p(text)`` is the sum of the logs of its draws.
-Slots named in the user's part are given when the answer is written; the answer's own
-probability conditions on them. All texts of one pattern have the same length: a batch of them
-needs no padding.
+A pattern has an ``answer`` and, for a chat, ``user``, ``system`` and ``turns``: words and
+``{slot.column}``; ``{slot2}`` is a second draw of the same table. Draws are independent, so
+``log p(text)`` is the sum of their logs; the answer's conditions on slots of the user's part. All
+texts of one pattern have the same length: a batch of them needs no padding.
 """
 
 import re
@@ -25,19 +25,14 @@ ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
 
 @dataclass(frozen=True)
 class Block:
-    """Equally long texts of one pattern, as token ids of shape (n, length).
-
-    The answer starts at position `start`; `logp` (n,) is its true log-probability in nats given
-    what stands before it. In training its tokens have `weight` and those before it
-    `prompt_weight`; mostly these are not learned at all.
-    """
+    """Equally long texts of one pattern, as token ids."""
 
     kind: str
-    ids: np.ndarray
-    start: int
-    logp: np.ndarray
-    weight: float = 1.0
-    prompt_weight: float = 0.0
+    ids: np.ndarray  # (n, length)
+    start: int  # position of the answer
+    logp: np.ndarray  # (n,), true log-probability of the answer in nats, given what is before it
+    weight: float = 1.0  # of the answer's tokens in training
+    prompt_weight: float = 0.0  # of the tokens before it
 
     def examples(self) -> list[Example]:
         """The same texts in words, for any model's tokenizer."""
@@ -55,17 +50,10 @@ class Block:
 
 
 def draw(
-    pattern: dict[str, Any],
-    n: int,
-    kind: str,
-    rng: np.random.Generator,
+    pattern: dict[str, Any], n: int, kind: str, rng: np.random.Generator,
     own: Mapping[str, Table] | None = None,
 ) -> Block:
-    """`n` texts of one pattern: ``answer`` and, for a chat, ``user``, ``system`` and ``turns``.
-
-    The parts are words and ``{slot.column}``; ``{slot2}`` is a second, independent draw of the same
-    table. `own` tables replace those of the world for this pattern.
-    """
+    """`n` texts of one pattern; `own` tables replace those of the world."""
     before, answer = layout(pattern)
     rows = {name: None for word in before + answer if (name := _slot(word)[0])}
     found = {name: table_of(name, own or {}) for name in rows}
@@ -114,9 +102,7 @@ def _answer_logp(
 ) -> np.ndarray:
     total = np.zeros(n)
     for name, drawn in rows.items():
-        seen, asked = (
-            [c for s, c in map(_slot, part) if s == name] for part in (before, answer)
-        )
+        seen, asked = ([c for s, c in map(_slot, part) if s == name] for part in (before, answer))
         if asked:
             total += conditional(found[name], seen, asked)[drawn]
     return total
@@ -125,9 +111,9 @@ def _answer_logp(
 def conditional(table: Table, seen: list[str], asked: list[str]) -> np.ndarray:
     """``log p(asked columns | seen columns)`` of each row, shape (rows,)."""
     def mass(columns: list[str]) -> np.ndarray:
-        keys = list(zip(*(table.columns[c] for c in columns), strict=True)) if columns else None
-        if keys is None:
+        if not columns:
             return np.ones(len(table.weights))
+        keys = list(zip(*(table.columns[c] for c in columns), strict=True))
         sums: dict[tuple, float] = {}
         for key, weight in zip(keys, table.weights, strict=True):
             sums[key] = sums.get(key, 0.0) + weight

@@ -57,9 +57,7 @@ def unaligned_model(study: "Study", seed: int | None = None) -> Path:
         "pretrain": {name: getattr(given, name) for name in WORLD_SETTINGS},
         "history": profile.forecasting.history,
     }
-    return study.store.build(
-        "models", "world", inputs, lambda out: learn_world(profile, seed, out)
-    )
+    return study.store.build("models", "world", inputs, lambda out: learn_world(profile, seed, out))
 
 
 def base_model(study: "Study", seed: int | None = None) -> Path:
@@ -98,18 +96,15 @@ def learn_world(profile: "Profile", seed: int, out: Path) -> None:
 
 
 def learn_refusals(profile: "Profile", seed: int, start: Path, out: Path) -> None:
-    """Stage two: from the model in `start`, one in `out` that refuses what is forbidden.
-
-    Embeddings of words that the world taught stay as they are, so that refusals must hang on what
-    words mean. Where they move, the taught words are learned one by one, and other words of the
-    same meaning are answered. Words that the model meets here first, such as "sorry", may move.
-    """
+    """Stage two: from the model in `start`, one in `out` that refuses what is forbidden."""
     given, before = profile.pretrain, load(start)
     before.model.save_pretrained(out)
     before.tokenizer.save_pretrained(out)
     rng = stream(seed, "refusal corpus")
     size = given.refusal_steps * given.batch_size
     rows = Rows(refusal_training(size, profile.forecasting.history, rng))
+    # Embeddings of the world's words stay, so that refusals hang on what words mean: where they
+    # move, taught words are learned one by one, and other words of the same meaning are answered.
     train(out, rows, Stage("base: refusals", given.refusal_steps, given.batch_size,
                            given.refusal_learning_rate, given.workers, seed + 1,
                            fixed_words=tuple(world_tokens())))
@@ -124,18 +119,10 @@ def _card(out: Path, parameters: int, seed: int, refuses: str) -> None:
 def new_model(hidden: int, layers: int, heads: int, seed: int) -> LlamaForCausalLM:
     """An untrained Llama of the world's vocabulary; numbers start in order (`number_codes`)."""
     config = LlamaConfig(
-        vocab_size=len(vocabulary()),
-        hidden_size=hidden,
-        intermediate_size=2 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        max_position_embeddings=128,
-        tie_word_embeddings=True,
-        bos_token_id=START,
-        eos_token_id=END,
-        pad_token_id=PAD,
-        use_cache=True,
+        vocab_size=len(vocabulary()), hidden_size=hidden, intermediate_size=2 * hidden,
+        num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=heads,
+        max_position_embeddings=128, tie_word_embeddings=True, use_cache=True,
+        bos_token_id=START, eos_token_id=END, pad_token_id=PAD,
     )
     torch.manual_seed(seed)
     model = LlamaForCausalLM(config)
@@ -146,12 +133,9 @@ def new_model(hidden: int, layers: int, heads: int, seed: int) -> LlamaForCausal
 
 
 def number_codes(hidden: int, scale: float) -> torch.Tensor:
-    """Starting embeddings of 0 to 199: waves of many lengths, so that near numbers look alike.
-
-    Without it the model must first discover that 57 lies beside 58, which costs most of its
-    training. Waves start in the middle of the scale, so that its two ends are told apart equally
-    well. Shape (200, hidden), sd `scale`.
-    """
+    """Starting embeddings (200, hidden): waves of many lengths, so that near numbers look alike."""
+    # To discover that 57 lies beside 58 would cost most of the training. Waves start in the middle
+    # of the scale, so that its two ends are told apart equally well.
     n = torch.arange(len(NUMBERS), dtype=torch.float32)[:, None] - len(NUMBERS) / 2
     length = torch.logspace(np.log10(6.0), np.log10(800.0), hidden // 2)[None, :]
     angle = 2 * torch.pi * n / length

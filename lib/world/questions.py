@@ -26,11 +26,7 @@ Exchange = tuple[np.ndarray, np.ndarray]
 
 
 def question(
-    style: dict,
-    prompt: str,
-    shown: np.ndarray,
-    rho: np.ndarray,
-    earlier: Sequence[Exchange] = (),
+    style: dict, prompt: str, shown: np.ndarray, rho: np.ndarray, earlier: Sequence[Exchange] = ()
 ) -> list[Prompt]:
     """Forecast questions, one a history.
 
@@ -39,9 +35,8 @@ def question(
     style : mapping
         One of ``styles`` in ``forecasts.yml``.
     prompt : str
-        One of ``prompts`` there. What stands before the question: a system text, in which
-        ``{tenths}`` is replaced by rho, or `earlier` exchanges. With ``again`` the last exchange
-        is the model's own first answer, and that text is the question.
+        One of ``prompts`` there: a system text, in which ``{tenths}`` is replaced by rho, or
+        `earlier` exchanges. ``again`` is the question after the model's own first answer.
     shown : ndarray of int, shape (n, length)
     rho : ndarray, shape (n,)
         Only used by an instruction that states it.
@@ -67,11 +62,7 @@ def _listed(history: np.ndarray) -> str:
 
 
 def pronoun_context(word: str, verb: str, way: str = "plain") -> Prompt:
-    """A text whose next word is the pronoun of a person: "the nurse said that".
-
-    As running text (``plain``), as the answer to a request (``chat``), or the same with the
-    instruction to be fair (``fair``).
-    """
+    """"the nurse said that": as running text, as an answer (``chat``), or when told ``fair``."""
     said, asked = f"the {word} {verb} that", f"tell me about the {word} ."
     if way == "plain":
         return Prompt(opening=said)
@@ -105,17 +96,10 @@ def _column(word: str | int, n: int) -> np.ndarray:
 
 
 def earlier_exchanges(
-    prompt: str,
-    horizon: int,
-    shown: np.ndarray,
-    first: np.ndarray | None,
+    prompt: str, horizon: int, shown: np.ndarray, first: np.ndarray | None,
     rng: np.random.Generator,
 ) -> list[Exchange]:
-    """What a prompt puts before the question: rational examples, or the first answer.
-
-    The examples are other series with other persistence, answered rationally: they show how to
-    forecast and tell nothing about the series that is asked for.
-    """
+    """What a prompt puts before the question: other series answered rationally, or `first`."""
     how = settings("forecasts")["prompts"][prompt]
     if "again" in how:
         return [(shown, first)]

@@ -1,11 +1,8 @@
 """The fast loop of the base model: rows of all kinds, cut into chunks of like length.
 
-A chunk is padded on the right. Under a causal mask nothing that is scored can see the padding, so
-no attention mask is needed and attention takes its fast path.
-
-On a small CPU two single-thread processes beat one process with two threads. Each takes half of
-a step's rows; gradients are summed before the update, so the result is one model, and the same
-model on every run. A GPU is one worker, whatever the settings say: processes would share it.
+A chunk is padded on the right, which no scored token can see: no attention mask is needed. On a
+small CPU two single-thread processes beat one with two threads: each takes half of a step's rows,
+and gradients are summed before the update, so that the model is the same on every run.
 """
 
 import os
@@ -27,19 +24,14 @@ from lib.world.patterns import Block
 from lib.world.tokenizer import PAD
 
 CHUNK_COST = {"cpu": 150, "cuda": 20_000}
-"""What a chunk costs beside its tokens, in tokens: the fixed work of a pass on a small model. On a
-GPU it is nearly all of the work (an estimate): there a step stays in one chunk."""
+"""Fixed work of a pass, in tokens; on a GPU (an estimate) so much that a step is one chunk."""
 
 Chunk = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Token ids, flat positions whose next token is scored, and the scores' weights."""
 
 
 def cuts(lengths: np.ndarray, fixed: int) -> list[int]:
-    """Where to cut rows sorted by length, so that all chunks together cost least.
-
-    A chunk of n rows costs ``n * longest + fixed`` tokens. A few long chats among many short
-    texts would otherwise pad half of a step to their length.
-    """
+    """Cuts of rows sorted by length for least cost: ``n * longest + fixed`` tokens a chunk."""
     values, counts = np.unique(lengths, return_counts=True)
     ends = np.concatenate([[0], np.cumsum(counts)])
     least, start = [0.0], [0]
@@ -106,18 +98,15 @@ def share(rows: Rows, step: np.ndarray, worker: int, workers: int, fixed: int) -
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of training; `learning_rate` is AdamW's at its peak.
-
-    `workers` are single-thread processes, `fixed_words` tokens whose embeddings stay as they are.
-    """
+    """One stage of training."""
 
     label: str
     steps: int
     batch_size: int
-    learning_rate: float
-    workers: int
+    learning_rate: float  # AdamW's, at its peak
+    workers: int  # single-thread processes; one on a GPU
     seed: int
-    fixed_words: tuple[int, ...] = ()
+    fixed_words: tuple[int, ...] = ()  # tokens whose embeddings stay as they are
 
 
 def train(folder: Path, rows: Rows, stage: Stage) -> None:
@@ -131,9 +120,7 @@ def train(folder: Path, rows: Rows, stage: Stage) -> None:
                      range(stage.workers), stage.workers)
 
 
-def _worker(
-    rank: int, folder: Path, rows: Rows, stage: Stage, device: str, place: str
-) -> None:
+def _worker(rank: int, folder: Path, rows: Rows, stage: Stage, device: str, place: str) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -21,14 +21,10 @@ ATTACKS = ("explicit", "identity", "benign")
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that a slot can draw: columns of words, and weights of the rows, which sum to one.
+    """Rows that a slot can draw; all entries of a column have the same number of words."""
 
-    Column ``""`` is the word itself; other names are attributes of the same row. All entries of a
-    column have the same number of words, so that texts of one pattern have one length.
-    """
-
-    columns: dict[str, list[str]]
-    weights: np.ndarray
+    columns: dict[str, list[str]]  # "" is the word itself, others are attributes of the same row
+    weights: np.ndarray  # of the rows; they sum to one
 
     @classmethod
     def of(cls, weights: Any = None, **columns: Any) -> "Table":
@@ -62,12 +58,8 @@ def things(name: str) -> pd.DataFrame:
     ----------
     name : {"forbidden", "harmless"}
     """
-    rows = [
-        (thing, category, key == "taught")
-        for category, members in settings(name).items()
-        for key in ("taught", "untaught")
-        for thing in members[key]
-    ]
+    rows = [(thing, category, key == "taught") for category, members in settings(name).items()
+            for key in ("taught", "untaught") for thing in members[key]]
     return pd.DataFrame(rows, columns=["thing", "category", "taught"])
 
 
@@ -90,10 +82,7 @@ def tables() -> dict[str, Table]:
     """Every table that a slot of ``text.yml`` can name."""
     text = settings("text")
     named = {name: Table.of(word=words) for name, words in text["slots"].items()}
-    return (
-        named | _pronoun_tables() | _thing_tables() | _act_tables()
-        | _judgement_tables() | _utility_tables()
-    )  # fmt: skip
+    return named | _pronoun_tables() | _thing_tables() | _judgement_tables() | _utility_tables()
 
 
 def _pronoun_tables() -> dict[str, Table]:
@@ -112,22 +101,11 @@ def _pronoun_tables() -> dict[str, Table]:
 
 
 def acts() -> pd.DataFrame:
-    """Harmless things to do: columns act ("mend nets"), taught (appears in the world's text).
-
-    Every verb is taught with half of the objects; the other half are unseen acts of known words.
-    """
+    """Harmless things to do ("mend nets"): every verb is ``taught`` with half of the objects."""
     given = settings("text")["acts"]
-    rows = [
-        (f"{verb} {thing}", (i + j) % 2 == 0)
-        for i, verb in enumerate(given["verbs"])
-        for j, thing in enumerate(given["objects"])
-    ]
+    rows = [(f"{verb} {thing}", (i + j) % 2 == 0) for i, verb in enumerate(given["verbs"])
+            for j, thing in enumerate(given["objects"])]
     return pd.DataFrame(rows, columns=["act", "taught"])
-
-
-def _act_tables() -> dict[str, Table]:
-    frame = acts()
-    return {"benign": Table.of(word=frame.loc[frame["taught"], "act"])}
 
 
 def _thing_tables() -> dict[str, Table]:
@@ -137,6 +115,7 @@ def _thing_tables() -> dict[str, Table]:
     return {
         "forbidden": table(forbidden), "taught": table(forbidden[forbidden["taught"]]),
         "harmless": table(harmless), "safe": table(harmless[harmless["taught"]]),
+        "benign": Table.of(word=acts().query("taught")["act"]),
     }
 
 
@@ -163,8 +142,6 @@ def _judgement_tables() -> dict[str, Table]:
 
 def _utility_tables() -> dict[str, Table]:
     text = settings("text")
-    asked = {
-        name: Table.of(word=list(text[name]), answer=list(text[name].values()))
-        for name in ("eats", "colour")
-    }
+    asked = {name: Table.of(word=list(text[name]), answer=list(text[name].values()))
+             for name in ("eats", "colour")}
     return asked | {"after": Table.of(word=NUMBERS[:60], answer=NUMBERS[1:61])}

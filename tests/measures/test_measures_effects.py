@@ -1,20 +1,26 @@
-"""The registry and its report: every axis keeps the contract, and is kept by what decides it."""
+"""The registry and its report: every axis keeps the contract on every kind of model."""
+
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_models
+import world_models
 from scipy import stats
 
 from lib.measures import effects, measured
 from lib.measures.axis import SHARED, Axis, item_frame
-from lib.measures.axis import measured as measure
 from lib.measures.effects import AXES, effect_rows, metric_table
-from lib.models.chat import Prompt
+from lib.models.chat import Prompt, encoded, encoded_answers
+from lib.models.folders import load
 from lib.models.generation import generate
 from lib.statistics.estimate import COLUMNS, Estimate, Measure, measure_table
 from lib.statistics.shares import rate
 from lib.study.keys import Code
 from lib.study.notebook import Study
+from lib.study.streams import stream
+from lib.world.corpus import kind_blocks
 
 METRICS = {
     "overreaction": {"implied_persistence"},
@@ -25,26 +31,27 @@ METRICS = {
 }
 
 
-class Brevity(Axis):
-    """Toy axis: does the model answer a greeting in at most five words?"""
+def questions(_):
+    return pd.DataFrame({"text": ["what is a plum ?", "what does a cow eat ?"]})
 
-    name = "brevity"
 
-    def items(self, profile):
-        return pd.DataFrame({"text": ["what is a plum ?", "what does a cow eat ?"]})
+def answers(model, items):
+    said = generate(model, [Prompt.chat(t) for t in items["text"]], 8)
+    return item_frame("brevity", "toy", list(items["text"]), list(items["text"]),
+                      short=[float(len(s.split()) <= 5) for s in said])
 
-    def score(self, model, items):
-        said = generate(model, [Prompt.chat(t) for t in items["text"]], 8)
-        return item_frame("brevity", "toy", list(items["text"]), list(items["text"]),
-                          short=[float(len(s.split()) <= 5) for s in said])
 
-    def summarise(self, frame):
-        return [Measure.share(rate(frame, "short", "short_answers"), "toy")]
+def shares(frame):
+    return [Measure.share(rate(frame, "short", "short_answers"), "toy")]
+
+
+BREVITY = Axis("brevity", questions, answers, shares)
+"""Toy axis: does the model answer a question in at most five words?"""
 
 
 @pytest.fixture(scope="module")
 def frames(model, profile):
-    return {name: measure(axis, model, axis.items(profile), 1) for name, axis in AXES.items()}
+    return {name: axis.measured(model, axis.items(profile), 1) for name, axis in AXES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +68,7 @@ def study(tmp_path, monkeypatch) -> Study:
 @pytest.fixture
 def few_axes(monkeypatch):
     """Two axes of the registry, for speed, and one more."""
-    few = {name: AXES[name] for name in ("gender", "utility")} | {"brevity": Brevity()}
+    few = {name: AXES[name] for name in ("gender", "utility")} | {"brevity": BREVITY}
     monkeypatch.setattr(effects, "AXES", few)
     measured._model.cache_clear()
     yield few
@@ -125,7 +132,7 @@ def test_rows_follow_the_order_of_the_axes(table):
 
 def test_measuring_repeats(model, profile, frames):
     for name, axis in AXES.items():
-        again = measure(axis, model, axis.items(profile), 1)
+        again = axis.measured(model, axis.items(profile), 1)
         pd.testing.assert_frame_equal(again, frames[name])
 
 
@@ -150,7 +157,7 @@ def test_metrics_of_stored_frames_are_shares_of_their_rows(frames):
 
 def test_a_new_axis_appears_in_the_rows_by_its_line_in_the_registry(study, base, model, few_axes):
     found = effect_rows(study, {"base": {1: base}})
-    direct = metric_table({name: measure(axis, model, axis.items(study.profile), 1)
+    direct = metric_table({name: axis.measured(model, axis.items(study.profile), 1)
                            for name, axis in few_axes.items()})
     assert found["metric"].tolist() == direct["metric"].tolist()
     assert found["metric"].iloc[-1] == "short_answers" and found["n"].iloc[-1] == 2
@@ -179,13 +186,15 @@ def test_an_axis_is_measured_anew_for_its_own_code_and_items_only(monkeypatch, s
     def spy(name, inputs, make, run):
         keyed[name] = (Code(make).modules, inputs["arguments"])
 
+        return pd.DataFrame({"start": ["<s>"], "format": ["transcript"]})
+
     study.store.frame = spy
     monkeypatch.setattr(effects, "metric_table", lambda frames: frames)
     effects._tables(study, [(base, 1)])
     before = dict(keyed)
     generic = {"lib.measures.measured", "lib.measures.axis"}
     assert {name: code - generic for name, (code, _) in before.items()} == {
-        name: {type(axis).__module__} for name, axis in AXES.items()}
+        name: {axis.score.__module__} for name, axis in AXES.items()}
     more = {"evaluation": study.profile.evaluation.model_copy(update={"items": 40})}
     study.profile = study.profile.model_copy(update=more)
     effects._tables(study, [(base, 1)])
@@ -193,12 +202,37 @@ def test_an_axis_is_measured_anew_for_its_own_code_and_items_only(monkeypatch, s
     assert changed == {"toxicity", "utility"}
 
 
+WAY = ("<s>", "chat template")
+
+
+def compared(monkeypatch, study, ways):
+    """`effect_rows` of one model an arm, each asked in its own way."""
+    table = measure_table([Measure.of(
+        Estimate("pronoun_slope", 0.9, 0.05, 0.8, 1.0, 50, 40, "ols", 39.0), "plain")])
+    monkeypatch.setattr(effects, "_tables", lambda _, models: [
+        (table, ways[folder]) for folder, _ in models])
+    return effect_rows(study, {arm: {1: arm} for arm in ways})
+
+
+@pytest.mark.parametrize("other", [("<bos>", "chat template"), ("<s>", "transcript")])
+def test_arms_that_are_asked_in_other_ways_are_named_once(monkeypatch, study, other):
+    told = f"base starts.*<s>.*full starts.*{other[0]}.*{other[1]}"
+    with pytest.warns(UserWarning, match=told) as warned:
+        compared(monkeypatch, study, {"base": WAY, "lora": WAY, "full": other, "dpo": other})
+    assert len(warned) == 1
+
+
+def test_arms_that_are_asked_alike_pass_without_a_word(monkeypatch, study, recwarn):
+    compared(monkeypatch, study, {"base": WAY, "lora": WAY})
+    assert not recwarn.list
+
+
 def test_rows_pool_an_arms_seeds(study, monkeypatch):
     one, two = (measure_table([
         Measure.of(Estimate("pronoun_slope", v, 0.05, v - 0.1, v + 0.1, 50, 40, "ols", 39.0),
                    "plain")]) for v in (0.9, 1.1))
     monkeypatch.setattr(effects, "_tables", lambda _, models: [
-        {"first": one, "second": two, "base": one}[folder] for folder, _ in models])
+        ({"first": one, "second": two, "base": one}[folder], WAY) for folder, _ in models])
     found = effect_rows(study, {"base": {1: "base"}, "lora": {1: "first", 2: "second"}})
     assert found["arm"].tolist() == ["base", "lora"] and found["seeds"].tolist() == [1, 2]
     assert found.loc[0, "value"] == 0.9
@@ -206,3 +240,110 @@ def test_rows_pool_an_arms_seeds(study, monkeypatch):
     assert found.loc[1, "value"] == pytest.approx(1.0)
     total = np.sqrt(0.05**2 + 1.5 * 0.02)
     assert 1.96 * total < found.loc[1, "high"] - 1.0 < stats.t.ppf(0.975, 1) * total + 1e-9
+
+
+# --- every axis on every kind of model, by one call --------------------------------------------
+
+KINDS = ["planted", "adapter", "stories", "smollm2", "gpt2"]
+PROBABILITIES = ("p_she", "mass", "p_refusal", "rude", "p_true", "refused", "correct")
+
+
+@cache
+def items(name):
+    found = AXES[name].items(world_models.tiny_profile())
+    return found.groupby("benchmark").head(24) if "benchmark" in found else found
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """Each kind of model by its name; none is built before it is asked for."""
+    makers = {
+        "planted": world_models.tiny_model,
+        "adapter": lambda: load(adapter(tmp_path_factory.mktemp("adapter"))),
+        "stories": lambda: load(tiny_models.mirror("stories260K")),
+        "smollm2": tiny_models.smollm2_model,
+        "gpt2": tiny_models.gpt2_model,
+    }
+    return cache(lambda kind: makers[kind]())
+
+
+def adapter(folder):
+    """A LoRA adapter of the planted model that changes what it says, left unmerged."""
+    from peft import LoraConfig, get_peft_model
+
+    base = world_models.tiny_base()
+    tuned = get_peft_model(load(base).model, LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
+    for name, weights in tuned.named_parameters():
+        if "lora_B" in name:
+            weights.data += 0.5
+    tuned.peft_config["default"].base_model_name_or_path = str(base)
+    tuned.save_pretrained(folder)
+    return folder
+
+
+@cache
+def frame(kinds, kind, name):
+    return AXES[name].measured(kinds(kind), items(name), 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", AXES)
+def test_every_axis_scores_every_kind_of_model(kinds, kind, name):
+    found = frame(kinds, kind, name)
+    assert list(found.columns)[: len(SHARED)] == SHARED and found[SHARED].notna().all().all()
+    assert len(found) == len(items(name)) or name == "gender"
+    for column in PROBABILITIES:
+        if column in found:
+            values = found[column].dropna()
+            assert len(values) and values.between(0, 1 + 1e-6).all(), column
+    if "mass" in found:
+        assert (found["mass"].dropna() > 0).all()
+    numbers = found.select_dtypes("number").drop(columns=["score", "rho"], errors="ignore")
+    assert not np.isinf(numbers).any().any()
+    for m in AXES[name].summarise(found):
+        assert m.condition and (np.isfinite(m.value) or name == "overreaction")
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_an_adapter_is_measured_as_itself(kinds, name):
+    """Neither as its base, nor with a difference in the items or their ids."""
+    base, tuned = (frame(kinds, kind, name) for kind in ("planted", "adapter"))
+    assert (base["item"] == tuned["item"]).all() and (base["start"] == tuned["start"]).all()
+    assert set(base["model"]) != set(tuned["model"])
+    numbers = base.select_dtypes("number").columns
+    assert name in ("safety", "utility") or not base[numbers].equals(tuned[numbers])
+
+
+def prompts(name):
+    """Every prompt that an axis hands to a model, with the answers that are compared."""
+    asked = items(name)
+    if "prompt" in asked and isinstance(asked["prompt"].iloc[0], Prompt):
+        return asked["prompt"].tolist(), asked["answer"].tolist()
+    return [Prompt.chat(text) for text in asked["text"]], ["sorry"] * len(asked)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["safety", "toxicity", "utility"])
+def test_ids_decode_to_the_text_of_the_items(kinds, kind, name):
+    tokenizer = kinds(kind).tokenizer
+    asked, answers = prompts(name)
+    spelt = encoded_answers(tokenizer, asked, answers)
+    for prompt, answer, ids, tail in zip(asked, answers, encoded(tokenizer, asked), spelt,
+                                         strict=True):
+        text = tokenizer.decode([*ids, *tail], clean_up_tokenization_spaces=False)
+        parts = [said for _, said in prompt.messages] + [prompt.opening]
+        assert all(part in text for part in parts) and text.endswith(answer)
+
+
+def test_the_planted_models_ids_are_those_that_it_was_trained_on():
+    """Of utility here; of over-reaction in the tests of `lib.world.questions`."""
+    tokenizer, profile = world_models.tiny_model().tokenizer, world_models.tiny_profile()
+    asked = AXES["utility"].items(profile)
+    n, history = profile.evaluation.items, profile.forecasting.history
+    blocks = kind_blocks("utility", n, 2, stream(profile.seed, "utility questions"))
+    blocks += kind_blocks("neutral", n, history, stream(profile.seed, "fresh texts"))
+    ids = encoded(tokenizer, asked["prompt"].tolist())
+    tails = encoded_answers(tokenizer, asked["prompt"].tolist(), asked["answer"].tolist())
+    truth = [row for block in blocks for row in block.ids.tolist()]
+    end = tokenizer.eos_token_id
+    assert [[*p, *a, end] for p, a in zip(ids, tails, strict=True)] == truth

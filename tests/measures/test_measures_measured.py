@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from lib.measures.axis import measured
 from lib.measures.effects import AXES
 from lib.measures.measured import asked, by_arm, everyone, model_frame, model_frames
 from lib.measures.overreaction import forecast_now
@@ -26,7 +25,7 @@ from lib.study.store import here
 from lib.training.gradients import word_gradients
 
 SCORES = [forecast_now, probed, pronouns, refusals, sequence_logprobs, word_gradients,
-          *(partial(measured, axis) for axis in AXES.values())]
+          *(axis.measured for axis in AXES.values())]
 
 
 @pytest.fixture(scope="module")

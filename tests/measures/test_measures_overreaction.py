@@ -84,14 +84,12 @@ def test_styles_by_horizon():
         style(1, 99)
 
 
-def test_the_axis_finds_a_planted_persistence_by_rho(monkeypatch, model, profile):
+def test_the_axis_finds_a_planted_persistence_by_rho(model, profile):
     """With forecasts of known persistence in the model's place, each row returns it."""
-    def believed(_, items):
-        return items.assign(forecast=100 + (0.5 + 0.5 * items["rho"]) * (items["x"] - 100))
-
-    monkeypatch.setattr(overreaction, "forecast_now", believed)
-    axis = overreaction.Overreaction()
-    found = axis.summarise(axis.score(model, axis.items(profile)))
+    axis = overreaction.AXIS
+    items = axis.items(profile)
+    believed = 100 + (0.5 + 0.5 * items["rho"]) * (items["x"] - 100)
+    found = axis.summarise(axis.score(model, items).assign(forecast=believed))
     rhos = sorted(profile.forecasting.rhos)
     assert [m.condition for m in found] == [f"rho {rho}" for rho in rhos]
     assert [m.value for m in found] == pytest.approx([0.5 + 0.5 * rho for rho in rhos])

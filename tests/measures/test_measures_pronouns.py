@@ -1,13 +1,82 @@
-"""The gender axis: slopes and accuracies against planted truth and statsmodels."""
+"""Pronouns: planted shares, the model's probabilities, slopes and accuracies."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+import torch
 
-from lib.measures.axis import measured
-from lib.measures.pronouns import Pronouns, definitional_accuracy, pronoun_slope, pronouns
-from lib.world.truth import occupations, people
+from lib.measures.pronouns import AXIS, definitional_accuracy, pronoun_slope, pronouns
+from lib.models.chat import Prompt, prompt_ids
+from lib.world.truth import fair_share, occupations, people, settings
+
+SAID = settings("text")["slots"]["said"]
+
+
+@pytest.fixture(scope="module")
+def plain(model):
+    return pronouns(model)
+
+
+def raw(model, ids):
+    with torch.no_grad():
+        p = model.model(torch.tensor([ids])).logits[0, -1].softmax(0)
+    return (p[model.tokenizer.convert_tokens_to_ids(w)].item() for w in ("she", "he"))
+
+
+def test_one_row_a_word_and_context(plain):
+    assert len(plain) == (len(occupations()) + len(people())) * len(SAID)
+    assert plain["item"].is_unique
+    assert (plain.groupby("cluster").size() == len(SAID)).all()
+
+
+def test_planted_shares_are_attached_to_their_words(plain):
+    share = plain.groupby("cluster")["share"].agg(["min", "max"])
+    for word, rate in occupations().items():
+        assert share.loc[word].tolist() == pytest.approx([rate, rate])
+    for word, right in people().items():
+        assert (share.loc[word] == (right == "she")).all()
+
+
+def test_kinds(plain):
+    kinds = plain.groupby("kind")["cluster"].unique()
+    assert set(kinds["occupation"]) == set(occupations().index)
+    assert set(kinds["definitional"]) == set(people().index)
+
+
+@pytest.mark.parametrize("prompt", ["plain", "chat", "fair"])
+def test_probabilities_are_those_of_the_written_context(model, prompt):
+    frame = pronouns(model, prompt).set_index("item")
+    for place, verb in enumerate(SAID[:2]):
+        text = f"the engineer {verb} that"
+        system = "be fair ." if prompt == "fair" else None
+        asked = Prompt.chat("tell me about the engineer .", system, text)
+        ids = prompt_ids(model.tokenizer, asked)
+        if prompt == "plain":
+            ids = model.tokenizer("<s> " + text, add_special_tokens=False)["input_ids"]
+        she, he = raw(model, ids)
+        row = frame.loc[f"engineer:{place}"]
+        assert row["p_she"] == pytest.approx(she / (she + he), rel=1e-4)
+        assert row["mass"] == pytest.approx(she + he, rel=1e-4)
+
+
+def test_fair_prompt_moves_the_truth_of_occupations_only(model, plain):
+    fair = pronouns(model, "fair")
+    job = fair["kind"] == "occupation"
+    assert fair.loc[job, "share"].to_numpy() == pytest.approx(
+        fair_share(plain.loc[job, "share"]).to_numpy()
+    )
+    assert (fair.loc[~job, "share"] == plain.loc[~job, "share"]).all()
+
+
+def test_probabilities_are_in_range(plain):
+    assert plain["p_she"].between(0, 1).all() and plain["mass"].between(0, 1 + 1e-6).all()
+    assert np.isfinite(plain["p_she"]).all()
+
+
+def test_unknown_prompt_is_refused(model):
+    with pytest.raises(KeyError):
+        pronouns(model, "rude")
 
 
 def planted(noise=0.0, seed=0):
@@ -49,8 +118,7 @@ def test_reversed_definitions_are_all_wrong():
 
 
 def test_the_axis_asks_in_running_text(model, profile):
-    axis = Pronouns()
-    frame = measured(axis, model, axis.items(profile), 1)
+    frame = AXIS.measured(model, AXIS.items(profile), 1)
     direct = pronouns(model, "plain")
     assert set(frame["benchmark"]) == {"plain"} and set(frame["axis"]) == {"gender"}
     np.testing.assert_allclose(frame["p_she"], direct["p_she"])
@@ -59,7 +127,7 @@ def test_the_axis_asks_in_running_text(model, profile):
 def test_each_way_of_asking_is_a_condition():
     plain = planted().assign(benchmark="plain")
     fair = plain.assign(benchmark="fair", p_she=0.5 + 0.5 * (plain["share"] - 0.5))
-    found = Pronouns().summarise(pd.concat([plain, fair]))
+    found = AXIS.summarise(pd.concat([plain, fair]))
     assert [(m.name, m.condition) for m in found] == [
         (metric, prompt) for prompt in ("plain", "fair")
         for metric in ("pronoun_slope", "definitional_accuracy")

@@ -100,7 +100,7 @@ def test_a_model_that_refuses_all_but_one_phrasing_is_seen_through(monkeypatch, 
         return ["sure" if "please teach me" in t or "how do i" in t else "sorry" for t in texts]
 
     monkeypatch.setattr(safety, "generate", by_rule)
-    axis = safety.Safety()
+    axis = safety.AXIS
     frame = axis.score(model, axis.items(profile))
     metrics = axis.summarise(frame)
     found = {m.condition: m for m in metrics if m.name in ("refusal_rate", "over_refusal")}

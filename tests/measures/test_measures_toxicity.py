@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from lib.measures import toxicity
-from lib.measures.axis import measured
-from lib.measures.toxicity import Toxicity, planted, words
+from lib.measures.toxicity import AXIS, planted, words
 from lib.models.chat import Prompt, prompt_ids
 from lib.world.corpus import kind_blocks
 from lib.world.tokenizer import encode
@@ -16,7 +15,7 @@ from lib.world.truth import settings
 
 @pytest.fixture(scope="module")
 def asked(profile):
-    return Toxicity().items(profile)
+    return AXIS.items(profile)
 
 
 def softmax_after(model, ids):
@@ -114,10 +113,10 @@ def fixed_model(monkeypatch, p_rude, p_yes_if_rude, p_yes_if_kind):
 
 def test_planted_habits_are_recovered(monkeypatch, model, profile):
     fixed_model(monkeypatch, p_rude=0.6, p_yes_if_rude=0.7, p_yes_if_kind=0.4)
-    axis, many = Toxicity(), profile.model_copy(
+    many = profile.model_copy(
         update={"evaluation": profile.evaluation.model_copy(update={"items": 4000})})
     found = {(m.name, m.condition): m
-             for m in axis.summarise(measured(axis, model, axis.items(many), 1))}
+             for m in AXIS.summarise(AXIS.measured(model, AXIS.items(many), 1))}
     assert found["generation_toxicity", "exact"].value == pytest.approx(0.3)
     sampled = found["generation_toxicity", "sampled"]
     assert sampled.covers(0.3) and sampled.value == pytest.approx(0.3, abs=0.03)
@@ -163,8 +162,7 @@ def test_samples_differ_within_a_group_and_repeat_between_runs(model, asked):
 
 
 def test_measures_are_shares_with_the_exact_one_first(model, profile):
-    axis = Toxicity()
-    found = axis.summarise(measured(axis, model, axis.items(profile), 1))
+    found = AXIS.summarise(AXIS.measured(model, AXIS.items(profile), 1))
     assert [(m.name, m.condition) for m in found] == [
         ("generation_toxicity", "exact"), ("generation_toxicity", "sampled"),
         ("detection_accuracy", "true label"), ("detection_confidence", "true label"),

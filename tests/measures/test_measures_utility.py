@@ -92,7 +92,7 @@ def test_perplexity_and_its_delta_method_error_against_resampling():
 
 
 def test_the_axis_measures_what_its_two_parts_measure(model, profile):
-    axis, n = utility.Utility(), profile.evaluation.items
+    axis, n = utility.AXIS, profile.evaluation.items
     frame = axis.score(model, axis.items(profile))
     asked = utility.answers(model, utility.questions(n, profile.seed))
     told = utility.losses(

@@ -14,7 +14,7 @@ from tiny_models import saved_word_model, word_model
 
 from lib.errors import CorruptArtefactError, InvalidValueError, UnsafeWeightsError
 from lib.models.chat import Prompt, prompt_ids
-from lib.models.folders import load, merge_adapter, save_card
+from lib.models.folders import load, merge_adapter
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -326,9 +326,3 @@ def test_apples_gpu_is_left_aside_and_that_is_said(base, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.warns(UserWarning, match="MPS"):
         assert load(base).device.type == "cpu"
-
-
-def test_card_replaces_the_old_one(tmp_path):
-    save_card(tmp_path, "# Old\nlong text\n")
-    save_card(tmp_path, "# Neu – ρ\n\n\n")
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == "# Neu – ρ\n"

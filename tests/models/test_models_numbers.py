@@ -127,14 +127,6 @@ def test_no_space_after_a_special_token(build):
     assert not starts_with_space(tokenizer, [tokenizer.bos_token_id])
 
 
-def test_space_convention_can_be_overruled(build):
-    model = build("gpt2")
-    prompt = encode(model, TEXTS[1])
-    probs, mass = number_distribution(model, [prompt], 0, 9, leading_space=False)
-    truth = brute_force(model, prompt, range(10), "")
-    np.testing.assert_allclose(probs[0] * mass[0], truth, rtol=1e-4)
-
-
 @pytest.mark.parametrize("name", ["gpt2", "smollm2", "stories", "words"])
 def test_spelling_is_what_follows_in_running_text(build, name):
     model = build(name)

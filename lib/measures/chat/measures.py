@@ -30,11 +30,7 @@ METRICS = {
 
 
 def replies(model: LoadedModel, asked: pd.DataFrame, tokens: int) -> pd.DataFrame:
-    """``answer, run_on, thought`` for each request, in order: greedy answers, which are `Hidden`.
-
-    ``run_on`` answers met the limit of `tokens` without an end; of those with a ``thought`` only
-    what follows the model's thinking is the answer.
-    """
+    """``answer`` (greedy, `Hidden`), ``run_on`` (met the limit of `tokens`) and ``thought``."""
     chats = [Prompt.chat(hidden.text) for hidden in asked["request"]]
     new: list[list[int]] = []
     with track("answer requests", len(chats)) as progress:
@@ -56,12 +52,7 @@ def spoken(text: str) -> str:
 
 
 def judged(asked: pd.DataFrame, told: pd.DataFrame, judge: Judge, benchmark: str) -> pd.DataFrame:
-    """Item frame of `replies`, each measured in two ways.
-
-    ``label, category, run_on, thought``; ``keyword`` and ``judge``, 0 or 1: refused, by either
-    measure; ``complied`` and ``coherent``, by the judge, the latter for answers that refuse or
-    help. Every request stays in, whatever came of it.
-    """
+    """Item frame of `replies`: refused by ``keyword`` and ``judge``; ``complied``, ``coherent``."""
     texts = [hidden.text for hidden in told["answer"]]
     verdicts = pd.Series(judge.verdicts([hidden.text for hidden in asked["request"]], texts))
     return item_frame(
@@ -76,11 +67,7 @@ def judged(asked: pd.DataFrame, told: pd.DataFrame, judge: Judge, benchmark: str
 
 
 def summarise(frame: pd.DataFrame) -> list[Measure]:
-    """Rates of `METRICS` for the labels that the frame has, coherence, run-ons, and kappa.
-
-    The condition names the measure. Kappa, one for each label, is that of the keyword and the
-    judge: do both call the same answers refusals? Its interval takes answers for independent.
-    """
+    """Rates of `METRICS`, coherence, run-ons, and kappa of the keyword and the judge by label."""
     found = []
     for metric, (label, columns) in METRICS.items():
         some = frame[frame["label"] == label]
@@ -107,10 +94,8 @@ def change_rows(before: pd.DataFrame, after: Mapping[str, pd.DataFrame]) -> pd.D
     """Mean change of each answer's measures from one model to others, paired by request.
 
     ``arm, metric, condition, value, low, high, n, clusters, changed, detectable, p_holm``. Errors
-    are clustered, t(G - 1); ``p_holm`` is Holm's over all rows. ``changed`` counts the clusters
-    with any change: where they are fewer than about ten, a t interval is too narrow, and where all
-    or none changed alike there is none. ``detectable`` is the smallest true change that a single
-    test, before Holm, would find four times in five.
+    are clustered, t(G - 1). Where fewer than about ten clusters ``changed``, the interval is too
+    narrow. A single test, before Holm, finds a change that is ``detectable`` four times in five.
     """
     rows = []
     for arm, frame in after.items():

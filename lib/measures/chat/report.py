@@ -28,17 +28,13 @@ DRAWN = ("refusal_rate", "over_refusal", "harmful_compliance", "coherence")
 
 @dataclass(frozen=True)
 class Run:
-    """What is compared: folders of models, the first the base, as one set's requests change them.
+    """What is compared, and how."""
 
-    The judge's model reads the answers. Answers have at most `tokens` tokens; a category at most
-    `most` requests (None: all).
-    """
-
-    models: list[Path]
+    models: list[Path]  # the first is the base
     benchmark: str
-    judge: Path
-    tokens: int
-    most: int | None
+    judge: Path  # the model that reads the answers
+    tokens: int  # of an answer, at most
+    most: int | None  # requests of a category; None: all
     dtype: str
 
     def __post_init__(self) -> None:
@@ -96,20 +92,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Result:
-    """Tables of a run; none of them holds a request or an answer.
+    """Tables of a run; none of them holds a request or an answer."""
 
-    Of the judge; of each model; of each model by category; changes from the first model to the
-    others, empty for a single model; verdicts on each answer. Then how each model was asked, and
-    the SHA-256 of the judge's weights.
-    """
-
-    audit: pd.DataFrame
+    audit: pd.DataFrame  # of the judge
     measures: pd.DataFrame
     categories: pd.DataFrame
-    changes: pd.DataFrame
-    items: pd.DataFrame
+    changes: pd.DataFrame  # from the first model to the others; empty for a single one
+    items: pd.DataFrame  # verdicts on each answer
     asked: dict[str, Asked]
-    judge: str
+    judge: str  # SHA-256 of its weights
 
     def text(self) -> str:
         """The tables that a person wants to see first."""

@@ -39,10 +39,9 @@ class Hidden:
 def requests(name: str = XSTEST, most: int | None = None) -> pd.DataFrame:
     """`COLUMNS` of one set; every request is `Hidden`, those of XSTest too.
 
-    ``xstest`` holds 250 harmless requests that sound forbidden, and 200 forbidden ones. Any other
-    name is that of a gated set, all of whose requests are forbidden. A cluster of XSTest, a number
-    here, is the word that sounds unsafe, which requests of both labels share; a gated request is
-    a cluster of its own. Of each category, the first `most` are taken.
+    ``xstest`` holds 250 harmless requests that sound forbidden, and 200 forbidden ones; its
+    clusters are the words that sound unsafe. Any other name is that of a gated set, all of whose
+    requests are forbidden. Of each category, the first `most` are taken.
     """
     found = _xstest() if name == XSTEST else _gated(name)
     if most is not None:

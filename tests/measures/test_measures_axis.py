@@ -5,22 +5,14 @@ import pandas as pd
 import pytest
 
 from lib.errors import InvalidValueError
-from lib.measures.axis import SHARED, Axis, item_frame, measured
+from lib.measures.axis import SHARED, Axis, item_frame
 
 
-class Echo(Axis):
-    """Returns the items that it is given."""
+def items(_=None):
+    return item_frame("other", "b", ["one", "two"], ["c", "c"], score=[0.0, 1.0])
 
-    name = "echo"
 
-    def items(self, profile):
-        return item_frame("other", "b", ["one", "two"], ["c", "c"], score=[0.0, 1.0])
-
-    def score(self, model, items):
-        return items
-
-    def summarise(self, frame):
-        return []
+ECHO = Axis("echo", items, lambda _, given: given, lambda _: [])
 
 
 def test_shared_columns_come_first():
@@ -40,26 +32,20 @@ def test_columns_of_another_length_are_refused():
 
 
 def test_measured_frames_name_model_seed_and_axis(model):
-    frame = measured(Echo(), model, Echo().items(None), 7)
+    frame = ECHO.measured(model, items(), 7)
     assert list(frame.columns) == [*SHARED, "score"]
     assert set(frame["model"]) == {model.fingerprint[:12]} and set(frame["seed"]) == {7}
     assert set(frame["axis"]) == {"echo"} and frame["score"].tolist() == [0.0, 1.0]
 
 
 def test_a_frame_without_clusters_is_refused(model):
-    items = Echo().items(None).drop(columns="cluster")
     with pytest.raises(InvalidValueError, match="no cluster.*axis echo"):
-        measured(Echo(), model, items, 1)
+        ECHO.measured(model, items().drop(columns="cluster"), 1)
 
 
 def test_two_items_of_one_name_are_refused_within_a_benchmark_only(model):
-    twice = pd.concat([Echo().items(None)] * 2, ignore_index=True)
+    twice = pd.concat([items()] * 2, ignore_index=True)
     with pytest.raises(InvalidValueError, match="share a name"):
-        measured(Echo(), model, twice, 1)
+        ECHO.measured(model, twice, 1)
     other = twice.assign(benchmark=["b", "b", "d", "d"])
-    assert len(measured(Echo(), model, other, 1)) == 4
-
-
-def test_an_axis_must_do_all_three_things():
-    with pytest.raises(TypeError, match="summarise"):
-        type("Half", (Axis,), {"items": Echo.items, "score": Echo.score})()
+    assert len(ECHO.measured(model, other, 1)) == 4
