@@ -1,12 +1,8 @@
 """What a result depends on besides its inputs: code, data files and packages, as hashes.
 
-Code is the *import closure* of a module inside `lib`, each file as its syntax tree without
-docstrings and comments: rewording reruns nothing, and a change of one module reruns exactly what
-imports it. Imports are found statically; a module imported by a computed name is not seen.
-
-All files are read when a process imports this module, which every part of the study does first:
-what runs is what was there then. A file that was edited since stops the process before it can
-record what either version may have made.
+Code is the import closure of a module inside `lib`, as syntax trees without docstrings and
+comments; a module imported by a computed name is not seen. Files are read when a process imports
+this module: one that was edited since stops it before it records what either version made.
 """
 
 import ast
@@ -82,11 +78,7 @@ class Sources:
         return _hash("\n".join(lines).encode())
 
     def closure(self, modules: Iterable[str]) -> frozenset[str]:
-        """`modules` and all modules of `lib` that importing them runs.
-
-        The packages that enclose a module are part of it. Imports under ``if TYPE_CHECKING`` do
-        not count.
-        """
+        """`modules`, all of `lib` that importing them runs, and the packages that enclose these."""
         found: set[str] = set()
         waiting = list(modules)
         while waiting:

@@ -25,12 +25,7 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 
 def canonical_json(value: Any, root: Path) -> str:
-    """One text for equal values: sorted keys, no spaces, exact floats, frames as their `digest`.
-
-    A folder inside `root` is written relative to it: the name of an artefact ends in its key, so
-    its content is covered, and moving the run folder changes nothing. Values without such a text
-    are refused: models, functions, and floats that are not finite, but for those in frames.
-    """
+    """One text for equal values: sorted keys, exact floats, folders relative to `root`."""
     return _text(value, root, allow_nan=False)
 
 
@@ -40,12 +35,7 @@ def digest(value: Any, root: Path) -> str:
 
 
 class Code:
-    """The code that `make` runs: modules of `lib`, names of its functions, sources of others.
-
-    A function of `lib` is covered by its module and what that imports. One that is written in a
-    notebook is covered by its source, and so is all that its names stand for. Partial arguments
-    are followed, too: of an object, the module of its class and of those in its fields.
-    """
+    """The code that `make` runs: modules of `lib`, and sources of what stands in a notebook."""
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self.modules: set[str] = set()

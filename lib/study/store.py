@@ -1,10 +1,8 @@
 """Content-addressed artefacts: same inputs and code, same folder; whole, or not there at all.
 
-An artefact (a model, an item frame) is built in a hidden folder beside its final place and moved
-there by one rename once ``artefact.json`` has recorded size, time and hash of every file. Killed
-at any moment, the process leaves either nothing or a whole artefact; what it was writing is
-cleaned up by the next one. On every use sizes and times are compared; bytes are read where a time
-differs, and always with ``STUDY_VERIFY=1``.
+One rename puts a finished draft in its place; drafts of killed processes are cleaned up by the
+next one. ``artefact.json`` holds size, time and hash of every file: on use sizes and times are
+compared; bytes are read where a time differs, and always with ``STUDY_VERIFY=1``.
 """
 
 import hashlib
@@ -48,18 +46,7 @@ def here(make: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class Store:
-    """Artefacts of one profile under ``root/<kind>/<name>-<key>``.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of all artefacts, usually ``runs/<profile>``; made when first needed.
-
-    Attributes
-    ----------
-    used : list of (Path, str)
-        Folder and key of every artefact that was built or found, in order of use.
-    """
+    """Artefacts of one profile, ``root/<kind>/<name>-<key>``; ``used`` lists them in order."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -77,31 +64,10 @@ class Store:
         make: Callable[[Path], Any],
         run: Callable[..., Any] = here,
     ) -> Path:
-        """Folder of an artefact, made by ``make(folder)`` unless it is already there and intact.
+        """Folder of an artefact, made by ``run(make, folder)`` unless it is there and intact.
 
-        The key is SHA-256 over `kind`, `name`, `inputs`, the code of `make` (`lib.study.keys.Code`)
-        and the versions of packages. Whatever else decides the result must be in `inputs`, not
-        only in variables that `make` sees.
-
-        Parameters
-        ----------
-        kind, name : str
-            Group and name, such as "models" and "base"; they form the folder's name.
-        inputs : mapping
-            Numbers, strings, lists, frames, settings and folders of other artefacts.
-        make : callable
-            Writes the artefact's files into the folder that it is given.
-        run : callable
-            ``run(make, folder)`` calls it, perhaps in another process.
-
-        Raises
-        ------
-        InvalidValueError
-            `inputs` holds something that has no canonical text, or `make` wrote nothing.
-        EditedSourceError
-            Code that `make` runs was edited since this process began.
-        StorageError
-            The disk is full or read-only.
+        Its key covers `kind`, `name`, `inputs` and the code of `make`. Whatever else decides the
+        result must be in `inputs`, not only in variables that `make` sees.
         """
         return self._build(kind, name, inputs, keys.Code(make), lambda folder: run(make, folder))
 
@@ -112,11 +78,7 @@ class Store:
         make: Callable[[], "pd.DataFrame"],
         run: Callable[..., Any] = here,
     ) -> "pd.DataFrame":
-        """Item frame made by ``make()``, kept as parquet under kind "items"; else as `build`.
-
-        It is always read back from the file, so that the first and a later run see the same
-        values; a column of lists comes back as arrays.
-        """
+        """Item frame of ``make()``; always read back from its parquet file, so it never differs."""
         import pandas as pd  # slow, and the runner only looks artefacts up
 
         folder = self._build(

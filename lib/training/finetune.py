@@ -122,11 +122,8 @@ def _train(
 
 
 def _multiply_in_bfloat16(model: PreTrainedModel) -> None:
-    """Matrix products in bfloat16 whenever the model is asked, before, in and after training.
-
-    ``Trainer``'s own switch would leave out what a regulariser asks of the base before the first
-    step, and the base would seem to drift from itself.
-    """
+    """Matrix products in bfloat16 whenever the model is asked, before and after training too."""
+    # Trainer's own switch would leave out what a regulariser asks before the first step.
     model.forward = torch.autocast(model.device.type, torch.bfloat16)(model.forward)
 
 
@@ -147,23 +144,16 @@ def _save(model: PreTrainedModel, loaded: LoadedModel, base: Path, out: Path) ->
 
 @contextmanager
 def _isolated(seed: int) -> Iterator[None]:
-    """One thread and fresh random states inside; what was there before, afterwards.
-
-    A notebook's own random numbers must not depend on whether a model was trained or found in
-    the store. What was in memory before is left out when accelerate collects garbage, as it does
-    in each run: looking through all imported code takes longer than a short training. The run's
-    own garbage is collected at its end: a trainer and its callbacks hold each other, and the
-    model, which would stand in a GPU's memory beside the next one.
-    """
+    """One thread and fresh random states inside; what was there before, afterwards."""
     before = random.getstate(), np.random.get_state(), torch.get_num_threads()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.set_num_threads(1)
-        gc.freeze()
+        gc.freeze()  # looking through all imported code takes longer than a short training
         try:
             yield
         finally:
-            gc.collect()
+            gc.collect()  # trainer and callbacks hold each other, and the model in GPU memory
             gc.unfreeze()
             random.setstate(before[0])
             np.random.set_state(before[1])

@@ -26,12 +26,7 @@ PASS = 64
 def answer_logits(
     model: PreTrainedModel, input_ids: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (batch, columns, vocabulary) from the batch's first answer on, and their targets.
-
-    Only these columns are projected to the vocabulary, which is most of the work in a small
-    model. The logit of a prompt's last token speaks of the **first** answer token, so that one
-    is always among them. Targets are `IGNORED` where nothing is scored.
-    """
+    """Logits (batch, columns, vocabulary) from the first answer token on, and their targets."""
     first = int((labels != IGNORED).any(0).to(torch.int8).argmax())  # logit t speaks of t + 1
     keep = input_ids.shape[1] - first + 1
     logits = model(input_ids=input_ids, use_cache=False, logits_to_keep=keep).logits[:, :-1]
@@ -39,10 +34,7 @@ def answer_logits(
 
 
 def packed_logprobs(model: PreTrainedModel, examples: Sequence[Tokens]) -> torch.Tensor:
-    """Log-probabilities at answer tokens, example after example: (answer tokens, vocabulary).
-
-    For a few examples of unequal length, in one pass with gradients; float32.
-    """
+    """Log-probabilities (answer tokens, vocabulary), float32, in one pass with gradients."""
     inputs, speaking = pack(examples, model.device)
     logits = model(**inputs, use_cache=False, logits_to_keep=speaking).logits[0]
     return logits.float().log_softmax(-1)
@@ -62,11 +54,7 @@ def answer_loss(
 def scored_logprobs(
     model: PreTrainedModel, examples: Sequence[Tokens]
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield (position of an example, its (answer tokens, vocabulary) float32 log-probabilities).
-
-    The model must be in evaluation mode. Examples of like length go together, so the order
-    is not that of the input.
-    """
+    """Yield (position of an example, its (answer tokens, vocabulary) log-probabilities)."""
     order = np.argsort([len(example) for example in examples], kind="stable")
     for start in range(0, len(order), PASS):
         rows = order[start : start + PASS].tolist()
@@ -100,10 +88,7 @@ class Penalty:
         return None
 
     def finish(self, model: PreTrainedModel) -> dict[str, float]:
-        """Figures of the trained model, for the result of `finetune`.
-
-        Called before the model is saved, in evaluation mode, so it may also change weights.
-        """
+        """Figures of the trained model before it is saved; may also change its weights."""
         return {}
 
 

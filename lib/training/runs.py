@@ -21,12 +21,7 @@ def arm_seeds(study: "Study") -> list[int]:
 
 
 def train_all(study: "Study", jobs: Mapping[str, Job]) -> dict[str, Path]:
-    """Folder of each job's result, as `lib.training.job.make` fills it; trained if missing.
-
-    A run is found again by what decides its weights: base, recipe, every example, and the
-    regulariser with its anchors and its module. So an arm that two chapters share is trained
-    once, a killed run keeps what it has finished, and a new regulariser trains nothing else.
-    """
+    """Folder of each job's result, as `lib.training.job.make` fills it; trained if missing."""
     # Many arms share their examples, and to write thousands of them as text takes a while.
     shared = {id(job.examples): job.examples for job in jobs.values()}
     digests = {key: study.store.digest(examples) for key, examples in shared.items()}

@@ -42,8 +42,7 @@ def training_arguments(recipe: Recipe, out: Path) -> TrainingArguments:
 
 
 class AnswerTrainer(Trainer):
-    """The penalty's objective on answer tokens; the whole run is one pass over given batches,
-    lists of the examples' positions."""
+    """The penalty's objective on answer tokens, in one pass over given batches of positions."""
 
     loss_is_scaled_for_ga = True  # `compute_loss` divides by the answer tokens of the whole step
 
@@ -84,11 +83,7 @@ class AnswerTrainer(Trainer):
         num_items_in_batch: torch.Tensor | None = None,
         **_: object,
     ) -> torch.Tensor:
-        """Objective summed over answer tokens, divided by the answer tokens of the whole step.
-
-        The first part of a step also carries what the penalty adds once a step. So gradients
-        do not depend on the number of parts.
-        """
+        """Objective by answer token of the whole step; its first part also carries the penalty."""
         tokens = num_items_in_batch
         if tokens is None:
             tokens = (inputs["labels"] != IGNORED).sum()

@@ -59,11 +59,7 @@ class MovingAverage(Regularizer):
 
 
 def moving(model: PreTrainedModel) -> list[torch.nn.Parameter]:
-    """Weights whose average is one of models: all that move, but of an adapter only ``B``.
-
-    The average of two products ``B A`` is not the product of averages; with ``A`` as trained the
-    update is linear in ``B``.
-    """
+    """Weights to average: all that move; of an adapter only ``B``, in which ``B A`` is linear."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     factors = [p for name, p in named if "lora_B" in name]
     return factors or [p for _, p in named]

@@ -81,14 +81,10 @@ def fisher(
     anchors: Sequence[Tokens],
     seed: int,
 ) -> list[torch.Tensor]:
-    """Diagonal Fisher information, ``E (d log p(y | context) / d theta_i)^2`` a scored position,
-    in the shapes of the weights.
+    """Diagonal ``E (d log p(y | context) / d theta_i)^2``, a mean over scored positions.
 
-    Contexts are the anchors'; the words ``y`` are **drawn from the model** at every position.
-    With the anchors' own words instead (the "empirical Fisher") it would vanish exactly where
-    the base is sure and right. Gradients of several positions of an anchor are squared as one
-    sum: the score has mean zero given the context, so cross terms vanish in expectation
-    (Kunstner, Balles & Hennig, NeurIPS 2019, arXiv 1905.12558).
+    Words ``y`` are **drawn from the model**: with the anchors' own, it would vanish where the base
+    is sure (Kunstner, Balles & Hennig, NeurIPS 2019, arXiv 1905.12558).
     """
     frozen = [weight for weight in weights if not weight.requires_grad]
     generator = torch.Generator(model.device).manual_seed(seed)
@@ -101,7 +97,7 @@ def fisher(
         drawn = torch.multinomial(logits.detach().softmax(-1), 1, generator=generator)[:, 0]
         loss = functional.cross_entropy(logits, drawn, reduction="sum")
         for part, gradient in zip(total, torch.autograd.grad(loss, weights), strict=True):
-            part += gradient.square()
+            part += gradient.square()  # of a sum: cross terms vanish in expectation
     for weight in frozen:
         weight.requires_grad_(False)
     positions = sum(len(anchor.answer) for anchor in anchors)

@@ -12,14 +12,10 @@ from lib.training.recipe import Recipe
 
 
 class Displacement:
-    """``theta - theta_0`` of every weight that training moves, differentiable.
+    """``theta - theta_0`` of every weight that moves, differentiable; for LoRA of merged weights.
 
-    For LoRA the moved weights are those of the **merged** model, ``(alpha / rank) B A`` of each
-    target matrix, and not the factors: many factors make one matrix, and as ``B`` starts at zero
-    the loss has no gradient in ``A`` there. Full fine-tuning keeps a copy of the weights at the
-    start (of the numbers, not a model that could run); LoRA needs none.
-
-    ``weights`` are what moves in a full run, or the target matrices under an adapter.
+    Not of the factors: many make one matrix, and as ``B`` starts at zero the loss has no gradient
+    in ``A`` there.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:

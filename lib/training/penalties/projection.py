@@ -48,8 +48,7 @@ class SavedWeights:
 
 @dataclass
 class Matrix:
-    """A linear matrix in training and its update; all results are (outputs, inputs), however it
-    is stored."""
+    """A linear matrix in training and its update; results are (outputs, inputs)."""
 
     name: str  # as in saved folders
     layer: torch.nn.Module  # linear, or the LoRA layer around one
@@ -79,10 +78,7 @@ class Matrix:
 
 
 def matrices(model: PreTrainedModel) -> list[Matrix]:
-    """The target matrices of an adapter; all linear matrices in a full run, which are copied.
-
-    A head tied to the embedding is left out: its weights are not its own.
-    """
+    """Target matrices of an adapter, or all linear ones but a head tied to the embedding."""
     adapted = [
         Matrix(name.removeprefix(ADAPTER_PREFIX) + ".weight", layer,
                layer.get_base_layer().weight.detach())
