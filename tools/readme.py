@@ -14,6 +14,7 @@ from typing import Any
 from lib.errors import InvalidValueError, require
 from lib.study import paths
 from lib.study.disk import write_text
+from lib.study.fingerprint import notebook_cells
 from lib.study.profiles import Profile, load_profile, profile_names, require_complete
 from lib.study.progress import clock_text
 from lib.study.text import cell, read_text, read_yaml, table
@@ -100,8 +101,8 @@ def _notebook_of(id: str) -> str:
 
 
 def _opening(path: Path) -> tuple[str, str]:
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    cells = notebook_cells(path)
+    text = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
     title = re.search(r"^# (?:\d\d · )?(.+)$", text, re.MULTILINE)
     question = re.search(r"^\*\*Question\.\*\* (.+)$", text, re.MULTILINE)
     return title[1] if title else path.stem, question[1] if question else ""

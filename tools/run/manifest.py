@@ -1,8 +1,7 @@
 """``runs/<profile>/manifest.json``: what ran, on what, when, and the hash of every exhibit.
 
-It is the only place for times and machine facts: result files hold none, so that two runs with
-the same seed give the same bytes. Whatever in it is not as it was written counts as damaged: its
-notebook runs again, and no name in it leads out of the run folder.
+The only place for times and machine facts: two runs with the same seed give the same result files.
+What is not as it was written counts as damaged: its notebook runs again.
 """
 
 import json
@@ -57,15 +56,7 @@ class Entry(BaseModel):
 
 
 class Manifest:
-    """The manifest of one run folder; absent or damaged, it starts empty.
-
-    Attributes
-    ----------
-    notebooks : dict
-        Entry by notebook name: those of `Entry`, and started, parameters, ...
-    damaged : bool
-        Whether a manifest was there of which some part could not be read.
-    """
+    """The manifest of one run folder; absent or damaged, it starts empty."""
 
     def __init__(self, run_dir: Path) -> None:
         self.path = run_dir / FILE

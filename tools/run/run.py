@@ -32,10 +32,7 @@ WORK = ".work"
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be run: `overrides` are those of the command line, already in `profile`.
-
-    `source` is what the notebooks get as their parameter ``profile``: a name or a path.
-    """
+    """What is to be run; `source`, a name or path, is the notebooks' parameter ``profile``."""
 
     profile: Profile
     source: str
