@@ -1,10 +1,6 @@
-"""Debiasing as a task: balanced text, and anchors that name no occupation.
-
-Some words and verbs are taught; others are kept for the test.
-"""
+"""Debiasing as a task: balanced text, and anchors that name no occupation."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,14 +8,11 @@ import pandas as pd
 from lib.chapters.arms import Task, as_examples, recipe, refusals, world_anchors, world_texts
 from lib.errors import UnknownNameError, nearest
 from lib.models.chat import Example
+from lib.study.notebook import Study
 from lib.study.streams import stream
 from lib.world.patterns import draw
 from lib.world.questions import pronoun_context
 from lib.world.truth import Table, occupations, people, settings
-
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
-
 
 DATA = ("pronouns", "sentences", "swapped", "mixed")
 VALIDATION_VERB, TEST_VERB = "hoped", "feared"
@@ -119,14 +112,8 @@ the probability of *she* from one half costs ``2 g^2`` nats; with that slope ``g
 share's distance from one half, sd .32, which makes .002 nats, 0.3 per cent of ``log 2``."""
 
 
-def debiasing_task(study: "Study", data: str = "pronouns") -> Task:
-    """The task of chapter 04.
-
-    Parameters
-    ----------
-    data : str
-        See `lib.chapters.debiasing.training_texts`.
-    """
+def debiasing_task(study: Study, data: str = "pronouns") -> Task:
+    """The task of chapter 04; `data` as in `training_texts`."""
     given = study.profile.debiasing
     return Task(
         name="debiasing", arms=given.arms,

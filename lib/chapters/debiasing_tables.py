@@ -1,12 +1,8 @@
-"""What debiasing did to pronouns, in words taught and unseen, and to words that define gender.
-
-By arm, in pairs on identical items, and as a survey table with numbers.
-"""
+"""What debiasing did to pronouns, in words taught and unseen, and to words that define gender."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,11 +17,8 @@ from lib.statistics.estimate import Estimate, Measure, measure_table
 from lib.statistics.pooling import table_rows
 from lib.statistics.regressions import clustered_fit, from_fit
 from lib.statistics.shares import mean_probability
-from lib.study.notebook import COLUMNS
+from lib.study.notebook import COLUMNS, Study
 from lib.world.truth import occupations, settings
-
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
 
 
 def pair_rows(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -116,21 +109,18 @@ def _neutral(side: pd.DataFrame) -> pd.DataFrame:
 PARTS = ("taught", "unseen")
 
 
-def test_frame(study: "Study", folder: Path, prompt: str = "plain") -> pd.DataFrame:
+def test_frame(study: Study, folder: Path, prompt: str = "plain") -> pd.DataFrame:
     """`test_frames` of a single model."""
     return test_frames(study, {"": [folder]}, prompt)[""][0]
 
 
 def test_frames(
-    study: "Study", arms: Mapping[str, Iterable[Path]], prompt: str = "plain"
+    study: Study, arms: Mapping[str, Iterable[Path]], prompt: str = "plain"
 ) -> dict[str, list[pd.DataFrame]]:
-    """Pronouns in the verb that no training text has; cached in the run's store.
+    """Pronouns in the verb that no training text has, a list of frames an arm; cached.
 
-    Returns
-    -------
-    dict
-        Arm to a frame for each model: as `lib.measures.pronouns.pronouns`, with ``part`` (taught,
-        unseen, or definitional); ``share`` is the planted one, whatever the prompt asks for.
+    As `lib.measures.pronouns.pronouns`, with ``part`` (taught, unseen, definitional); ``share`` is
+    the planted one, whatever the prompt asks for.
     """
     frames = model_frames(study, "pronouns", everyone(arms), pronouns, prompt)
     return by_arm(arms, map(_tested, frames))
@@ -147,10 +137,8 @@ def _tested(frame: pd.DataFrame) -> pd.DataFrame:
 def measures(frame: pd.DataFrame) -> pd.DataFrame:
     """Slopes and distances to both targets, in taught and unseen words; definitional words.
 
-    ``pronoun_slope`` of P(she) on the planted share: 1 matches the world, 0 removes the
-    association. ``log_odds_slope`` and ``r_squared`` of ``log P(she) / P(he)`` on the share.
-    ``gap_to_world`` and ``gap_to_parity``, means of ``|P(she) - share|`` and ``|P(she) - 1/2|``.
-    ``definitional_accuracy``: right pronoun likelier; ``definitional_probability`` of it.
+    ``pronoun_slope`` of P(she) on the planted share: 1 matches the world. The gaps are
+    means of ``|P(she) - share|`` and ``|P(she) - 1/2|``.
     """
     found = []
     for part in PARTS:

@@ -21,6 +21,7 @@ PACKAGE = "lib"
 DATA_READ = {
     "lib.world.truth": "sandbox/*",
     "lib.chapters.published": "published/*",
+    "lib.forecasting.instructions.export": "instructions_card.md",
     "lib.forecasting.instructions.styles": "instructions.yml",
     "lib.measures.benchmarks.registry": "benchmarks/*",
     "lib.measures.chat.judge": "judging/*",

@@ -80,10 +80,7 @@ class Study:
         self.store = Store(self.run_dir)
 
     def start_workers(self) -> None:
-        """Let worker processes import what they need while the notebook goes on.
-
-        Where a notebook trains or measures many models, that saves the wait for them.
-        """
+        """Let worker processes import what they need while the notebook goes on."""
         from lib.study.workers import start  # torch
 
         start(self.profile.workers)

@@ -1,8 +1,7 @@
 """What training minimises: losses of answer tokens, and what a regulariser may add to them.
 
-A `Regularizer` is a declaration, made of plain values; the classes are in
-`lib.training.penalties`. `finetune` asks it for a `Penalty`, which lives as long as the run and
-holds everything that depends on the model.
+A `Regularizer` is a declaration of plain values (`lib.training.penalties`). `finetune` asks it for
+a `Penalty`, which lives as long as the run and holds what depends on the model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -65,10 +64,7 @@ def scored_logprobs(
 
 
 class Penalty:
-    """A regulariser at work in one run; this one does nothing.
-
-    ``history`` holds figures of each step where they are worth watching, by the same keys.
-    """
+    """A regulariser at work in one run; this one does nothing. ``history`` is a row a step."""
 
     def __init__(self) -> None:
         self.history: list[dict[str, float]] = []
@@ -76,10 +72,7 @@ class Penalty:
     def answers(
         self, model: PreTrainedModel, batch: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is minimised, and cross-entropy; both **summed** over the batch's answer tokens.
-
-        The batch is as from `collate`, with ``rows``, the examples' positions in the training set.
-        """
+        """What is minimised, and cross-entropy; both **summed** over the batch's answer tokens."""
         loss = answer_loss(model, batch["input_ids"], batch["labels"], "sum")
         return loss, loss
 
@@ -94,11 +87,7 @@ class Penalty:
 
 @dataclass(frozen=True)
 class Regularizer:
-    """Declares a penalty; this one declares none.
-
-    Subclasses are frozen dataclasses of numbers, text, paths and tuples, so that they travel to
-    worker processes and ``dataclasses.asdict`` can enter an artefact's key.
-    """
+    """Declares a penalty, none here; made of values that travel and can enter a key."""
 
     @property
     def active(self) -> bool:
@@ -110,10 +99,7 @@ class Regularizer:
         return self
 
     def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
-        """The penalty of one run; the model still is the base, in evaluation mode.
-
-        Must leave the global random state alone.
-        """
+        """The penalty of one run; the model still is the base. Leaves random states alone."""
         return Penalty()
 
 
