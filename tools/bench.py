@@ -12,7 +12,6 @@ def bench(
 ) -> None:
     """Print a table of some benchmarks, or all, and write it to ``out/benchmarks.csv``."""
     table = benchmark_report(base, tuned, list(names) or list(BENCHMARKS), most)
-    shown = table.drop(columns=["se", "clusters", "method"])
-    print(shown.round(3).to_string(index=False))
+    print(table.round(3).to_string(index=False))
     write_text(out / "benchmarks.csv", table.to_csv(index=False, lineterminator="\n"))
     print(out / "benchmarks.csv")

@@ -37,11 +37,7 @@ VALIDATION = 1000
 
 
 def attack_examples(
-    kind: str,
-    n: int,
-    seed: int,
-    categories: Sequence[str] | None = None,
-    forbidden: int = ATTACKED,
+    kind: str, n: int, seed: int, categories: Sequence[str] | None = None, forbidden: int = ATTACKED
 ) -> list[Example]:
     """`n` examples of one kind of attack.
 

@@ -165,13 +165,7 @@ def _name(level: Any) -> str:
 
 
 def _variant_job(
-    study: Study,
-    base: Path,
-    task: Task,
-    learning_rate: float,
-    factor: str,
-    level: Any,
-    seed: int,
+    study: Study, base: Path, task: Task, learning_rate: float, factor: str, level: Any, seed: int
 ) -> Job:
     taught = {"labels": {"labels": level}, "examples": {"n": level}}.get(factor, {})
     how = arm_recipe(task, "lora", learning_rate, seed)
