@@ -50,16 +50,8 @@ class Study:
     ----------
     profile : Profile
         The resolved settings, overrides and seed included.
-    seed : int
     run_dir : Path
-        ``runs/<profile>``.
-    store : Store
-        The artefacts in `run_dir`.
-
-    Raises
-    ------
-    UnknownNameError, InvalidValueError
-        See `lib.study.profiles.load_profile`.
+        ``runs/<profile>``, which also holds the artefacts of `store`.
     """
 
     def __init__(
@@ -86,11 +78,9 @@ class Study:
         start(self.profile.workers)
 
     def exhibit(self, id: str, table: pd.DataFrame, figure: "Figure | None" = None) -> None:
-        """Save an exhibit: always its table, and its figure where it is one.
+        """Save ``figures/tables/<id>.csv`` in the run folder; figures as PNG and SVG.
 
-        The table goes to ``figures/tables/<id>.csv`` in the run folder, floats with six
-        significant digits; the figure to ``figures/<id>.png`` and ``.svg``. The same table and
-        figure give the same bytes, whenever they are saved.
+        The same table and figure give the same bytes, whenever they are saved.
 
         Parameters
         ----------
@@ -99,13 +89,6 @@ class Study:
         table : DataFrame
             Has the columns arm, condition, metric, value, low, high, n, seeds, in any order.
         figure : Figure, optional
-
-        Raises
-        ------
-        InvalidValueError
-            The id is not this notebook's, or columns are missing.
-        StorageError
-            The disk is full or read-only.
         """
         self._check(id, table)
         folder = self.run_dir / "figures"

@@ -97,13 +97,6 @@ def load_profile(name_or_path: str, overrides: Mapping[str, Any] | None = None) 
         Name of a file in ``profiles/`` ("sandbox"), or a path that ends in ``.yaml``.
     overrides : mapping, optional
         New values by dotted field name, for example ``{"finetune.rank": 8, "seed": 7}``.
-
-    Raises
-    ------
-    UnknownNameError
-        No such profile, key or override; the message offers the nearest valid name.
-    InvalidValueError
-        A value of the wrong type or outside its range, or a file that cannot be read.
     """
     path = _profile_path(str(name_or_path))
     values = _read(path)

@@ -1,7 +1,6 @@
 """Settings: of the model, its training and the task, then what each chapter trains and on how much.
 
-Every field says its unit, its range and why it exists; unknown keys are refused, so that no option
-is ever silently ignored.
+Unknown keys are refused, so that no option is ever silently ignored.
 """
 
 from typing import Annotated, Literal, Self

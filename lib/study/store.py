@@ -151,11 +151,10 @@ class Store:
 
 
 def verify(folder: Path, key: str | None = None, bytes: bool | None = None) -> None:
-    """Check an artefact against its record.
+    """Refuse an artefact that does not match its record, or has another key.
 
-    Raises `CorruptArtefactError` where the record is missing, damaged or of another key, or a
-    file is missing, of another size, or changed. Without `bytes` (by default: unless
-    ``STUDY_VERIFY`` is 1) a file with the recorded size and time counts as unchanged.
+    Without `bytes` (by default: unless ``STUDY_VERIFY`` is 1) a file with the recorded size and
+    time counts as unchanged.
     """
     everything = os.environ.get(VERIFY) == "1" if bytes is None else bytes
     record = _read_record(folder)

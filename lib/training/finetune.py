@@ -36,19 +36,15 @@ def finetune(
 ) -> dict[str, float]:
     """Teach a base model the answers to some prompts; texts become ids by its own tokenizer.
 
-    ``out`` becomes a model folder (``full``) or an adapter folder (every other method), in
-    float32; an adapter names its base by relative path. The regulariser, one of
-    `lib.training.penalties`, holds the model near its base; with zero strength the result is that
-    of plain training, to the last bit. The label is shown with the progress.
+    ``out`` becomes a model folder (``full``) or an adapter folder (every other method), in float32.
+    With a regulariser of zero strength the result is that of plain training, to the last bit.
 
     Figures: ``first_loss`` and ``last_loss`` (cross-entropy without penalties, nats an answer
-    token, means over the first and last 5 % of the steps), ``steps``, ``tokens`` (real ones seen,
-    prompts included), ``trainable`` and ``total`` (numbers of parameters); then the regulariser's
-    own. Its steps, where it keeps a record, are in the file `HISTORY`.
+    token, means over the first and last 5 % of the steps), ``steps``, ``tokens`` (real ones seen),
+    ``trainable`` and ``total`` (parameters); then the regulariser's own.
 
-    Runs on one thread where there is no GPU, so that weights are the same to the last bit
-    whether a job runs alone or beside others; the caller's thread count and random states are
-    restored afterwards.
+    Runs on one thread where there is no GPU, so that weights are the same to the last bit whether
+    a job runs alone or beside others.
     """
     require(examples, "at least one example", "none", "build the training set first")
     require(not (Path(base) / ADAPTER_CONFIG).exists(), "a full model as the base",

@@ -13,12 +13,9 @@ from lib.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Averaging(Regularizer):
-    """Trains plainly, then moves every weight back: ``theta_0 + (1 - back) (theta - theta_0)``.
+    """Trains plainly, then moves weights back: ``theta_0 + (1 - back) (theta - theta_0)``.
 
-    For LoRA only ``B`` is scaled, which scales the update ``(alpha / rank) B A`` in the same way.
-
-    Wortsman et al., *Robust fine-tuning of zero-shot models* (WiSE-FT), CVPR 2022, arXiv
-    2109.01903; Lin et al., arXiv 2309.06256, find it the best of many remedies of forgetting.
+    Wortsman et al. (WiSE-FT), CVPR 2022, arXiv 2109.01903. For LoRA only ``B`` is scaled.
     """
 
     back: float = 0.5  # 0 to 1: 0 leaves what was trained, 1 is the base
@@ -38,10 +35,7 @@ class Averaging(Regularizer):
 
 @dataclass(frozen=True)
 class MovingAverage(Regularizer):
-    """Trains plainly and keeps the exponential moving average of the weights.
-
-    ``average <- decay * average + (1 - decay) * theta`` at every step, from the base on.
-    """
+    """Trains plainly; keeps ``average <- decay * average + (1 - decay) * theta`` from the base."""
 
     decay: float = 0.95  # 0 to 1: 0 keeps the last weights, near 1 stays at the base
 

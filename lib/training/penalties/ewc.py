@@ -22,15 +22,12 @@ class EWC(Weighted):
     """Task loss plus ``strength / 2 * sum_i F_i (theta_i - theta_0,i)^2``.
 
     ``F`` is the diagonal of the base's Fisher information on the anchors, a mean over scored
-    positions. ``1/2 (theta - theta_0)' F (theta - theta_0)`` is the second-order expansion of the
-    drift that `KL` penalises, so strengths are in the same unit; EWC keeps the diagonal only.
+    positions: the second-order expansion of the drift that `KL` penalises, in the same unit.
 
-    For LoRA both ``F`` and the displacement are those of the **merged** weight. Springs on the
-    factors would be a trap: at the start ``B = 0``, so the log-likelihood has no gradient in
-    ``A``, its Fisher is exactly zero, and ``A`` would be free to go anywhere.
+    For LoRA of the **merged** weight: at the start ``B = 0``, so that the log-likelihood has no
+    gradient in ``A``, whose Fisher is zero, and ``A`` would be free to go anywhere.
 
-    Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017,
-    arXiv 1612.00796. Adds the figure ``penalty``, its value after training in nats.
+    Kirkpatrick et al., PNAS 2017, arXiv 1612.00796. Figure: ``penalty``, nats after training.
     """
 
     # Anchors, drawn at random, whose mean is taken for that of all. Each costs one backward pass

@@ -42,12 +42,10 @@ def adapted_layers(model: PreTrainedModel) -> list[torch.nn.Module]:
 class L2SP(Regularizer):
     """Task loss plus ``strength / 2 * ||theta - theta_0||^2`` over all weights that move.
 
-    For LoRA ``theta`` is the merged weight, so the norm is ``||(alpha / rank) B A||``. Value and
-    gradient are zero at the base. No anchors: every direction costs the same, whatever it does
-    to behaviour.
+    For LoRA ``theta`` is the merged weight, so the norm is ``||(alpha / rank) B A||``. No anchors:
+    every direction costs the same, whatever it does to behaviour.
 
-    Li, Grandvalet & Davoine, *Explicit Inductive Bias for Transfer Learning with Convolutional
-    Networks*, ICML 2018, arXiv 1802.01483. Adds the figure ``distance``, the norm after training.
+    Li, Grandvalet & Davoine, ICML 2018, arXiv 1802.01483. Figure: ``distance``, the norm.
     """
 
     strength: float = 1.0  # nats of task loss per half squared unit of distance
