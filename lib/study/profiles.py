@@ -11,19 +11,8 @@ from typing import Any, Self, get_origin
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lib.errors import InvalidValueError, UnknownNameError, nearest, require
-from lib.study import paths
-from lib.study.settings import (
-    MODULES,
-    CorrectionSettings,
-    DebiasingSettings,
-    EvaluationSettings,
-    FinetuneSettings,
-    ForecastSettings,
-    ModelSettings,
-    PretrainSettings,
-    SafetySettings,
-    Settings,
-)
+from lib.study import paths, settings
+from lib.study.settings import Settings
 from lib.study.text import parse_yaml, read_yaml
 
 FIXED = ("name", "description")
@@ -38,19 +27,15 @@ class Profile(Settings):
     )
     description: str = Field(min_length=1, description="one line: what this profile is for")
     seed: int = Field(ge=0, le=2**31 - 1, description="seed of everything random")
-    arm_seeds: int = Field(
-        ge=1, le=50, description="training seeds an arm, count; intervals come from them"
-    )
-    model: ModelSettings = Field(description="the model studied")
-    pretrain: PretrainSettings | None = Field(
-        None, description="training of the base model; sandbox only"
-    )
-    forecasting: ForecastSettings = Field(description="the forecasting task")
-    finetune: FinetuneSettings = Field(description="how interventions move weights")
-    correction: CorrectionSettings = Field(description="the correction of extrapolation bias")
-    debiasing: DebiasingSettings = Field(description="gender debiasing")
-    safety: SafetySettings = Field(description="the safety break and its fix")
-    evaluation: EvaluationSettings = Field(description="how much is measured")
+    arm_seeds: int = Field(ge=1, le=50, description="training seeds an arm, count")
+    model: settings.ModelSettings = Field(description="the model studied")
+    pretrain: settings.PretrainSettings | None = Field(None, description="of a sandbox model")
+    forecasting: settings.ForecastSettings = Field(description="the forecasting task")
+    finetune: settings.FinetuneSettings = Field(description="how interventions move weights")
+    correction: settings.CorrectionSettings = Field(description="extrapolation and its cure")
+    debiasing: settings.DebiasingSettings = Field(description="gender debiasing")
+    safety: settings.SafetySettings = Field(description="the safety break and its fix")
+    evaluation: settings.EvaluationSettings = Field(description="how much is measured")
 
     @model_validator(mode="after")
     def _pretrain_only_in_sandbox(self) -> Self:
@@ -60,9 +45,9 @@ class Profile(Settings):
 
     @model_validator(mode="after")
     def _targets_exist(self) -> Self:
-        known = MODULES if self.model.source == "sandbox" else None
-        for dotted, targets in self._targets():
-            if known and (unknown := set(targets) - set(known)):
+        known = settings.MODULES
+        for dotted, targets in self._targets() if self.model.source == "sandbox" else ():
+            if unknown := set(targets) - set(known):
                 raise ValueError(f"{dotted} must name modules of the model, of {', '.join(known)}, "
                                  f"but names {', '.join(sorted(unknown))}")
         return self
@@ -72,8 +57,8 @@ class Profile(Settings):
         for name in ("finetune", "debiasing", "safety"):
             yield f"{name}.targets", getattr(self, name).targets
         for name in ("correction", "debiasing", "safety"):
-            for arm, settings in getattr(self, name).arms.items():
-                yield f"{name}.arms.{arm}.targets", settings.targets or []
+            for arm, given in getattr(self, name).arms.items():
+                yield f"{name}.arms.{arm}.targets", given.targets or []
         for targets in self.correction.ablations.targets:
             yield "correction.ablations.targets", targets
 

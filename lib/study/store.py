@@ -11,8 +11,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,19 +120,14 @@ class Store:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    @contextmanager
-    def _lock(self, folder: Path) -> Iterator[None]:
-        """Hold the artefact's lock; the system releases it when its holder dies."""
+    def _lock(self, folder: Path) -> AbstractContextManager:
+        """The artefact's lock, held; the system releases it when its holder dies."""
         lock = FileLock(self._lock_path(folder.parent.name, folder.name))
         try:
-            lock.acquire(timeout=0)
+            return lock.acquire(timeout=0)
         except Timeout:
             progress.say(f"waiting for another process that is building {folder.name}")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+            return lock.acquire()
 
     def _lock_path(self, kind: str, name: str) -> Path:
         path = self.root / ".locks" / f"{kind}.{name}.lock"

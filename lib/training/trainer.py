@@ -35,7 +35,6 @@ def training_arguments(recipe: Recipe, out: Path) -> TrainingArguments:
         logging_nan_inf_filter=False,
         report_to="none",
         disable_tqdm=True,
-        dataloader_num_workers=0,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
     )

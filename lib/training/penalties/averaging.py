@@ -60,39 +60,34 @@ def moving(model: PreTrainedModel) -> list[torch.nn.Parameter]:
 
 
 class _MoveBack(Penalty):
-    """Plain training; the weights move back at the end."""
+    """Plain training; the weights move back towards their copies at the end."""
 
-    def __init__(self, weights: list[torch.nn.Parameter], back: float) -> None:
+    def __init__(self, weights: list[torch.nn.Parameter], share: float) -> None:
         super().__init__()
-        self.weights, self.back = weights, back
-        self.start = [w.detach().clone() for w in weights]
+        self.share = share
+        self.pairs = [(weight, weight.detach().clone()) for weight in weights]
 
     @torch.no_grad()
     def finish(self, model: PreTrainedModel) -> dict[str, float]:
         """Interpolate."""
-        for weight, start in zip(self.weights, self.start, strict=True):
-            weight.lerp_(start, self.back)
+        for weight, start in self.pairs:
+            weight.lerp_(start, self.share)
         return {}
 
 
-class _Trail(Penalty):
-    """Plain training; the average replaces the weights at the end."""
-
-    def __init__(self, weights: list[torch.nn.Parameter], decay: float) -> None:
-        super().__init__()
-        self.weights, self.decay = weights, decay
-        self.average = [w.detach().clone() for w in weights]
+class _Trail(_MoveBack):
+    """Plain training; the copies become an average, which replaces the weights at the end."""
 
     @torch.no_grad()
     def step(self, model: PreTrainedModel) -> None:
         """Take the weights in, as they are before this step's update."""
-        for average, weight in zip(self.average, self.weights, strict=True):
-            average.lerp_(weight, 1 - self.decay)
+        for weight, average in self.pairs:
+            average.lerp_(weight, 1 - self.share)
 
     @torch.no_grad()
     def finish(self, model: PreTrainedModel) -> dict[str, float]:
         """Take the last weights in; the average is the result."""
         self.step(model)
-        for average, weight in zip(self.average, self.weights, strict=True):
+        for weight, average in self.pairs:
             weight.copy_(average)
         return {}
