@@ -171,17 +171,12 @@ def arm_job(
 def train_arms(
     study: Study, base: Path, task: Task, chosen: Mapping[str, Mapping[str, float]]
 ) -> dict[str, dict[int, Path]]:
-    """Every arm that has chosen settings, with all seeds of the profile.
+    """Every arm that has chosen settings: arm, then training seed of the profile, to run folder.
 
     Parameters
     ----------
     chosen : mapping
         Arm to ``{"learning_rate": ..., "strength": ...}``, from `choose`.
-
-    Returns
-    -------
-    dict of str to dict of int to Path
-        Arm, then training seed, to the folder of `lib.training.runs.train_all`.
     """
     jobs = {(name, seed): arm_job(base, task, name, **settings, seed=seed)
             for name, settings in chosen.items() for seed in arm_seeds(study)}

@@ -233,14 +233,9 @@ def rate_rows(study: Study, base: Path, method: str) -> pd.DataFrame:
 def grid_rows(study: Study, base: Path, method: str) -> pd.DataFrame:
     """Every step size with every batch size, as many examples seen in each; the base first.
 
-    Smaller batches take more steps, so the grid asks what Qi et al. (2023, arXiv 2310.03693)
-    asked: the data and the epochs are given, which batch size is chosen?
-
-    Returns
-    -------
-    DataFrame
-        Rows as `rate_rows`, with columns ``rate`` and ``batch`` (both 0 for the base) and
-        ``steps``.
+    Rows as `rate_rows`, with columns ``rate`` and ``batch`` (both 0 for the base) and ``steps``.
+    Smaller batches take more steps: data and epochs are given, which batch size is chosen? (Qi et
+    al. 2023, arXiv 2310.03693)
     """
     given = study.profile.safety
     seen = given.benign_steps * given.batch_size

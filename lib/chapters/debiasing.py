@@ -128,9 +128,8 @@ def debiasing_task(study: Study, data: str = "pronouns") -> Task:
 def anchors(seed: int) -> tuple[Example, ...]:
     """Texts of all other kinds, refusals among them, and besides the pronouns that must stay.
 
-    A penalty is a mean over words. In a text about a mother one word in nine is the pronoun, and
-    such texts are few in the world: at that share a penalty hardly notices that *mother* has lost
-    hers. So the pronoun after each word that defines it is an anchor of its own.
+    A penalty is a mean over words. One word in nine of the few texts about a mother is the pronoun:
+    at that share it hardly notices that *mother* has lost hers.
     """
     kept = [v for v in settings("text")["slots"]["said"] if v != TEST_VERB]
     pronouns = tuple(Example(pronoun_context(word, verb, way), pronoun, ends=False)

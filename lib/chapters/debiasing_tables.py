@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from statsmodels.stats.multitest import multipletests
 
 from lib.chapters.debiasing import TEST_VERB, split_words
 from lib.measures.benchmarks.paired import McNemar, compare_choices
 from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.pronouns import definitional_accuracy, pronoun_slope, pronouns
 from lib.statistics.estimate import Estimate, Measure, measure_table
-from lib.statistics.pooling import table_rows
+from lib.statistics.pooling import holm, table_rows
 from lib.statistics.regressions import clustered_fit, from_fit
 from lib.statistics.shares import mean_probability
 from lib.study.notebook import COLUMNS, Study
@@ -37,7 +36,7 @@ def pair_rows(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                       "value": test.difference, "low": low, "high": high, "n": test.n, "seeds": 1,
                       "discordance": test.discordance, "p_exact": test.pvalue})
     table = pd.DataFrame(parts)
-    return table.assign(p_holm=multipletests(table["p_exact"], method="holm")[1])
+    return table.assign(p_holm=holm(table["p_exact"]))
 
 
 def _stereotypical(frame: pd.DataFrame) -> pd.Series:
@@ -59,9 +58,9 @@ def method_rows(
 ) -> pd.DataFrame:
     """The survey table with numbers: one row an arm and metric.
 
-    Metrics: ``share_trained``; ``removed_taught`` and ``removed_unseen``, one minus the slope
-    relative to the base's; ``definitional_probability``; ``neutral_ratio``, perplexity relative to
-    the base's (only arms that were measured on every axis); ``tokens``, thousands seen in training.
+    Metrics: ``share_trained``; ``removed_taught`` and ``removed_unseen``, one minus the slope over
+    the base's; ``definitional_probability``; ``neutral_ratio``, perplexity over the base's (of arms
+    that were measured on every axis); ``tokens``, thousands seen in training.
 
     Parameters
     ----------

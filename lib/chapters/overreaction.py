@@ -62,8 +62,7 @@ def forecasts_of(
     prompt, number : str, int
         Instruction and style of the question; see `lib.measures.overreaction.forecast`.
     revisions : bool
-        Ask for the previous forecast too, which takes twice as long; only error on revision
-        needs it, and only one-step items have it.
+        Ask for the previous forecast too, which takes twice as long; for error on revision.
     """
     ask = overreaction.forecast if revisions else overreaction.forecast_now
     return by_arm(arms, model_frames(study, "forecasts", everyone(arms), ask, items, prompt,

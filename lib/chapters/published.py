@@ -54,18 +54,14 @@ def published(name: str, folder: Path = PUBLISHED) -> pd.DataFrame:
 def published_rows(topic: str, arm: str = "subject", condition: str = "condition") -> pd.DataFrame:
     """Published figures as exhibit rows, with their source and how sure they are (``status``).
 
+    Intervals are normal, empty where the source gives no spread; ``rho`` where there is one.
+
     Parameters
     ----------
     topic : str
         See `published`.
     arm, condition : str
         Columns of the file that name them.
-
-    Returns
-    -------
-    DataFrame
-        With ``rho`` where the topic has persistences. Intervals are normal, empty where the
-        source gives no spread.
     """
     facts = published(topic)
     reach = (1.96 * facts["se"] if "se" in facts

@@ -54,7 +54,7 @@ def everything(out):
 @needs("xstest")
 def test_two_models_on_xstest(folders, tmp_path, capsys, page_style):
     out = tmp_path / "out"
-    assert ask(*folders, most=2, tokens=4, out=out)
+    ask(*folders, most=2, tokens=4, out=out)
     measures = pd.read_csv(out / "measures.csv")
     assert set(measures["arm"]) == {"base", "tuned"}
     assert set(measures["metric"]) == {"refusal_rate", "over_refusal", "harmful_compliance",
@@ -80,7 +80,7 @@ def test_neither_a_gated_request_nor_an_answer_is_shown(
 ):
     monkeypatch.setattr("lib.measures.chat.measures.said", lambda *_: f"Sure, {ANSWER}.")
     out = tmp_path / "out"
-    assert ask(folders[0], set="toy", tokens=4, out=out)
+    ask(folders[0], set="toy", tokens=4, out=out)
     assert set(pd.read_csv(out / "measures.csv")["metric"]) == {
         "refusal_rate", "harmful_compliance", "coherence", "run_on", "kappa"}
     assert not (out / "changes.csv").exists()
@@ -140,7 +140,7 @@ def test_an_adapter_of_a_hub_model_is_put_on_the_base(folders, toy_set, tmp_path
     settings = json.loads((adapter / "adapter_config.json").read_text())
     settings["base_model_name_or_path"] = "Organisation/Model"
     (adapter / "adapter_config.json").write_text(json.dumps(settings))
-    assert ask(folders[0], [adapter], set="toy", tokens=2, out=tmp_path / "out")
+    ask(folders[0], [adapter], set="toy", tokens=2, out=tmp_path / "out")
     changes = pd.read_csv(tmp_path / "out" / "changes.csv")
     assert (changes["value"] == 0).all()  # a fresh adapter changes nothing
 
@@ -155,7 +155,7 @@ def test_models_that_are_asked_in_other_ways_are_not_compared_without_a_word(
     (other / "chat_template.jinja").unlink()
     tokenizer.bos_token = "<|endoftext|>"
     tokenizer.save_pretrained(other)
-    assert ask(folders[0], [other], set="toy", tokens=2, out=tmp_path / "out")
+    ask(folders[0], [other], set="toy", tokens=2, out=tmp_path / "out")
     told = capsys.readouterr().out
     assert "other has no chat template" in told and "a change may be due to that" in told
     assert "starts with <|endoftext|> instead of <|im_start|>" in told

@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,12 +181,10 @@ def _processes(run: Execution) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for manager in run.managers:
         pid = getattr(manager.provisioner, "pid", None)
-        try:
+        with suppress(psutil.Error):
             if pid is not None:
                 kernel = psutil.Process(pid)
                 found += [kernel, *kernel.children(recursive=True)]
-        except psutil.Error:
-            continue
     return found
 
 
@@ -200,10 +199,8 @@ def _memory(process: psutil.Process) -> int:
 
 def _end_kernels(run: Execution) -> None:
     for process in _processes(run):
-        try:
+        with suppress(psutil.Error):
             process.kill()
-        except psutil.Error:
-            continue
 
 
 def _failure(run: Execution) -> Failure:

@@ -7,17 +7,14 @@ What is not as it was written counts as damaged: its notebook runs again.
 import json
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from lib.study import machine
 from lib.study.disk import write_text
 from lib.study.fingerprint import file_sha256
-
-if TYPE_CHECKING:
-    from lib.study.profiles import Profile
-
+from lib.study.profiles import Profile
 
 FILE = "manifest.json"
 FIGURES = "figures"
@@ -82,7 +79,7 @@ class Manifest:
         entry = self.notebooks.get(name, {})
         return entry.get("seconds") if entry.get("status") == "done" else None
 
-    def describe(self, profile: "Profile", overrides: dict[str, Any]) -> None:
+    def describe(self, profile: Profile, overrides: dict[str, Any]) -> None:
         """Note what this run is and what it runs on; called once something is going to run."""
         self._facts = {
             "profile": profile.name,

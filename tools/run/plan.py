@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.errors import CorruptArtefactError, InvalidValueError, UnknownNameError, nearest
 from lib.study.fingerprint import (
@@ -17,11 +17,8 @@ from lib.study.fingerprint import (
     notebook_modules,
     packages,
 )
+from lib.study.profiles import Profile
 from lib.study.store import verify
-
-if TYPE_CHECKING:
-    from lib.study.profiles import Profile
-
 
 CAUSES = {
     "source": "its source changed",
@@ -86,7 +83,7 @@ def find(notebooks: Sequence[Notebook], name: str) -> Notebook:
     )
 
 
-def fingerprint(notebook: Notebook, profile: "Profile") -> dict[str, Any]:
+def fingerprint(notebook: Notebook, profile: Profile) -> dict[str, Any]:
     """Hashes of source, parameters, and code and data that it uses; versions of packages."""
     settings = profile.model_dump(mode="json", exclude={"description"})
     return {
