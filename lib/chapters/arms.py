@@ -104,14 +104,12 @@ MAKERS: Mapping[str, Callable[[Task, int, float], Regularizer]] = {
     "uniform": lambda task, seed, strength: TokenWise((strength,)),
     "mix": lambda task, seed, strength: Mixing(
         _given(task, "reminders")(seed), strength, _beside(task)),
+    # The threshold; then how far back; then the decay.
     "projection": lambda task, seed, strength: Projection(_given(task, "unaligned"), strength),
     "average": lambda task, seed, strength: Averaging(strength),
     "ema": lambda task, seed, strength: MovingAverage(strength),
 }
-"""Name in a profile to regulariser. What ``strength`` means is each class's own: a weight; the
-budget in nats of ``adaptive``; a factor on the published schedule of ``tokenwise``, the strength
-at every position of ``uniform``; the threshold of ``projection``; how far back ``average`` goes;
-the decay of ``ema``."""
+"""Name in a profile to regulariser; what ``strength`` means is each class's own."""
 PROTECTS_LESS = ("adaptive",)
 """Regularisers of which a **larger** strength protects less: it is a budget of drift."""
 

@@ -80,11 +80,7 @@ def _taught_styles() -> list[dict]:
 
 
 def _examples(
-    profile: Profile,
-    rhos: Sequence[float],
-    n: int,
-    labels: str,
-    styles: list[dict],
+    profile: Profile, rhos: Sequence[float], n: int, labels: str, styles: list[dict],
     rng: np.random.Generator,
 ) -> list[Example]:
     # Interleaved, so that the first n of a longer list are as mixed as the whole.
@@ -94,11 +90,7 @@ def _examples(
 
 
 def _block(
-    profile: Profile,
-    rhos: Sequence[float],
-    n: int,
-    labels: str,
-    style: dict,
+    profile: Profile, rhos: Sequence[float], n: int, labels: str, style: dict,
     rng: np.random.Generator,
 ) -> list[Example]:
     # The widest spread of the world is kept out: scale is one of the things that must transfer.

@@ -107,9 +107,7 @@ REFUSALS = 60
 REPEATS = 8
 """How often each definitional pronoun stands among the anchors."""
 TOLERANCE = 1.003
-"""A penalty may cost this factor in the pronouns' loss: what a slope of 0.1 costs. A gap ``g`` of
-the probability of *she* from one half costs ``2 g^2`` nats; with that slope ``g`` is 0.1 times the
-share's distance from one half, sd .32, which makes .002 nats, 0.3 per cent of ``log 2``."""
+"""Factor in loss that a penalty may cost: a slope of 0.1, ``2 (0.1 * .32)^2`` nats of ``log 2``."""
 
 
 def debiasing_task(study: Study, data: str = "pronouns") -> Task:

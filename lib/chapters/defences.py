@@ -38,10 +38,7 @@ from lib.world.corpus import kind_blocks
 from lib.world.pretrain import unaligned_model
 
 ANCHORED = 120
-"""Texts among the anchors; as many refused requests, and harmless ones that are helped with.
-
-A penalty is a mean over words, and texts are long: with more of them it hardly notices a refusal.
-"""
+"""Texts among the anchors, and as many requests; in a mean over words more would hide a refusal."""
 CHANGED = ("benign",)
 """Kind of text that anchors leave out: how requests are answered is what the task changes."""
 ANCHORS = {"text": ("text",), "refusals": ("refusals",), "requests": ("refusals", "openings"),

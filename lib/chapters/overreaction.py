@@ -47,13 +47,8 @@ def forecasts(
 
 
 def forecasts_of(
-    study: Study,
-    arms: Mapping[str, Sequence[Path]],
-    items: pd.DataFrame,
-    prompt: str = "neutral",
-    number: int = 0,
-    *,
-    revisions: bool = False,
+    study: Study, arms: Mapping[str, Sequence[Path]], items: pd.DataFrame, prompt: str = "neutral",
+    number: int = 0, *, revisions: bool = False,
 ) -> dict[str, list[pd.DataFrame]]:
     """The items with the forecasts of every model; cached in the run's store.
 

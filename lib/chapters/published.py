@@ -31,9 +31,7 @@ COLUMNS = {
     "status": "string",
     "note": "string",
 }
-"""Column types. ``rho``, ``se`` and ``n`` (subjects) are empty where the source gives none.
-
-A topic whose sources give standard deviations has a column ``sd`` in the place of ``se``."""
+"""Column types; ``rho``, ``se`` (or ``sd``) and ``n`` are empty where the source gives none."""
 
 
 def names(folder: Path = PUBLISHED) -> list[str]:

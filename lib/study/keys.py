@@ -139,10 +139,11 @@ def _text(value: Any, root: Path, allow_nan: bool) -> str:
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=allow_nan,
                           default=lambda item: _plain(item, root))
-    except ValueError as error:
-        raise _unfit("a float that is not finite, or a circular reference") from error
-    except TypeError as error:
-        raise _unfit(str(error)) from error
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(
+            "inputs made of numbers, text, lists, frames, settings and artefact folders",
+            str(error), "pass what identifies it instead, such as the folder of a model",
+        ) from error
 
 
 def _plain(item: Any, root: Path) -> Any:
@@ -183,10 +184,3 @@ def _frame_digest(frame: "pd.DataFrame", root: Path) -> str:
 @cache
 def _fields(kind: type) -> tuple[str, ...]:
     return tuple(f.name for f in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()
-
-
-def _unfit(found: str) -> InvalidValueError:
-    return InvalidValueError(
-        "inputs made of numbers, text, lists, frames, settings and artefact folders", found,
-        "pass what identifies it instead, such as the folder of a model",
-    )

@@ -57,11 +57,7 @@ class Store:
         return keys.digest(value, self.root)
 
     def build(
-        self,
-        kind: str,
-        name: str,
-        inputs: Mapping[str, Any],
-        make: Callable[[Path], Any],
+        self, kind: str, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Any],
         run: Callable[..., Any] = here,
     ) -> Path:
         """Folder of an artefact, made by ``run(make, folder)`` unless it is there and intact.

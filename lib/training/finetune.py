@@ -27,12 +27,8 @@ HISTORY = "penalty.csv"
 
 
 def finetune(
-    base: Path | str,
-    examples: Sequence[Example],
-    recipe: Recipe,
-    out: Path | str,
-    label: str = "finetune",
-    regularizer: Regularizer | None = None,
+    base: Path | str, examples: Sequence[Example], recipe: Recipe, out: Path | str,
+    label: str = "finetune", regularizer: Regularizer | None = None,
 ) -> dict[str, float]:
     """Teach a base model the answers to some prompts; texts become ids by its own tokenizer.
 
@@ -60,11 +56,7 @@ def trainable_share(model: PreTrainedModel) -> tuple[int, int]:
 
 
 def _run(
-    base: Path,
-    examples: Sequence[Example],
-    recipe: Recipe,
-    out: Path,
-    label: str,
+    base: Path, examples: Sequence[Example], recipe: Recipe, out: Path, label: str,
     regularizer: Regularizer | None,
 ) -> dict[str, float]:
     """Train and save; whatever it holds in memory is free once it returns."""
@@ -97,11 +89,7 @@ def _run(
 
 
 def _train(
-    model: PreTrainedModel,
-    examples: Sequence[Tokens],
-    recipe: Recipe,
-    out: Path,
-    label: str,
+    model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe, out: Path, label: str,
     penalty: Penalty,
 ) -> tuple[list[float], int]:
     """Run all steps; returns the loss of each, and the number of real tokens seen."""

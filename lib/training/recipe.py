@@ -9,8 +9,7 @@ from lib.errors import require
 from lib.models.chat import Tokens
 
 METHODS = ("full", "lora", "norms", "positions", "prompt")
-"""All weights; low-rank updates of matrices; the layer norms; these and the position embeddings;
-the embeddings of the special tokens that every text has (a learned prompt)."""
+"""All weights; LoRA; layer norms; these and positions; special tokens that every text has."""
 PRECISIONS = ("float32", "bfloat16")
 
 

@@ -46,21 +46,10 @@ class AnswerTrainer(Trainer):
     loss_is_scaled_for_ga = True  # `compute_loss` divides by the answer tokens of the whole step
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        args: TrainingArguments,
-        examples: Sequence[Tokens],
-        batches: Sequence[list[int]],
-        progress: Progress,
-        penalty: Penalty,
+        self, model: PreTrainedModel, args: TrainingArguments, examples: Sequence[Tokens],
+        batches: Sequence[list[int]], progress: Progress, penalty: Penalty,
     ) -> None:
-        super().__init__(
-            model=model,
-            args=args,
-            train_dataset=examples,
-            data_collator=collate,
-            callbacks=[_Report(self, progress)],
-        )
+        super().__init__(model, args, collate, examples, callbacks=[_Report(self, progress)])
         self.remove_callback(PrinterCallback)
         self.parts = split(batches, args.gradient_accumulation_steps)
         self.penalty = penalty

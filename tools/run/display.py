@@ -17,12 +17,8 @@ class Display:
     """Notebook i of n, cell k of m, elapsed and remaining time; a terminal's line is rewritten."""
 
     def __init__(
-        self,
-        stream: TextIO,
-        log: Path,
-        plan: Sequence[str] = (),
-        last: Mapping[str, float | None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, stream: TextIO, log: Path, plan: Sequence[str] = (),
+        last: Mapping[str, float | None] | None = None, clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self.path, self._clock = stream, log, clock
         self._plan, self._last = list(plan), dict(last or {})
