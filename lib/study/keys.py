@@ -42,10 +42,9 @@ class Code:
         self.texts: list[str] = []
         self._seen: set[int] = set()
         self._follow(make)
-        if not self.texts:
-            raise InvalidValueError(
-                "a make function written in Python", repr(make), "wrap it in a function of yours"
-            )
+        if not self.texts:  # the text of its arguments may be long
+            raise InvalidValueError("a make function written in Python", repr(make),
+                                    "wrap it in a function of yours")
 
     def fingerprint(self) -> list[Any]:
         """What enters a key: names and sources, the modules' hash, versions of packages."""

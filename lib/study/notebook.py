@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lib.errors import InvalidValueError, require
+from lib.errors import require
 from lib.study import paths
 from lib.study.disk import write_bytes, write_text
 from lib.study.profiles import load_profile, require_complete
@@ -61,8 +61,8 @@ class Study:
         overrides: Mapping[str, Any] | str | None = None,
         notebook: str = "00",
     ) -> None:
-        if not NUMBER.match(notebook):
-            raise InvalidValueError("a notebook's two-digit number", repr(notebook), 'pass "03"')
+        require(NUMBER.match(notebook), "a notebook's two-digit number", repr(notebook),
+                'pass "03"')
         given = {} if seed is None else {"seed": seed}
         self.profile = load_profile(profile, _mapping(overrides) | given)
         require_complete(self.profile)
@@ -101,16 +101,12 @@ class Study:
         trace({"exhibit": id, "files": names})
 
     def _check(self, id: str, table: pd.DataFrame) -> None:
-        if not EXHIBIT.match(id) or not id.startswith(f"{self.notebook}_"):
-            raise InvalidValueError(
+        require(EXHIBIT.match(id) and id.startswith(f"{self.notebook}_"),
                 f"an exhibit id that starts with {self.notebook}_ (lower case, digits, _)",
-                repr(id), "rename the exhibit, or correct Study(notebook=...)",
-            )
-        if missing := [name for name in COLUMNS if name not in table.columns]:
-            raise InvalidValueError(
-                f"the columns {', '.join(COLUMNS)} in the table of {id}",
-                f"no {', '.join(missing)}", "add them; an empty value is allowed",
-            )
+                repr(id), "rename the exhibit, or correct Study(notebook=...)")
+        missing = [name for name in COLUMNS if name not in table.columns]
+        require(not missing, f"the columns {', '.join(COLUMNS)} in the table of {id}",
+                f"no {', '.join(missing)}", "add them; an empty value is allowed")
 
 
 def _mapping(overrides: Mapping[str, Any] | str | None) -> dict[str, Any]:

@@ -135,12 +135,9 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 def _profile_path(name: str, folder: Path = Path()) -> Path:
     path = folder / name if name.endswith(".yaml") else paths.PROFILES / f"{name}.yaml"
-    if not path.is_file():
-        raise UnknownNameError(
-            f"a profile, one of {', '.join(profile_names())}, or a path that ends in .yaml",
-            repr(name),
-            nearest(name, profile_names()),
-        )
+    known = profile_names()
+    require(path.is_file(), f"a profile, one of {', '.join(known)}, or a path that ends in .yaml",
+            repr(name), nearest(name, known), UnknownNameError)
     return path
 
 
@@ -171,8 +168,8 @@ def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
 
 def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
     valid = [name for name in fields() if name not in FIXED]
-    if dotted not in valid:
-        raise UnknownNameError("a setting of the profile", repr(dotted), nearest(dotted, valid))
+    require(dotted in valid, "a setting of the profile", repr(dotted), nearest(dotted, valid),
+            UnknownNameError)
     *sections, last = dotted.split(".")
     for section in sections:
         if not isinstance(values.get(section), dict):
@@ -195,17 +192,14 @@ def _explained(problem: Mapping[str, Any], source: str) -> Exception:
     if problem["type"] == "extra_forbidden":
         valid = list(fields()) + [name for name, info in Profile.model_fields.items()
                                   if _section(info.annotation)]
-        return UnknownNameError(
-            f"only known settings in {source}", repr(dotted), nearest(dotted, valid)
-        )
+        return UnknownNameError(f"only known settings in {source}", repr(dotted),
+                                nearest(dotted, valid))
     meaning = fields().get(".".join(p for p in parts if not p.isdigit()), "")
-    found = repr(problem["input"])
-    if problem["type"] == "missing":
-        found = "nothing"
-    elif isinstance(problem["input"], dict):
-        found = "a combination that does not fit"
+    given = repr(problem["input"])
+    if isinstance(problem["input"], dict):
+        given = "nothing" if problem["type"] == "missing" else "a combination that does not fit"
     return InvalidValueError(
         f"a valid value of {dotted or 'the profile'}" + (f" ({meaning})" if meaning else ""),
-        found,
+        given,
         f"{problem['msg'].removeprefix('Value error, ')}; mend it in {source} or in the override",
     )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from lib.errors import CorruptArtefactError, InvalidValueError
+from lib.errors import CorruptArtefactError, require
 from lib.study import keys, progress
 from lib.study.disk import storage_errors, write_text
 from lib.study.fingerprint import file_sha256
@@ -189,11 +189,8 @@ def _intact(folder: Path, key: str, say: bool = False) -> bool:
 def _record(draft: Path, key: str, inputs: Any, seconds: float) -> None:
     files = {path.relative_to(draft).as_posix(): _file(path)
              for path in sorted(draft.rglob("*")) if path.is_file()}
-    if not files:
-        raise InvalidValueError(
-            "a make function that writes at least one file into its folder", "an empty folder",
-            "write to the folder that make is given",
-        )
+    require(files, "a make function that writes at least one file into its folder",
+            "an empty folder", "write to the folder that make is given")
     record = {"key": key, "inputs": inputs, "files": files, "seconds": round(seconds, 3)}
     record["checksum"] = _checksum(record)
     write_text(draft / RECORD, json.dumps(record, indent=1))
