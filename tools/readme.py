@@ -15,7 +15,7 @@ from lib.errors import InvalidValueError, require
 from lib.study import paths
 from lib.study.disk import write_text
 from lib.study.fingerprint import notebook_cells
-from lib.study.profiles import Profile, load_profile, profile_names, require_complete
+from lib.study.profiles import Profile, load_profile, profile_names
 from lib.study.progress import clock_text
 from lib.study.text import cell, read_text, read_yaml, table
 
@@ -67,13 +67,12 @@ def notebooks() -> str:
 
 
 def profiles() -> str:
-    """One row a profile, with whether the notebooks can run it."""
+    """One row a profile: the default first, then what notebooks can run, then what waits."""
     chosen = [load_profile(name) for name in profile_names()]
-    # The default first, then what runs, then what waits.
     chosen.sort(key=lambda p: (p.name != "sandbox", p.model.source == "hub", p.name))
     rows = [[f"`{p.name}`", cell(p.description), _model(p), str(p.arm_seeds),
-             str(p.evaluation.items), "yes" if _runs(p) else "not yet: validated only"]
-            for p in chosen]
+             str(p.evaluation.items),
+             "not yet: validated only" if p.model.source == "hub" else "yes"] for p in chosen]
     return table(["profile", "what it is", "model", "seeds an arm", "items a cell", "runs"], rows)
 
 
@@ -113,14 +112,6 @@ def _model(profile: Profile) -> str:
     if model.source == "hub":
         return cell(model.hub_id)
     return f"trained here: {model.layers} layers, width {model.hidden}"
-
-
-def _runs(profile: Profile) -> bool:
-    try:
-        require_complete(profile)
-    except InvalidValueError:
-        return False
-    return True
 
 
 def extract(manifest: Path) -> dict[str, Any]:

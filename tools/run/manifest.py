@@ -82,23 +82,16 @@ class Manifest:
     def describe(self, profile: Profile, overrides: dict[str, Any]) -> None:
         """Note what this run is and what it runs on; called once something is going to run."""
         self._facts = {
-            "profile": profile.name,
-            "seed": profile.seed,
-            "parameters": overrides,
-            "settings": profile.model_dump(mode="json"),
-            "versions": machine.versions(),
-            "hardware": machine.hardware(),
-            "commit": machine.commit(),
+            "profile": profile.name, "seed": profile.seed, "parameters": overrides,
+            "settings": profile.model_dump(mode="json"), "versions": machine.versions(),
+            "hardware": machine.hardware(), "commit": machine.commit(),
         }
 
     def save(self, name: str, entry: dict[str, Any]) -> None:
         """Replace one notebook's entry and write the file, whole."""
         self.notebooks[name] = entry
-        content = {
-            **self._facts,
-            "updated": now(),
-            "notebooks": dict(sorted(self.notebooks.items())),
-        }
+        notebooks = dict(sorted(self.notebooks.items()))
+        content = {**self._facts, "updated": now(), "notebooks": notebooks}
         write_text(self.path, json.dumps(content, indent=1) + "\n")
 
 
