@@ -260,3 +260,10 @@ def candidate_rows(table: pd.DataFrame, n: int) -> pd.DataFrame:
              for r, s in table[["learning_rate", "strength"]].values]
     return table.assign(condition=names, metric="task_loss", value=table["task_loss"], seeds=1,
                         n=n, low=None, high=None)
+
+
+def relative_rows(found: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
+    """Rows of one metric over the value of a reference arm, under another name."""
+    whole = found.loc[found["arm"] == reference, "value"].iloc[0]
+    scaled = {end: found[end] / whole for end in ("value", "low", "high")}
+    return found.assign(metric=metric, **scaled)

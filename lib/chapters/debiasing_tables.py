@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 
+from lib.chapters.arms import relative_rows
 from lib.chapters.debiasing import TEST_VERB, split_words
 from lib.measures.benchmarks.paired import McNemar, compare_choices
 from lib.measures.measured import by_arm, everyone, model_frames
@@ -86,11 +87,10 @@ def _removed(found: pd.DataFrame, reference: str) -> pd.DataFrame:
     slopes = found[found["metric"] == "pronoun_slope"]
     parts = []
     for part in PARTS:
-        rows_ = slopes[slopes["condition"] == f"{part} words"]
-        whole = rows_.loc[rows_["arm"] == reference, "value"].iloc[0]
-        parts.append(rows_.assign(
-            metric=f"removed_{part}", value=1 - rows_["value"] / whole,
-            low=1 - rows_["high"] / whole, high=1 - rows_["low"] / whole))
+        words = slopes[slopes["condition"] == f"{part} words"]
+        left = relative_rows(words, f"removed_{part}", reference)
+        parts.append(left.assign(value=1 - left["value"], low=1 - left["high"],
+                                 high=1 - left["low"]))
     return pd.concat(parts)
 
 
@@ -99,10 +99,8 @@ def _kept(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _neutral(side: pd.DataFrame) -> pd.DataFrame:
-    rows_ = side[(side["metric"] == "neutral_perplexity") & (side["condition"] == "model")]
-    whole = rows_.loc[rows_["arm"] == "base", "value"].iloc[0]
-    scaled = {end: rows_[end] / whole for end in ("value", "low", "high")}
-    return rows_.assign(metric="neutral_ratio", **scaled)
+    neutral = (side["metric"] == "neutral_perplexity") & (side["condition"] == "model")
+    return relative_rows(side[neutral], "neutral_ratio", "base")
 
 
 PARTS = ("taught", "unseen")

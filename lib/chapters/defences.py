@@ -13,6 +13,7 @@ from lib.chapters.arms import (
     penalty,
     recipe,
     refusals,
+    relative_rows,
     train_arms,
     world_anchors,
 )
@@ -149,9 +150,7 @@ Models = Mapping[str, Mapping[str, Mapping[int, Path]]]
 def relative_loss(found: pd.DataFrame, kind: str, plain: str = "full") -> pd.DataFrame:
     """Task losses of one attack relative to that of a plain arm, metric ``loss_ratio``."""
     losses = found[(found["attack"] == kind) & (found["metric"] == "task_loss")]
-    whole = losses.loc[losses["arm"] == plain, "value"].iloc[0]
-    scaled = {end: losses[end] / whole for end in ("value", "low", "high")}
-    return losses.assign(metric="loss_ratio", **scaled)
+    return relative_rows(losses, "loss_ratio", plain)
 
 
 def strength_rows(models: Models, arms: Sequence[str] = ("full_kl", "full_adaptive",
