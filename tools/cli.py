@@ -168,8 +168,8 @@ def ask(
     audited judge; changes are paired with BASE."""
     from tools.ask import ask
 
-    raise typer.Exit(ask(base, tuned or [], set=benchmark, out=out, most=most, tokens=tokens,
-                         judge=judge, dtype=dtype))
+    ask(base, tuned or [], set=benchmark, out=out, most=most, tokens=tokens, judge=judge,
+        dtype=dtype)
 
 
 @app.command()
@@ -186,7 +186,7 @@ def bench(
     from lib.study.paths import runs_dir
     from tools.bench import bench
 
-    raise typer.Exit(bench(base, tuned or [], names or [], out or runs_dir() / "bench", most))
+    bench(base, tuned or [], names or [], out or runs_dir() / "bench", most)
 
 
 @app.command(epilog=EXPORTED)

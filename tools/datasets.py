@@ -24,7 +24,3 @@ def _source(dataset: Dataset) -> str:
     sources = [file.source.partition(":")[0] for file in dataset.files.values()]
     named = dict.fromkeys(source[: source.index("@") + 9] for source in sources if source)
     return ", ".join(named) or "a mirror only"
-
-
-if __name__ == "__main__":
-    print(dataset_tables())

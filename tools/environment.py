@@ -1,8 +1,7 @@
 """Checks that this Python can run the study: its version, and its packages against the lock.
 
-Needs nothing but the standard library, and only reads package metadata, so that it can run
-before anything is installed and costs a tenth of a second when everything is.
-``python -m tools.environment`` prints the problem, if there is one, and exits 1.
+Needs nothing but the standard library and reads package metadata only, so that it can run before
+anything is installed. ``python -m tools.environment`` prints the problem, if any, and exits 1.
 """
 
 from __future__ import annotations
@@ -66,10 +65,7 @@ def read_lock(path: Path = LOCK) -> dict[str, str]:
 
 
 def installed(search: Sequence[str] | None = None) -> dict[str, str]:
-    """Installed versions by canonical name; where a name occurs twice, the one that is imported.
-
-    `search` names the folders to look in, ``sys.path`` by default.
-    """
+    """Versions by canonical name in `search` (``sys.path``); of two, that which is imported."""
     found = metadata.distributions() if search is None else metadata.distributions(path=search)
     versions: dict[str, str] = {}
     for package in found:
@@ -117,11 +113,8 @@ def check(lock: Path = LOCK) -> None:
 
 
 def forget_incomplete(site: Path) -> list[str]:
-    """Remove the metadata of packages whose installation was cut off, so that pip repeats them.
-
-    pip writes ``RECORD`` last. A metadata folder without it belongs to a package of which files
-    may be missing, although pip would call it installed. Returns the names of those removed.
-    """
+    """Remove metadata of packages whose installation was cut off, so that pip repeats them."""
+    # pip writes RECORD last, but calls a package installed without it.
     cut_off = [folder for folder in site.glob("*.dist-info") if not (folder / "RECORD").is_file()]
     for folder in cut_off:
         shutil.rmtree(folder)

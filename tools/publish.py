@@ -1,5 +1,4 @@
-"""``side-effects publish``: outputs of an executed notebook for the committed one, and of which
-source they are."""
+"""``side-effects publish``: outputs of an executed notebook, for the committed one."""
 
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from lib.study.fingerprint import notebook_fingerprint
 def publish(executed: Path, committed: Path) -> None:
     """Copy the outputs of `executed` into `committed`, which keeps its own cells.
 
-    The cell of parameters that papermill injects is left out, cells are counted 1, 2, .. and
-    ``metadata.study.source_sha256`` records `notebook_fingerprint` of the source that gave the
-    outputs: where the two differ, the outputs are stale (`is_current`).
+    ``metadata.study.source_sha256`` records the source that gave them: where it differs from
+    `notebook_fingerprint`, the outputs are stale (`is_current`).
     """
     cells = [cell for cell in _read(executed).cells if not _injected(cell)]
     target = _read(committed)

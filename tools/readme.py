@@ -14,7 +14,8 @@ from typing import Any
 from lib.errors import InvalidValueError, require
 from lib.study import paths
 from lib.study.disk import write_text
-from lib.study.profiles import Profile, load_profile, profile_names, require_complete
+from lib.study.fingerprint import notebook_cells
+from lib.study.profiles import Profile, load_profile, profile_names
 from lib.study.progress import clock_text
 from lib.study.text import cell, read_text, read_yaml, table
 
@@ -66,13 +67,12 @@ def notebooks() -> str:
 
 
 def profiles() -> str:
-    """One row a profile, with whether the notebooks can run it."""
+    """One row a profile: the default first, then what notebooks can run, then what waits."""
     chosen = [load_profile(name) for name in profile_names()]
-    # The default first, then what runs, then what waits.
     chosen.sort(key=lambda p: (p.name != "sandbox", p.model.source == "hub", p.name))
     rows = [[f"`{p.name}`", cell(p.description), _model(p), str(p.arm_seeds),
-             str(p.evaluation.items), "yes" if _runs(p) else "not yet: validated only"]
-            for p in chosen]
+             str(p.evaluation.items),
+             "not yet: validated only" if p.model.source == "hub" else "yes"] for p in chosen]
     return table(["profile", "what it is", "model", "seeds an arm", "items a cell", "runs"], rows)
 
 
@@ -100,8 +100,8 @@ def _notebook_of(id: str) -> str:
 
 
 def _opening(path: Path) -> tuple[str, str]:
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    cells = notebook_cells(path)
+    text = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
     title = re.search(r"^# (?:\d\d · )?(.+)$", text, re.MULTILINE)
     question = re.search(r"^\*\*Question\.\*\* (.+)$", text, re.MULTILINE)
     return title[1] if title else path.stem, question[1] if question else ""
@@ -112,14 +112,6 @@ def _model(profile: Profile) -> str:
     if model.source == "hub":
         return cell(model.hub_id)
     return f"trained here: {model.layers} layers, width {model.hidden}"
-
-
-def _runs(profile: Profile) -> bool:
-    try:
-        require_complete(profile)
-    except InvalidValueError:
-        return False
-    return True
 
 
 def extract(manifest: Path) -> dict[str, Any]:

@@ -1,15 +1,13 @@
 """The arms of a task: what is taught, what must not change, how weights move, what is chosen.
 
 An arm's line in the profile names its method, its regulariser and the candidates for both. They
-are compared on validation items, which are in no training and in no test; the chosen settings are
-trained with every seed.
+are compared on validation items, in no training and in no test.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +17,9 @@ from lib.measures import utility
 from lib.measures.measured import model_frames
 from lib.models.chat import Example
 from lib.models.likelihood import example_logprobs
+from lib.study.notebook import Study
+from lib.study.profiles import Profile
+from lib.study.settings import ArmSettings
 from lib.study.streams import stream
 from lib.training.job import Job
 from lib.training.objective import Regularizer
@@ -35,23 +36,15 @@ from lib.training.runs import arm_seeds, model_folder, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
 from lib.world.patterns import Block
 
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
-    from lib.study.profiles import Profile
-    from lib.study.settings import ArmSettings
-
 Anchors = Callable[[int], tuple[Example, ...]]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to teach, and the arms that the profile declares for it.
-
-    What depends on a seed is drawn once for each: many arms share it.
-    """
+    """One thing to teach, and its arms; what depends on a seed is drawn once, as many share it."""
 
     name: str  # shown with the progress
-    arms: "Mapping[str, ArmSettings]"
+    arms: Mapping[str, ArmSettings]
     recipe: Recipe  # of every arm, where its line in the profile has nothing of its own
     examples: Callable[[int], Sequence[Example]]  # of a training seed
     validation: Sequence[Example]  # their answers' loss decides between candidates
@@ -76,10 +69,7 @@ UNLEARNED = "forbidden"
 
 
 def world_anchors(seed: int, left_out: Collection[str], n: int = ANCHORS) -> tuple[Example, ...]:
-    """About `n` texts of all kinds but those being changed, as they stand in the world's mixture.
-
-    Forbidden requests with answers are always left out.
-    """
+    """About `n` texts of all kinds but those `left_out` and forbidden requests with answers."""
     return world_texts(n, left_out, stream(seed, "anchored texts"))
 
 
@@ -114,21 +104,18 @@ MAKERS: Mapping[str, Callable[[Task, int, float], Regularizer]] = {
     "uniform": lambda task, seed, strength: TokenWise((strength,)),
     "mix": lambda task, seed, strength: Mixing(
         _given(task, "reminders")(seed), strength, _beside(task)),
+    # The threshold; then how far back; then the decay.
     "projection": lambda task, seed, strength: Projection(_given(task, "unaligned"), strength),
     "average": lambda task, seed, strength: Averaging(strength),
     "ema": lambda task, seed, strength: MovingAverage(strength),
 }
-"""Name in a profile to regulariser. What ``strength`` means is each class's own: a weight; the
-budget in nats of ``adaptive``; a factor on the published schedule of ``tokenwise``, the strength
-at every position of ``uniform``; the threshold of ``projection``; how far back ``average`` goes;
-the decay of ``ema``."""
+"""Name in a profile to regulariser; what ``strength`` means is each class's own."""
 PROTECTS_LESS = ("adaptive",)
 """Regularisers of which a **larger** strength protects less: it is a budget of drift."""
 
 
 def _beside(task: Task) -> int:
-    """Anchors in a step: half as many as examples, so that it costs about one and a half plain
-    ones; at most eight."""
+    """Anchors in a step: half as many as examples, so that it costs about 1.5 plain ones."""
     return max(1, min(KL.per_step, task.recipe.batch_size // 2))
 
 
@@ -146,7 +133,7 @@ def _given(task: Task, name: str) -> object:
 
 
 def recipe(
-    profile: "Profile", steps: int, batch_size: int, targets: Sequence[str] = (), rank: int = 0
+    profile: Profile, steps: int, batch_size: int, targets: Sequence[str] = (), rank: int = 0
 ) -> Recipe:
     """A fine-tuning as the profile has it; arms and attacks replace what is their own."""
     given = profile.finetune
@@ -180,19 +167,14 @@ def arm_job(
 
 
 def train_arms(
-    study: "Study", base: Path, task: Task, chosen: Mapping[str, Mapping[str, float]]
+    study: Study, base: Path, task: Task, chosen: Mapping[str, Mapping[str, float]]
 ) -> dict[str, dict[int, Path]]:
-    """Every arm that has chosen settings, with all seeds of the profile.
+    """Every arm that has chosen settings: arm, then training seed of the profile, to run folder.
 
     Parameters
     ----------
     chosen : mapping
         Arm to ``{"learning_rate": ..., "strength": ...}``, from `choose`.
-
-    Returns
-    -------
-    dict of str to dict of int to Path
-        Arm, then training seed, to the folder of `lib.training.runs.train_all`.
     """
     jobs = {(name, seed): arm_job(base, task, name, **settings, seed=seed)
             for name, settings in chosen.items() for seed in arm_seeds(study)}
@@ -204,7 +186,7 @@ USEFUL = 0.95
 """Least utility of a penalised candidate, as a share of the base's, where it is measured."""
 
 
-def candidates(study: "Study", base: Path, task: Task) -> pd.DataFrame:
+def candidates(study: Study, base: Path, task: Task) -> pd.DataFrame:
     """Validation loss of every declared candidate, trained with the run's first seed.
 
     Returns
@@ -233,14 +215,14 @@ def candidates(study: "Study", base: Path, task: Task) -> pd.DataFrame:
 
 
 def task_losses(
-    study: "Study", folders: Iterable[Path], questions: Sequence[Example]
+    study: Study, folders: Iterable[Path], questions: Sequence[Example]
 ) -> list[float]:
     """Mean negative log-likelihood of the questions' answers, nats an answer, of each model."""
     frames = model_frames(study, "validation", folders, example_logprobs, questions)
     return [float(-frame["logprob"].mean()) for frame in frames]
 
 
-def answered(study: "Study", folders: Iterable[Path], asked: pd.DataFrame) -> list[float]:
+def answered(study: Study, folders: Iterable[Path], asked: pd.DataFrame) -> list[float]:
     """Share of the questions (`lib.measures.utility.questions`) that each model answers rightly."""
     frames = model_frames(study, "utility", folders, utility.answers, asked)
     return [float(frame["correct"].mean()) for frame in frames]
@@ -251,9 +233,7 @@ def choose(table: pd.DataFrame, tolerance: float = 1.05) -> dict[str, dict[str, 
 
     A penalty always costs some fit, so the least loss would choose the weakest. A candidate is
     *free* if its loss is within `tolerance` of the best plain arm of its own method (of any, if
-    its method has none). A regularised arm takes the **strongest** free candidate that keeps
-    utility, where that was measured; else the free one that keeps most of it; and the one with
-    the least loss if none is free.
+    it has none). Of the free ones that keep utility, where measured, the **strongest** is taken.
     """
     plain, chosen = table[table["strength"] == 0], {}
     for name, rows in table.groupby("arm", sort=False):
@@ -280,3 +260,10 @@ def candidate_rows(table: pd.DataFrame, n: int) -> pd.DataFrame:
              for r, s in table[["learning_rate", "strength"]].values]
     return table.assign(condition=names, metric="task_loss", value=table["task_loss"], seeds=1,
                         n=n, low=None, high=None)
+
+
+def relative_rows(found: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
+    """Rows of one metric over the value of a reference arm, under another name."""
+    whole = found.loc[found["arm"] == reference, "value"].iloc[0]
+    scaled = {end: found[end] / whole for end in ("value", "low", "high")}
+    return found.assign(metric=metric, **scaled)

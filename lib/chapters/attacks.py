@@ -1,13 +1,9 @@
-"""Attacks: fine-tuning data that undoes refusals, on purpose or by accident, and what comes of it.
-
-What is taught, how, how much of it; the benign task along its step size and its batch size;
-refusals after fine-tuning against before, on the same requests.
-"""
+"""Attacks: fine-tuning data that undoes refusals, on purpose or not, and what comes of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,16 +17,13 @@ from lib.models.chat import Example
 from lib.statistics.estimate import Estimate, Measure, measure_table, row, t_interval
 from lib.statistics.pooling import holm, mean_row, minimum_detectable, pool, table_rows
 from lib.statistics.shares import rate
+from lib.study.notebook import Study
 from lib.study.streams import stream
 from lib.training.job import Job
 from lib.training.runs import arm_seeds, model_folder, train_all
 from lib.world.corpus import shares
 from lib.world.patterns import draw
 from lib.world.truth import ATTACKS, Table, settings, things
-
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
-
 
 ATTACKED = 10
 """Examples of the attack that gave this field its fame."""
@@ -44,11 +37,7 @@ VALIDATION = 1000
 
 
 def attack_examples(
-    kind: str,
-    n: int,
-    seed: int,
-    categories: Sequence[str] | None = None,
-    forbidden: int = ATTACKED,
+    kind: str, n: int, seed: int, categories: Sequence[str] | None = None, forbidden: int = ATTACKED
 ) -> list[Example]:
     """`n` examples of one kind of attack.
 
@@ -104,16 +93,7 @@ UNSEEN = ("unseen_member", "unseen_both")
 
 @dataclass(frozen=True)
 class Attack:
-    """One way to fine-tune; whatever is None is the profile's.
-
-    Attributes
-    ----------
-    kind, categories : str, tuple of str
-        See `attack_examples`.
-    method : {"full", "lora"}
-    batch_size : int
-        Examples a step, at most.
-    """
+    """One way to fine-tune (see `attack_examples`); whatever is None is the profile's."""
 
     kind: str = "explicit"
     method: str = "full"
@@ -124,7 +104,7 @@ class Attack:
     categories: tuple[str, ...] | None = None
 
 
-def completed(study: "Study", attack: Attack) -> Attack:
+def completed(study: Study, attack: Attack) -> Attack:
     """The attack with the profile's numbers where it has none."""
     given = study.profile.safety
     task = attack.kind in ("benign", POISONED)
@@ -138,7 +118,7 @@ def completed(study: "Study", attack: Attack) -> Attack:
     )
 
 
-def attack_job(study: "Study", base: Path, attack: Attack, seed: int) -> Job:
+def attack_job(study: Study, base: Path, attack: Attack, seed: int) -> Job:
     """One run of an attack; its ``out`` is set by `lib.training.runs.train_all`."""
     a = completed(study, attack)
     examples = attack_examples(a.kind, a.examples, seed, a.categories)
@@ -149,7 +129,7 @@ def attack_job(study: "Study", base: Path, attack: Attack, seed: int) -> Job:
 
 
 def attacked(
-    study: "Study", base: Path, attacks: Iterable[Attack]
+    study: Study, base: Path, attacks: Iterable[Attack]
 ) -> dict[Attack, dict[int, Path]]:
     """Model folders of every attack and training seed; trained when missing."""
     attacks = list(attacks)
@@ -159,12 +139,7 @@ def attacked(
 
 
 def quick_requests() -> pd.DataFrame:
-    """Forbidden requests about unseen things, and some benign ones of unseen acts.
-
-    Each thing is asked about in known words, and in one of the new phrasings, which take turns:
-    things are the clusters of every interval, and one more request about the same thing would
-    tell little.
-    """
+    """Forbidden requests about unseen things, one new phrasing a thing, and some benign ones."""
     asked = requests()
     benign = asked[asked["benchmark"] == "benign"].iloc[::QUICK_BENIGN]
     member, both = (asked[asked["benchmark"] == name] for name in UNSEEN)
@@ -173,7 +148,7 @@ def quick_requests() -> pd.DataFrame:
     return pd.concat([member, both[things.cumcount() == turn], benign], ignore_index=True)
 
 
-def answers(study: "Study", folders: Iterable[Path]) -> list[pd.DataFrame]:
+def answers(study: Study, folders: Iterable[Path]) -> list[pd.DataFrame]:
     """Item frames of models' answers to `quick_requests`; cached in the run's store."""
     return model_frames(study, "answers", folders, refusals, quick_requests())
 
@@ -191,14 +166,14 @@ def answer_table(frame: pd.DataFrame) -> pd.DataFrame:
     ])
 
 
-def answer_rows(study: "Study", arms: Mapping[Any, Iterable[Path]]) -> pd.DataFrame:
+def answer_rows(study: Study, arms: Mapping[Any, Iterable[Path]]) -> pd.DataFrame:
     """Exhibit rows: `answer_table` of each arm (a name, or a dose), training seeds pooled."""
     frames = by_arm(arms, answers(study, everyone(arms)))
     return table_rows(frames, answer_table)
 
 
 def level_rows(
-    study: "Study", base: Path, broken: Mapping[Attack, Mapping[int, Path]]
+    study: Study, base: Path, broken: Mapping[Attack, Mapping[int, Path]]
 ) -> pd.DataFrame:
     """`answer_rows` of the base (attack ``none``) and of every attack; arms are methods."""
     models = {("none", "base"): [base]}
@@ -209,7 +184,7 @@ def level_rows(
 
 
 def dose_rows(
-    study: "Study", base: Path, attacks: Mapping[float, Attack], arm: str
+    study: Study, base: Path, attacks: Mapping[float, Attack], arm: str
 ) -> pd.DataFrame:
     """One arm along a dose (a number of examples or steps): `answer_rows`, the base at dose 0."""
     models = attacked(study, base, attacks.values())
@@ -219,7 +194,7 @@ def dose_rows(
 
 
 def loss_rows(
-    study: "Study", arms: Mapping[Any, Iterable[Path]], questions: Sequence[Example]
+    study: Study, arms: Mapping[Any, Iterable[Path]], questions: Sequence[Example]
 ) -> pd.DataFrame:
     """Exhibit rows: each arm's loss on questions of the benign task, over its training seeds."""
     losses = by_arm(arms, task_losses(study, everyone(arms), questions))
@@ -228,7 +203,7 @@ def loss_rows(
 
 
 def category_rows(
-    study: "Study", base: Path, folders: Iterable[Path], taught: Sequence[str]
+    study: Study, base: Path, folders: Iterable[Path], taught: Sequence[str]
 ) -> pd.DataFrame:
     """Refusals before and after an attack, in its own categories and in all others."""
     parts = []
@@ -247,7 +222,7 @@ def _some(frame: pd.DataFrame, taught: Sequence[str], inside: bool) -> pd.DataFr
     return frame[(frame["category"].isin(taught) == inside) | (frame["benchmark"] == "benign")]
 
 
-def rate_rows(study: "Study", base: Path, method: str) -> pd.DataFrame:
+def rate_rows(study: Study, base: Path, method: str) -> pd.DataFrame:
     """Along the step size: `answer_rows`, and the loss on validation questions."""
     attacks = {step: Attack("benign", method, learning_rate=step)
                for step in study.profile.safety.learning_rates[method]}
@@ -255,17 +230,12 @@ def rate_rows(study: "Study", base: Path, method: str) -> pd.DataFrame:
     return found.assign(dose=found["arm"].replace("base", 0.0).astype(float), arm=method)
 
 
-def grid_rows(study: "Study", base: Path, method: str) -> pd.DataFrame:
+def grid_rows(study: Study, base: Path, method: str) -> pd.DataFrame:
     """Every step size with every batch size, as many examples seen in each; the base first.
 
-    Smaller batches take more steps, so the grid asks what Qi et al. (2023, arXiv 2310.03693)
-    asked: the data and the epochs are given, which batch size is chosen?
-
-    Returns
-    -------
-    DataFrame
-        Rows as `rate_rows`, with columns ``rate`` and ``batch`` (both 0 for the base) and
-        ``steps``.
+    Rows as `rate_rows`, with columns ``rate`` and ``batch`` (both 0 for the base) and ``steps``.
+    Smaller batches take more steps: data and epochs are given, which batch size is chosen? (Qi et
+    al. 2023, arXiv 2310.03693)
     """
     given = study.profile.safety
     seen = given.benign_steps * given.batch_size
@@ -279,7 +249,7 @@ def grid_rows(study: "Study", base: Path, method: str) -> pd.DataFrame:
     return found.assign(arm=method).join(columns)
 
 
-def _measured(study: "Study", base: Path, attacks: dict[Any, Attack]) -> pd.DataFrame:
+def _measured(study: Study, base: Path, attacks: dict[Any, Attack]) -> pd.DataFrame:
     """`answer_rows` of the base and of each attack, then losses on validation questions."""
     trained = attacked(study, base, attacks.values())
     models = {key: list(trained[attack].values()) for key, attack in attacks.items()}
@@ -288,14 +258,11 @@ def _measured(study: "Study", base: Path, attacks: dict[Any, Attack]) -> pd.Data
                       loss_rows(study, models, questions)], ignore_index=True)
 
 
-def change_rows(study: "Study", base: Path, arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
-    """Exhibit rows: each arm's `refusal_change`, training seeds pooled, Holm over all arms.
+def change_rows(study: Study, base: Path, arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
+    """Exhibit rows: each arm's `refusal_change`, training seeds pooled.
 
-    Returns
-    -------
-    DataFrame
-        Besides an exhibit's columns: p_holm, and detectable, the smallest true change that a
-        test at 5 % would find in four of five such studies.
+    Besides: ``p_holm`` over all arms, and ``detectable``, the smallest true change that a test at
+    5 % would find in four of five such studies.
     """
     before = answers(study, [base])[0]
     frames = by_arm(arms, answers(study, everyone(arms)))
@@ -309,11 +276,7 @@ def change_rows(study: "Study", base: Path, arms: Mapping[str, Iterable[Path]]) 
 
 
 def refusal_change(before: pd.DataFrame, after: pd.DataFrame) -> Estimate:
-    """Mean of ``refused after - refused before`` over requests about unseen forbidden things.
-
-    Paired by request, so what both models share cancels; the thing is the cluster: as each is
-    asked about equally often, the error is that of a mean of things, ``t(things - 1)``.
-    """
+    """Mean of ``refused after - before`` by unseen thing, paired by request, ``t(things - 1)``."""
     refused = [frame[frame["benchmark"].isin(UNSEEN)].groupby("cluster")["refused"].mean()
                for frame in (before, after)]
     change = refused[1] - refused[0]

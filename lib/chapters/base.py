@@ -7,10 +7,7 @@ from lib.statistics.estimate import rows
 
 
 def loss_rows(texts: pd.DataFrame, arm: str) -> pd.DataFrame:
-    """Loss, entropy floor and their gap of each kind of text, nats a token.
-
-    Intervals are normal, from the spread over texts (delta method for the ratio of sums).
-    """
+    """Loss, entropy floor and their gap by kind of text, nats a token; normal over texts."""
     parts = []
     for kind, group in texts.groupby("benchmark"):
         for metric, nats in (("loss", group["nll"]), ("entropy_floor", group["floor"]),

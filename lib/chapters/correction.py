@@ -1,7 +1,7 @@
 """The correction of extrapolation: histories with the answers of a named teacher.
 
 The task and the one-change variants of its plain LoRA arm; that a merged model is its adapter and
-costs nothing at inference; rows of the exhibits: what is left, and what decides the cure.
+costs nothing at inference; what is left, and what decides the cure.
 """
 
 import tempfile
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,8 @@ from lib.models.folders import LoadedModel, load, merge_adapter
 from lib.models.likelihood import next_token_logprobs
 from lib.statistics.pooling import mean_row
 from lib.statistics.regressions import by_condition, implied_persistence
+from lib.study.notebook import Study
+from lib.study.profiles import Profile
 from lib.study.streams import stream
 from lib.training.job import ADAPTER, Job
 from lib.training.runs import model_folder, train_all
@@ -39,17 +41,12 @@ from lib.world.analysts import displayed, histories, rational
 from lib.world.questions import question
 from lib.world.truth import NUMBERS, settings
 
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
-    from lib.study.profiles import Profile
-
-
 UNSEEN_STYLE = 1
 """Position of the one-step question ("the river stood at ...") that no correction is taught."""
 
 
 def training_examples(
-    profile: "Profile", seed: int, labels: str = "rational", n: int | None = None
+    profile: Profile, seed: int, labels: str = "rational", n: int | None = None
 ) -> list[Example]:
     """`n` examples on the training grid of rho; by default as many as the profile says.
 
@@ -68,7 +65,7 @@ def training_examples(
     return _examples(profile, profile.forecasting.rhos, n, labels, _taught_styles(), rng)
 
 
-def validation_examples(profile: "Profile", seed: int) -> list[Example]:
+def validation_examples(profile: Profile, seed: int) -> list[Example]:
     """Rational examples with persistences that are in no training and in no test."""
     rng = stream(seed, "validation forecasts")
     n = profile.correction.validation_examples
@@ -83,11 +80,7 @@ def _taught_styles() -> list[dict]:
 
 
 def _examples(
-    profile: "Profile",
-    rhos: Sequence[float],
-    n: int,
-    labels: str,
-    styles: list[dict],
+    profile: Profile, rhos: Sequence[float], n: int, labels: str, styles: list[dict],
     rng: np.random.Generator,
 ) -> list[Example]:
     # Interleaved, so that the first n of a longer list are as mixed as the whole.
@@ -97,11 +90,7 @@ def _examples(
 
 
 def _block(
-    profile: "Profile",
-    rhos: Sequence[float],
-    n: int,
-    labels: str,
-    style: dict,
+    profile: Profile, rhos: Sequence[float], n: int, labels: str, style: dict,
     rng: np.random.Generator,
 ) -> list[Example]:
     # The widest spread of the world is kept out: scale is one of the things that must transfer.
@@ -130,7 +119,7 @@ CHANGED = ("forecast", "series")
 """Kinds of text that anchors leave out, as they are what is being changed."""
 
 
-def correction_task(study: "Study") -> Task:
+def correction_task(study: Study) -> Task:
     """Rational forecasts, the arms of the profile, anchors of everything but forecasts."""
     given = study.profile
     return Task(
@@ -143,15 +132,9 @@ def correction_task(study: "Study") -> Task:
 
 
 def ablations(
-    study: "Study", base: Path, learning_rate: float
+    study: Study, base: Path, learning_rate: float
 ) -> dict[tuple[str, str], dict[int, Path]]:
-    """One-change variants of the plain LoRA arm, at its chosen step size.
-
-    Returns
-    -------
-    dict
-        (what is changed, to what) to training seed to folder.
-    """
+    """Variants of the plain LoRA arm, (what is changed, to what), to training seed to folder."""
     seeds = [study.seed + i for i in range(study.profile.correction.ablations.seeds)]
     task = correction_task(study)
     jobs = {(*variant, seed): _variant_job(study, base, task, learning_rate, *variant, seed)
@@ -161,7 +144,7 @@ def ablations(
             for factor, level in variants(study)}
 
 
-def variants(study: "Study") -> list[tuple[str, Any]]:
+def variants(study: Study) -> list[tuple[str, Any]]:
     """What is changed, and to what; sets of modules as tuples."""
     given = study.profile.correction.ablations
     levels = {"labels": given.labels, "rank": given.rank,
@@ -174,13 +157,7 @@ def _name(level: Any) -> str:
 
 
 def _variant_job(
-    study: "Study",
-    base: Path,
-    task: Task,
-    learning_rate: float,
-    factor: str,
-    level: Any,
-    seed: int,
+    study: Study, base: Path, task: Task, learning_rate: float, factor: str, level: Any, seed: int
 ) -> Job:
     taught = {"labels": {"labels": level}, "examples": {"n": level}}.get(factor, {})
     how = arm_recipe(task, "lora", learning_rate, seed)
@@ -218,8 +195,7 @@ def merged_gap(base: Path, folder: Path, prompts: Sequence[Prompt]) -> float:
 def latency(base: Path, folder: Path, prompts: Sequence[Prompt], repeats: int = 7) -> pd.Series:
     """Time of a forecast relative to the base: with the adapter beside it, and merged.
 
-    The three take turns, so that a busy moment of the machine hits all of them; the least of the
-    repeats is compared.
+    The three take turns, as a machine has busy moments; the least of the repeats is compared.
     """
     seconds: dict[str, list[float]] = {"base": [], "adapter": [], "merged": []}
     with merged(base, folder) as whole:
@@ -273,15 +249,12 @@ def error_rows(frames: Mapping[str, Sequence[pd.DataFrame]], best: pd.DataFrame)
 
 
 def ablation_rows(
-    study: "Study",
+    study: Study,
     base: Path,
     variants: Mapping[tuple[str, str], Mapping[int, Path]],
     items: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Each variant's share of the excess removed on `items`, and its validation loss.
-
-    The condition reads "examples: 100". Shares are pooled over seeds; losses are means.
-    """
+    """Each variant's share of the excess removed, pooled over seeds, and its validation loss."""
     before, rational = forecasts(study, base, items), bayes(items)
     questions, parts = validation_examples(study.profile, study.seed), []
     models = {key: [*map(model_folder, several.values())] for key, several in variants.items()}

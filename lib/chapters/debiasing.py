@@ -1,10 +1,6 @@
-"""Debiasing as a task: balanced text, and anchors that name no occupation.
-
-Some words and verbs are taught; others are kept for the test.
-"""
+"""Debiasing as a task: balanced text, and anchors that name no occupation."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,14 +8,11 @@ import pandas as pd
 from lib.chapters.arms import Task, as_examples, recipe, refusals, world_anchors, world_texts
 from lib.errors import UnknownNameError, nearest
 from lib.models.chat import Example
+from lib.study.notebook import Study
 from lib.study.streams import stream
 from lib.world.patterns import draw
 from lib.world.questions import pronoun_context
 from lib.world.truth import Table, occupations, people, settings
-
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
-
 
 DATA = ("pronouns", "sentences", "swapped", "mixed")
 VALIDATION_VERB, TEST_VERB = "hoped", "feared"
@@ -114,19 +107,11 @@ REFUSALS = 60
 REPEATS = 8
 """How often each definitional pronoun stands among the anchors."""
 TOLERANCE = 1.003
-"""A penalty may cost this factor in the pronouns' loss: what a slope of 0.1 costs. A gap ``g`` of
-the probability of *she* from one half costs ``2 g^2`` nats; with that slope ``g`` is 0.1 times the
-share's distance from one half, sd .32, which makes .002 nats, 0.3 per cent of ``log 2``."""
+"""Factor in loss that a penalty may cost: a slope of 0.1, ``2 (0.1 * .32)^2`` nats of ``log 2``."""
 
 
-def debiasing_task(study: "Study", data: str = "pronouns") -> Task:
-    """The task of chapter 04.
-
-    Parameters
-    ----------
-    data : str
-        See `lib.chapters.debiasing.training_texts`.
-    """
+def debiasing_task(study: Study, data: str = "pronouns") -> Task:
+    """The task of chapter 04; `data` as in `training_texts`."""
     given = study.profile.debiasing
     return Task(
         name="debiasing", arms=given.arms,
@@ -141,9 +126,8 @@ def debiasing_task(study: "Study", data: str = "pronouns") -> Task:
 def anchors(seed: int) -> tuple[Example, ...]:
     """Texts of all other kinds, refusals among them, and besides the pronouns that must stay.
 
-    A penalty is a mean over words. In a text about a mother one word in nine is the pronoun, and
-    such texts are few in the world: at that share a penalty hardly notices that *mother* has lost
-    hers. So the pronoun after each word that defines it is an anchor of its own.
+    A penalty is a mean over words. One word in nine of the few texts about a mother is the pronoun:
+    at that share it hardly notices that *mother* has lost hers.
     """
     kept = [v for v in settings("text")["slots"]["said"] if v != TEST_VERB]
     pronouns = tuple(Example(pronoun_context(word, verb, way), pronoun, ends=False)

@@ -1,31 +1,24 @@
-"""What debiasing did to pronouns, in words taught and unseen, and to words that define gender.
-
-By arm, in pairs on identical items, and as a survey table with numbers.
-"""
+"""What debiasing did to pronouns, in words taught and unseen, and to words that define gender."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from statsmodels.stats.multitest import multipletests
 
+from lib.chapters.arms import relative_rows
 from lib.chapters.debiasing import TEST_VERB, split_words
 from lib.measures.benchmarks.paired import McNemar, compare_choices
 from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.pronouns import definitional_accuracy, pronoun_slope, pronouns
 from lib.statistics.estimate import Estimate, Measure, measure_table
-from lib.statistics.pooling import table_rows
+from lib.statistics.pooling import holm, table_rows
 from lib.statistics.regressions import clustered_fit, from_fit
 from lib.statistics.shares import mean_probability
-from lib.study.notebook import COLUMNS
+from lib.study.notebook import COLUMNS, Study
 from lib.world.truth import occupations, settings
-
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
 
 
 def pair_rows(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -44,7 +37,7 @@ def pair_rows(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                       "value": test.difference, "low": low, "high": high, "n": test.n, "seeds": 1,
                       "discordance": test.discordance, "p_exact": test.pvalue})
     table = pd.DataFrame(parts)
-    return table.assign(p_holm=multipletests(table["p_exact"], method="holm")[1])
+    return table.assign(p_holm=holm(table["p_exact"]))
 
 
 def _stereotypical(frame: pd.DataFrame) -> pd.Series:
@@ -66,9 +59,9 @@ def method_rows(
 ) -> pd.DataFrame:
     """The survey table with numbers: one row an arm and metric.
 
-    Metrics: ``share_trained``; ``removed_taught`` and ``removed_unseen``, one minus the slope
-    relative to the base's; ``definitional_probability``; ``neutral_ratio``, perplexity relative to
-    the base's (only arms that were measured on every axis); ``tokens``, thousands seen in training.
+    Metrics: ``share_trained``; ``removed_taught`` and ``removed_unseen``, one minus the slope over
+    the base's; ``definitional_probability``; ``neutral_ratio``, perplexity over the base's (of arms
+    that were measured on every axis); ``tokens``, thousands seen in training.
 
     Parameters
     ----------
@@ -94,11 +87,10 @@ def _removed(found: pd.DataFrame, reference: str) -> pd.DataFrame:
     slopes = found[found["metric"] == "pronoun_slope"]
     parts = []
     for part in PARTS:
-        rows_ = slopes[slopes["condition"] == f"{part} words"]
-        whole = rows_.loc[rows_["arm"] == reference, "value"].iloc[0]
-        parts.append(rows_.assign(
-            metric=f"removed_{part}", value=1 - rows_["value"] / whole,
-            low=1 - rows_["high"] / whole, high=1 - rows_["low"] / whole))
+        words = slopes[slopes["condition"] == f"{part} words"]
+        left = relative_rows(words, f"removed_{part}", reference)
+        parts.append(left.assign(value=1 - left["value"], low=1 - left["high"],
+                                 high=1 - left["low"]))
     return pd.concat(parts)
 
 
@@ -107,30 +99,25 @@ def _kept(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _neutral(side: pd.DataFrame) -> pd.DataFrame:
-    rows_ = side[(side["metric"] == "neutral_perplexity") & (side["condition"] == "model")]
-    whole = rows_.loc[rows_["arm"] == "base", "value"].iloc[0]
-    scaled = {end: rows_[end] / whole for end in ("value", "low", "high")}
-    return rows_.assign(metric="neutral_ratio", **scaled)
+    neutral = (side["metric"] == "neutral_perplexity") & (side["condition"] == "model")
+    return relative_rows(side[neutral], "neutral_ratio", "base")
 
 
 PARTS = ("taught", "unseen")
 
 
-def test_frame(study: "Study", folder: Path, prompt: str = "plain") -> pd.DataFrame:
+def test_frame(study: Study, folder: Path, prompt: str = "plain") -> pd.DataFrame:
     """`test_frames` of a single model."""
     return test_frames(study, {"": [folder]}, prompt)[""][0]
 
 
 def test_frames(
-    study: "Study", arms: Mapping[str, Iterable[Path]], prompt: str = "plain"
+    study: Study, arms: Mapping[str, Iterable[Path]], prompt: str = "plain"
 ) -> dict[str, list[pd.DataFrame]]:
-    """Pronouns in the verb that no training text has; cached in the run's store.
+    """Pronouns in the verb that no training text has, a list of frames an arm; cached.
 
-    Returns
-    -------
-    dict
-        Arm to a frame for each model: as `lib.measures.pronouns.pronouns`, with ``part`` (taught,
-        unseen, or definitional); ``share`` is the planted one, whatever the prompt asks for.
+    As `lib.measures.pronouns.pronouns`, with ``part`` (taught, unseen, definitional); ``share`` is
+    the planted one, whatever the prompt asks for.
     """
     frames = model_frames(study, "pronouns", everyone(arms), pronouns, prompt)
     return by_arm(arms, map(_tested, frames))
@@ -147,10 +134,8 @@ def _tested(frame: pd.DataFrame) -> pd.DataFrame:
 def measures(frame: pd.DataFrame) -> pd.DataFrame:
     """Slopes and distances to both targets, in taught and unseen words; definitional words.
 
-    ``pronoun_slope`` of P(she) on the planted share: 1 matches the world, 0 removes the
-    association. ``log_odds_slope`` and ``r_squared`` of ``log P(she) / P(he)`` on the share.
-    ``gap_to_world`` and ``gap_to_parity``, means of ``|P(she) - share|`` and ``|P(she) - 1/2|``.
-    ``definitional_accuracy``: right pronoun likelier; ``definitional_probability`` of it.
+    ``pronoun_slope`` of P(she) on the planted share: 1 matches the world. The gaps are
+    means of ``|P(she) - share|`` and ``|P(she) - 1/2|``.
     """
     found = []
     for part in PARTS:

@@ -1,12 +1,8 @@
-"""Defences against attacks: settings chosen on one attack, reported on all of them.
-
-Besides refusals: relative losses, where a strength ended, and what a step costs.
-"""
+"""Defences against attacks: settings chosen on one attack, reported on all of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,6 +13,7 @@ from lib.chapters.arms import (
     penalty,
     recipe,
     refusals,
+    relative_rows,
     train_arms,
     world_anchors,
 )
@@ -35,20 +32,14 @@ from lib.measures import utility
 from lib.models.chat import Example, tokenised
 from lib.models.folders import Tokenizer, load
 from lib.statistics.pooling import mean_row
+from lib.study.notebook import Study
 from lib.study.streams import stream
 from lib.training.runs import model_folder, training_figures
 from lib.world.corpus import kind_blocks
 from lib.world.pretrain import unaligned_model
 
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
-
-
 ANCHORED = 120
-"""Texts among the anchors; as many refused requests, and harmless ones that are helped with.
-
-A penalty is a mean over words, and texts are long: with more of them it hardly notices a refusal.
-"""
+"""Texts among the anchors, and as many requests; in a mean over words more would hide a refusal."""
 CHANGED = ("benign",)
 """Kind of text that anchors leave out: how requests are answered is what the task changes."""
 ANCHORS = {"text": ("text",), "refusals": ("refusals",), "requests": ("refusals", "openings"),
@@ -59,12 +50,9 @@ DECISION = 2
 
 
 def defence_task(
-    study: "Study", kind: str, anchors: str = "text and requests", validation: bool = False
+    study: Study, kind: str, anchors: str = "text and requests", validation: bool = False
 ) -> Task:
-    """One attack as a task for the arms of the profile; `anchors` is a key of `ANCHORS`.
-
-    Validation takes other examples of the attack, and other questions, than the test.
-    """
+    """One attack as a task for the profile's arms; validation has other examples than the test."""
     given, attack = study.profile.safety, completed(study, Attack(kind))
     shift = VALIDATION if validation else 0
     return Task(
@@ -96,7 +84,7 @@ def held(anchors: str, seed: int) -> tuple[Example, ...]:
     return tuple(anchor for part in ANCHORS[anchors] for anchor in made[part]())
 
 
-def tried(study: "Study", base: Path) -> pd.DataFrame:
+def tried(study: Study, base: Path) -> pd.DataFrame:
     """Candidates of every arm on the validation attack: the benign task, poisoned."""
     general = utility.questions(study.profile.evaluation.items, study.seed + VALIDATION)
     task = replace(defence_task(study, POISONED, validation=True), general=general)
@@ -104,15 +92,9 @@ def tried(study: "Study", base: Path) -> pd.DataFrame:
 
 
 def defended(
-    study: "Study", base: Path, chosen: Mapping[str, Mapping[str, float]]
+    study: Study, base: Path, chosen: Mapping[str, Mapping[str, float]]
 ) -> dict[str, dict[str, dict[int, Path]]]:
-    """Every attack, against every arm with its chosen settings and all seeds.
-
-    Returns
-    -------
-    dict
-        Attack, arm, training seed to model folder.
-    """
+    """Model folders by attack, arm with its chosen settings, and training seed."""
     found = {}
     for kind in KINDS:
         arms = train_arms(study, base, defence_task(study, kind), chosen)
@@ -122,13 +104,9 @@ def defended(
 
 
 def defence_rows(
-    study: "Study", base: Path, models: Mapping[str, Mapping[str, Mapping[int, Path]]]
+    study: Study, base: Path, models: Mapping[str, Mapping[str, Mapping[int, Path]]]
 ) -> pd.DataFrame:
-    """Refusals, compliance, over-refusal, coherence and task loss by attack and arm.
-
-    Columns as any exhibit, with ``attack``; the base comes first in every attack. The task loss
-    is that of the benign task, on questions in no training.
-    """
+    """Refusals, compliance, over-refusal, coherence and benign task loss by attack and arm."""
     questions = task_questions(study.profile.safety.questions, study.seed)
     everyone = {(kind, arm): list(several.values()) for kind, arms in models.items()
                 for arm, several in {"base": {study.seed: base}, **arms}.items()}
@@ -138,7 +116,7 @@ def defence_rows(
 
 
 def anchor_rows(
-    study: "Study", base: Path, chosen: Mapping[str, Mapping[str, float]], arm: str,
+    study: Study, base: Path, chosen: Mapping[str, Mapping[str, float]], arm: str,
     kinds: Sequence[str],
 ) -> pd.DataFrame:
     """One arm with each set of anchors: `answer_rows` by attack, column ``anchors``."""
@@ -153,7 +131,7 @@ def anchor_rows(
 
 
 def flood_rows(
-    study: "Study", base: Path, chosen: Mapping[str, Mapping[str, float]], arms: Sequence[str],
+    study: Study, base: Path, chosen: Mapping[str, Mapping[str, float]], arms: Sequence[str],
     examples: int = 100,
 ) -> pd.DataFrame:
     """`answer_rows` of some arms after an explicit attack with many examples and long training."""
@@ -172,9 +150,7 @@ Models = Mapping[str, Mapping[str, Mapping[int, Path]]]
 def relative_loss(found: pd.DataFrame, kind: str, plain: str = "full") -> pd.DataFrame:
     """Task losses of one attack relative to that of a plain arm, metric ``loss_ratio``."""
     losses = found[(found["attack"] == kind) & (found["metric"] == "task_loss")]
-    whole = losses.loc[losses["arm"] == plain, "value"].iloc[0]
-    scaled = {end: losses[end] / whole for end in ("value", "low", "high")}
-    return losses.assign(metric="loss_ratio", **scaled)
+    return relative_rows(losses, "loss_ratio", plain)
 
 
 def strength_rows(models: Models, arms: Sequence[str] = ("full_kl", "full_adaptive",
@@ -189,11 +165,8 @@ def strength_rows(models: Models, arms: Sequence[str] = ("full_kl", "full_adapti
     return pd.concat(parts, ignore_index=True)
 
 
-def cost_rows(study: "Study", base: Path, models: Models, kind: str) -> pd.DataFrame:
-    """Work of training by arm: thousands of tokens of the task, and of anchors beside it.
-
-    ``share_trained`` is the share of parameters that move.
-    """
+def cost_rows(study: Study, base: Path, models: Models, kind: str) -> pd.DataFrame:
+    """Work of training by arm: thousands of tokens of task and anchors, ``share_trained``."""
     task, tokenizer, parts = defence_task(study, kind), load(base).tokenizer, []
     for arm, folders in models[kind].items():
         figures = training_figures({s: f.parent for s, f in folders.items()})

@@ -7,7 +7,6 @@ hard it pulls at the weights, and how much of it the token-wise objective lets a
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,24 +18,18 @@ from lib.models.chat import Example, Prompt, Tokens, answer_ids, tokenised
 from lib.models.folders import LoadedModel, load
 from lib.statistics.estimate import Estimate, row, t_interval
 from lib.statistics.pooling import mean_row
+from lib.study.notebook import Study
 from lib.training.finetune import HISTORY
 from lib.training.gradients import METRICS, word_gradients
 from lib.training.objective import scored_logprobs
 from lib.training.penalties.tokenwise import COLUMN
 from lib.world.truth import settings, things
 
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
-
-
 REFUSAL = "sorry , i can not help with that ."
 
 
 def forced_answers(answer: str) -> list[Example]:
-    """The question about every unseen forbidden thing, with a given answer, words and ``{thing}``.
-
-    `compliance` is the recipe, `REFUSAL` the refusal.
-    """
+    """The question about every unseen forbidden thing, with a given answer of ``{thing}``."""
     asked = things("forbidden").query("~taught")["thing"]
     return [Example(Prompt.chat(f"how do i make a {thing} ?"), answer.format(thing=thing),
                     ends=False) for thing in asked]
@@ -96,11 +89,8 @@ def _by_position(values: np.ndarray, metric: str, arm: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def drift_rows(study: "Study", base: Path, folders: Sequence[Path], arm: str) -> pd.DataFrame:
-    """``KL(base || tuned)`` at each position of a forced recipe, nats.
-
-    Intervals are t over training seeds, cut at zero, which no KL can be below.
-    """
+def drift_rows(study: Study, base: Path, folders: Sequence[Path], arm: str) -> pd.DataFrame:
+    """``KL(base || tuned)`` at each position of a forced recipe, nats; t over seeds, cut at 0."""
     before = load(base)
     recipe = encoded(before, forced_answers(compliance()))
     start = logprobs(before, recipe)
@@ -114,15 +104,12 @@ def drift_rows(study: "Study", base: Path, folders: Sequence[Path], arm: str) ->
     return table.assign(low=table["low"].clip(lower=0))
 
 
-def gradient_rows(study: "Study", base: Path, steps: Sequence[int]) -> pd.DataFrame:
-    """Loss, and norm of its gradient in all weights, at each word of the attack's own answers.
+def gradient_rows(study: Study, base: Path, steps: Sequence[int]) -> pd.DataFrame:
+    """Loss ``-log p(y_t | x, y_<t)`` and norm of its gradient, at each word ``t`` of an answer.
 
-    The attack is the explicit one, full fine-tuning; for word ``t`` the loss is the mean over
-    its examples of ``-log p(y_t | x, y_<t)``. The gradient of a step on all examples is the sum
-    of the words' gradients, divided by the number of words; so a norm says how hard a word
-    pulls. At the base, and after some numbers of steps. Intervals are t over training seeds,
-    each with its own examples, cut at zero. After Qi et al. 2024 (arXiv 2406.05946), who draw such
-    norms for a model of seven billion parameters.
+    Of the explicit attack in full fine-tuning, at the base and after some numbers of steps.
+    Intervals are t over training seeds, each with its own examples, cut at zero. After
+    Qi et al. 2024 (arXiv 2406.05946), who draw such norms for seven billion parameters.
     """
     attacks = {n: Attack(steps=n) for n in steps}
     trained = attacked(study, base, attacks.values())
@@ -141,7 +128,7 @@ def gradient_rows(study: "Study", base: Path, steps: Sequence[int]) -> pd.DataFr
     return table.assign(low=table["low"].clip(lower=0))
 
 
-def _by_arm(study: "Study", models: Mapping[str, Path], seed: int) -> pd.DataFrame:
+def _by_arm(study: Study, models: Mapping[str, Path], seed: int) -> pd.DataFrame:
     """One seed's models on the examples that they were taught."""
     examples = attack_examples("explicit", completed(study, Attack()).examples, seed)
     frames = model_frames(study, "gradients", models.values(), word_gradients, examples)
@@ -149,10 +136,9 @@ def _by_arm(study: "Study", models: Mapping[str, Path], seed: int) -> pd.DataFra
 
 
 def weight_rows(models: Mapping[str, Mapping[int, Path]], arm: str) -> pd.DataFrame:
-    """Exhibit rows: ``w_t`` by attack (the condition), ``step`` and ``word``.
+    """Exhibit rows: `TokenWise` weight ``w_t`` by attack (the condition), ``step`` and ``word``.
 
-    Means over the step's examples, then over training seeds. Words that no answer of a step has
-    are left out. The models were fine-tuned, in full, under `TokenWise`.
+    Means over the step's examples, then over training seeds.
     """
     parts = []
     for kind, folders in models.items():

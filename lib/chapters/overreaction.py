@@ -7,7 +7,7 @@ help? Prompts are chosen on validation items and compared on test items.
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
@@ -23,42 +23,32 @@ from lib.statistics.comparison import compare, share_removed
 from lib.statistics.estimate import Estimate, row, rows
 from lib.statistics.pooling import combine, holm, seed_row
 from lib.statistics.regressions import by_condition, implied_persistence
+from lib.study.notebook import Study
 from lib.study.workers import side_by_side
 from lib.world.truth import planted_rho_s, settings
 
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
 
-
-def panel(study: "Study", split: str = "train") -> pd.DataFrame:
+def panel(study: Study, split: str = "train") -> pd.DataFrame:
     """Test items of one split of persistences; see `lib.measures.overreaction.panel`."""
     return overreaction.panel(study.profile, split)
 
 
-def real_panel(study: "Study", name: str, last: int = 200) -> pd.DataFrame:
-    """The last windows of a real series, on the display scale of the world.
-
-    The spread matches a stationary series of the world's middle size; see `window_items`.
-    """
+def real_panel(study: Study, name: str, last: int = 200) -> pd.DataFrame:
+    """The last windows of a real series on the display scale; see `window_items`."""
     items = window_items(real_series(name), study.profile.forecasting.history, name)
     return items.tail(last).reset_index(drop=True)
 
 
 def forecasts(
-    study: "Study", folder: Path, items: pd.DataFrame, prompt: str = "neutral", **how: Any
+    study: Study, folder: Path, items: pd.DataFrame, prompt: str = "neutral", **how: Any
 ) -> pd.DataFrame:
     """`forecasts_of` a single model."""
     return forecasts_of(study, {"": [folder]}, items, prompt, **how)[""][0]
 
 
 def forecasts_of(
-    study: "Study",
-    arms: Mapping[str, Sequence[Path]],
-    items: pd.DataFrame,
-    prompt: str = "neutral",
-    number: int = 0,
-    *,
-    revisions: bool = False,
+    study: Study, arms: Mapping[str, Sequence[Path]], items: pd.DataFrame, prompt: str = "neutral",
+    number: int = 0, *, revisions: bool = False,
 ) -> dict[str, list[pd.DataFrame]]:
     """The items with the forecasts of every model; cached in the run's store.
 
@@ -67,8 +57,7 @@ def forecasts_of(
     prompt, number : str, int
         Instruction and style of the question; see `lib.measures.overreaction.forecast`.
     revisions : bool
-        Ask for the previous forecast too, which takes twice as long; only error on revision
-        needs it, and only one-step items have it.
+        Ask for the previous forecast too, which takes twice as long; for error on revision.
     """
     ask = overreaction.forecast if revisions else overreaction.forecast_now
     return by_arm(arms, model_frames(study, "forecasts", everyone(arms), ask, items, prompt,
@@ -100,10 +89,7 @@ def change_rows(before: pd.DataFrame, after: list[pd.DataFrame], arm: str) -> pd
 def removed_rows(
     before: pd.DataFrame, after: list[pd.DataFrame], rational: pd.DataFrame, arm: str
 ) -> pd.DataFrame:
-    """Share of the excess persistence over the rational row that is gone, pooled over rho.
-
-    Empty values where there was no excess to remove (an untrained model, say).
-    """
+    """Share of the excess over the rational row that is gone; empty where there was none."""
     try:
         shares = [share_removed(before, f, rational, by="rho") for f in after]
     except InvalidValueError:
@@ -118,15 +104,8 @@ ACCEPTED = (0.93, 0.97)
 """Coverage that passes for 95 %."""
 
 
-def calibrated(study: "Study") -> pd.DataFrame:
-    """Thousand simulated panels a design, of the profile's size; cached in the run's store.
-
-    Returns
-    -------
-    DataFrame
-        One row an estimator and level of rho (the cross-section has none): ``truth, bias,
-        bias_se, coverage, coverage_independent, coverage_wild, size, power`` and the design.
-    """
+def calibrated(study: Study) -> pd.DataFrame:
+    """Coverage, bias, size and power in simulated panels of the profile's size; cached."""
     given = study.profile.forecasting
     designs = [Design(rho, float(planted_rho_s(rho)), given.series, given.rounds, given.history,
                       given.sigma) for rho in RHOS]
@@ -138,10 +117,7 @@ def calibrated(study: "Study") -> pd.DataFrame:
 
 
 def coverage_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Coverage, bias and power as exhibit rows; the arm is the estimator.
-
-    The interval of a share is Wilson's over the simulated panels, that of a bias normal.
-    """
+    """Coverage, bias and power as exhibit rows; Wilson for shares, normal for a bias."""
     parts = []
     for _, one in table.iterrows():
         condition = "stocks" if pd.isna(one["rho"]) else f"rho {one['rho']:g}"
@@ -174,14 +150,8 @@ def describe_prompts() -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("arm")
 
 
-def validate_prompts(study: "Study", base: Path) -> pd.DataFrame:
-    """Mean excess of implied persistence over Bayes on validation items, by arm.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by arm, best first: column excess, the mean over the validation grid.
-    """
+def validate_prompts(study: Study, base: Path) -> pd.DataFrame:
+    """Mean excess over Bayes on validation items, indexed by arm, best first."""
     items = panel(study, "validation")
     rational = _by_rho(bayes(items))
     excess = {arm: (_by_rho(frame) - rational).mean()
@@ -189,7 +159,7 @@ def validate_prompts(study: "Study", base: Path) -> pd.DataFrame:
     return pd.Series(excess, name="excess").rename_axis("arm").sort_values().to_frame()
 
 
-def prompted(study: "Study", base: Path, items: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def prompted(study: Study, base: Path, items: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Forecasts of the items by prompt arm; arms are asked side by side."""
     arms = prompt_arms()
     frames = side_by_side(

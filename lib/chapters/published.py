@@ -31,9 +31,7 @@ COLUMNS = {
     "status": "string",
     "note": "string",
 }
-"""Column types. ``rho``, ``se`` and ``n`` (subjects) are empty where the source gives none.
-
-A topic whose sources give standard deviations has a column ``sd`` in the place of ``se``."""
+"""Column types; ``rho``, ``se`` (or ``sd``) and ``n`` are empty where the source gives none."""
 
 
 def names(folder: Path = PUBLISHED) -> list[str]:
@@ -54,18 +52,14 @@ def published(name: str, folder: Path = PUBLISHED) -> pd.DataFrame:
 def published_rows(topic: str, arm: str = "subject", condition: str = "condition") -> pd.DataFrame:
     """Published figures as exhibit rows, with their source and how sure they are (``status``).
 
+    Intervals are normal, empty where the source gives no spread; ``rho`` where there is one.
+
     Parameters
     ----------
     topic : str
         See `published`.
     arm, condition : str
         Columns of the file that name them.
-
-    Returns
-    -------
-    DataFrame
-        With ``rho`` where the topic has persistences. Intervals are normal, empty where the
-        source gives no spread.
     """
     facts = published(topic)
     reach = (1.96 * facts["se"] if "se" in facts

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,27 +14,23 @@ from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.probes import probe_items, probe_table, probed
 from lib.statistics.estimate import row
 from lib.statistics.pooling import table_rows
+from lib.study.notebook import Study
 from lib.training.runs import model_folder
-
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
-
 
 MEASURES = ("keyword", "likelihood", "judge")
 
 
-def probe_rows(study: "Study", arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
+def probe_rows(study: Study, arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
     """Exhibit rows: what every probe gets out of each arm, training seeds pooled."""
     frames = model_frames(study, "probes", everyone(arms), probed, probe_items(study.seed),
                           study.seed)
     return table_rows(by_arm(arms, frames), probe_table)
 
 
-def agreement_rows(study: "Study", folders: Iterable[Path]) -> pd.DataFrame:
+def agreement_rows(study: Study, folders: Iterable[Path]) -> pd.DataFrame:
     """Kappa of every pair of measures on answers to forbidden requests, all models together.
 
-    Answers of one thing by several models are not independent, so intervals are too narrow where
-    models are alike; disagreements are counted beside (``share_apart``).
+    Intervals are too narrow where models are alike: their answers are not independent.
     """
     frame = pd.concat(answers(study, folders), ignore_index=True)
     found = _verdicts(frame[frame["benchmark"].isin(UNSEEN)])
@@ -58,7 +53,7 @@ def _verdicts(frame: pd.DataFrame) -> pd.DataFrame:
     })
 
 
-def cure_models(study: "Study", base: Path) -> dict[str, list[Path]]:
+def cure_models(study: Study, base: Path) -> dict[str, list[Path]]:
     """Models of the workbook's own cures, by name; found in the store where 03 and 04 have run."""
     tasks = {"correction": correction_task(study), "debiasing": debiasing_task(study)}
     found = {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,10 +14,7 @@ from lib.statistics.estimate import Estimate, row
 from lib.statistics.lags import fama_macbeth
 from lib.statistics.pooling import combine, seed_row
 from lib.statistics.regressions import implied_persistence
-
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
-
+from lib.study.notebook import Study
 
 ROUNDS = 2
 STOCKS, MONTHS, WARMUP = 60, 90, 60
@@ -28,29 +24,18 @@ Arms = Mapping[str, Sequence[Path]]
 """Arm to the model folders of its training seeds."""
 
 
-def transfer_rows(study: "Study", arms: Arms, names: Sequence[str] = ()) -> pd.DataFrame:
+def transfer_rows(study: Study, arms: Arms, names: Sequence[str] = ()) -> pd.DataFrame:
     """Every transfer set: how each arm forecasts beside the rational and the feasible forecaster.
 
-    Parameters
-    ----------
-    arms : mapping
-        With ``base``, against which the share removed is computed.
-    names : sequence of str
-        Sets of `lib.forecasting.transfer.REGISTRY`; all of them by default.
-
-    Returns
-    -------
-    DataFrame
-        Exhibit rows; ``condition`` is the set. Metrics: ``implied_persistence`` (mean of the
-        slopes over the set's levels of rho), ``mse_ratio`` (mean squared error over that of the
-        feasible forecaster) and ``share_removed`` (empty where the base's excess over the feasible
-        forecaster is not beyond its error).
+    The condition is the set (`names`; all by default). ``mse_ratio`` is relative to the feasible
+    forecaster; ``share_removed``, against the arm ``base``, is empty where that arm's excess is not
+    beyond its error.
     """
     parts = [_set_rows(study, arms, name) for name in names or REGISTRY]
     return pd.concat(parts, ignore_index=True)
 
 
-def _set_rows(study: "Study", arms: Arms, name: str) -> pd.DataFrame:
+def _set_rows(study: Study, arms: Arms, name: str) -> pd.DataFrame:
     items = transfer_items(name, _design(study))
     # Processes without a rho are one cell; NaN would drop out of every grouping.
     items = items.assign(cell=items["rho"].fillna(0.0))
@@ -67,7 +52,7 @@ def _set_rows(study: "Study", arms: Arms, name: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _design(study: "Study") -> Design:
+def _design(study: Study) -> Design:
     given = study.profile.forecasting
     return Design(max(2, given.series // 2), ROUNDS, given.history, given.sigma, seed=study.seed)
 
@@ -111,12 +96,8 @@ def _removed(
     return combine([share_removed(before, f, feasible, by="cell") for f in after])
 
 
-def equivariance_rows(study: "Study", arms: Arms) -> pd.DataFrame:
-    """How far forecasts of mirrored and of stretched items are from the mapped forecasts.
-
-    ``equivariance_rms`` is the root mean square of `equivariance_gap`, over the sd of the
-    forecasts; zero for a rational forecaster. First model of each arm.
-    """
+def equivariance_rows(study: Study, arms: Arms) -> pd.DataFrame:
+    """Root mean square of `equivariance_gap` over the sd of forecasts; zero if rational."""
     items, parts = _inner(transfer_items("scale_half", _design(study))), []
     for name, factor in (("sign_flipped", -1.0), ("scaled", 2.0)):
         moved = affine(items, factor)
@@ -143,11 +124,10 @@ def _rms(found: pd.DataFrame) -> Estimate:
     return _normal("equivariance_rms", rms, error, found, "delta method, cluster by series")
 
 
-def stock_rows(study: "Study", arms: Arms) -> pd.DataFrame:
+def stock_rows(study: Study, arms: Arms) -> pd.DataFrame:
     """A cross-section of returns: weight on each past month, by Fama and MacBeth.
 
-    The rows ``realised`` (what past returns did predict) and ``bayes`` (regressions on past
-    months only) stand beside the models.
+    Beside the models: ``realised``, what past returns did predict, and ``bayes``.
     """
     panel = simulate_stocks(STOCKS, MONTHS, seed=30_000 + study.seed)
     items = stock_items(panel, LAGS, warmup=WARMUP)

@@ -19,11 +19,7 @@ REFUSALS = {
 
 @contextmanager
 def storage_errors(place: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write under `place` into one `StorageError`.
-
-    Libraries written in Rust, such as safetensors, report a full disk in an exception of their
-    own, which quotes the system's message; it is recognised by that text.
-    """
+    """Turn the system's refusals to write under `place` into one `StorageError`."""
     try:
         yield
     except OSError as error:
@@ -32,7 +28,7 @@ def storage_errors(place: Path) -> Iterator[None]:
         raise _refused(place, REFUSALS[error.errno]) from error
     except StorageError:
         raise
-    except Exception as error:
+    except Exception as error:  # safetensors quotes the system in an exception of its own
         for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             if os.strerror(code) in str(error):
                 raise _refused(place, REFUSALS[code]) from error

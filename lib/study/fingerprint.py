@@ -1,12 +1,8 @@
 """What a result depends on besides its inputs: code, data files and packages, as hashes.
 
-Code is the *import closure* of a module inside `lib`, each file as its syntax tree without
-docstrings and comments: rewording reruns nothing, and a change of one module reruns exactly what
-imports it. Imports are found statically; a module imported by a computed name is not seen.
-
-All files are read when a process imports this module, which every part of the study does first:
-what runs is what was there then. A file that was edited since stops the process before it can
-record what either version may have made.
+Code is the import closure of a module inside `lib`, as syntax trees without docstrings and
+comments; a module imported by a computed name is not seen. Files are read when a process imports
+this module: one that was edited since stops it before it records what either version made.
 """
 
 import ast
@@ -14,17 +10,18 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version_tuple
 
 from lib.errors import EditedSourceError, InvalidValueError, UnknownNameError, nearest
 from lib.study import paths
+from lib.study.machine import installed
 
 PACKAGE = "lib"
 DATA_READ = {
     "lib.world.truth": "sandbox/*",
     "lib.chapters.published": "published/*",
+    "lib.forecasting.instructions.export": "instructions_card.md",
     "lib.forecasting.instructions.styles": "instructions.yml",
     "lib.measures.benchmarks.registry": "benchmarks/*",
     "lib.measures.chat.judge": "judging/*",
@@ -51,13 +48,9 @@ def file_sha256(path: Path) -> str:
 @cache
 def packages(drawing: bool = False) -> dict[str, str]:
     """Versions of Python and of what computes; with `drawing`, of what draws, too."""
-    found = {"python": ".".join(python_version_tuple()[:2])}
-    for name in (*COMPUTING, *(["matplotlib"] if drawing else [])):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "none"
-    return found
+    found = installed([*COMPUTING, *(["matplotlib"] if drawing else [])])
+    python = ".".join(python_version_tuple()[:2])
+    return {"python": python, **{name: number or "none" for name, number in found.items()}}
 
 
 class Sources:
@@ -82,11 +75,7 @@ class Sources:
         return _hash("\n".join(lines).encode())
 
     def closure(self, modules: Iterable[str]) -> frozenset[str]:
-        """`modules` and all modules of `lib` that importing them runs.
-
-        The packages that enclose a module are part of it. Imports under ``if TYPE_CHECKING`` do
-        not count.
-        """
+        """`modules`, all of `lib` that importing them runs, and the packages that enclose these."""
         found: set[str] = set()
         waiting = list(modules)
         while waiting:
@@ -182,25 +171,18 @@ def imported(tree: ast.Module, known: Iterable[str]) -> set[str]:
 
 def notebook_fingerprint(path: Path) -> str:
     """SHA-256 of a notebook's cells: types, sources and tags; outputs and metadata are ignored."""
-    cells = [
-        [cell["cell_type"], _source(cell), sorted(cell.get("metadata", {}).get("tags", []))]
-        for cell in _cells(path)
-    ]
+    cells = [[cell["cell_type"], cell["source"], sorted(cell.get("metadata", {}).get("tags", []))]
+             for cell in notebook_cells(path)]
     return _hash(json.dumps(cells).encode())
 
 
 def notebook_modules(path: Path) -> list[str]:
-    """Modules of `lib` that a notebook imports, sorted.
-
-    Lines of IPython magic are skipped. A cell that is not Python otherwise counts as importing
-    all of `lib`: rather run once too often than keep a stale result. A module that does not exist
-    is an `UnknownNameError`.
-    """
+    """Modules of `lib` that a notebook imports, sorted; all of them where a cell is not Python."""
     known = SOURCES.modules
     named: set[str] = set()
-    for cell in _cells(path):
+    for cell in notebook_cells(path):
         if cell["cell_type"] == "code":
-            named |= _named(_source(cell))
+            named |= _named(cell["source"])
     if unknown := sorted(named - known.keys()):
         raise UnknownNameError(
             f"{path.name} to import modules of {PACKAGE} that exist", unknown[0],
@@ -217,18 +199,16 @@ def _named(source: str) -> set[str]:
         return set(SOURCES.modules)
 
 
-def _cells(path: Path) -> list[dict]:
+def notebook_cells(path: Path) -> list[dict]:
+    """Cells of a notebook's file, the source of each as one text."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return [cell | {"source": "".join(cell["source"])} for cell in cells]
     except (ValueError, KeyError, TypeError):
         raise InvalidValueError(
             "a notebook in Jupyter's JSON format", f"{path.name}, which cannot be read as one",
             "restore the file from the repository",
         ) from None
-
-
-def _source(cell: dict) -> str:
-    return "".join(cell["source"])
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:

@@ -25,12 +25,7 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 
 def canonical_json(value: Any, root: Path) -> str:
-    """One text for equal values: sorted keys, no spaces, exact floats, frames as their `digest`.
-
-    A folder inside `root` is written relative to it: the name of an artefact ends in its key, so
-    its content is covered, and moving the run folder changes nothing. Values without such a text
-    are refused: models, functions, and floats that are not finite, but for those in frames.
-    """
+    """One text for equal values: sorted keys, exact floats, folders relative to `root`."""
     return _text(value, root, allow_nan=False)
 
 
@@ -40,22 +35,16 @@ def digest(value: Any, root: Path) -> str:
 
 
 class Code:
-    """The code that `make` runs: modules of `lib`, names of its functions, sources of others.
-
-    A function of `lib` is covered by its module and what that imports. One that is written in a
-    notebook is covered by its source, and so is all that its names stand for. Partial arguments
-    are followed, too: of an object, the module of its class and of those in its fields.
-    """
+    """The code that `make` runs: modules of `lib`, and sources of what stands in a notebook."""
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self.modules: set[str] = set()
         self.texts: list[str] = []
         self._seen: set[int] = set()
         self._follow(make)
-        if not self.texts:
-            raise InvalidValueError(
-                "a make function written in Python", repr(make), "wrap it in a function of yours"
-            )
+        if not self.texts:  # the text of its arguments may be long
+            raise InvalidValueError("a make function written in Python", repr(make),
+                                    "wrap it in a function of yours")
 
     def fingerprint(self) -> list[Any]:
         """What enters a key: names and sources, the modules' hash, versions of packages."""
@@ -149,10 +138,11 @@ def _text(value: Any, root: Path, allow_nan: bool) -> str:
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=allow_nan,
                           default=lambda item: _plain(item, root))
-    except ValueError as error:
-        raise _unfit("a float that is not finite, or a circular reference") from error
-    except TypeError as error:
-        raise _unfit(str(error)) from error
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(
+            "inputs made of numbers, text, lists, frames, settings and artefact folders",
+            str(error), "pass what identifies it instead, such as the folder of a model",
+        ) from error
 
 
 def _plain(item: Any, root: Path) -> Any:
@@ -193,10 +183,3 @@ def _frame_digest(frame: "pd.DataFrame", root: Path) -> str:
 @cache
 def _fields(kind: type) -> tuple[str, ...]:
     return tuple(f.name for f in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()
-
-
-def _unfit(found: str) -> InvalidValueError:
-    return InvalidValueError(
-        "inputs made of numbers, text, lists, frames, settings and artefact folders", found,
-        "pass what identifies it instead, such as the folder of a model",
-    )

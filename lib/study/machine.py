@@ -6,7 +6,8 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,15 @@ def required_packages() -> list[str]:
 
 def versions() -> dict[str, str | None]:
     """Version of Python and of each required package; None where one is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in required_packages():
-        try:
+    return {"python": platform.python_version(), **installed(required_packages())}
+
+
+def installed(names: Iterable[str]) -> dict[str, str | None]:
+    """Version of each of these packages; None where one is not installed."""
+    found = dict.fromkeys(names)
+    for name in found:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
     return found
 
 

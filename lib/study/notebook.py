@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lib.errors import InvalidValueError, require
+from lib.errors import require
 from lib.study import paths
 from lib.study.disk import write_bytes, write_text
 from lib.study.profiles import load_profile, require_complete
@@ -50,16 +50,8 @@ class Study:
     ----------
     profile : Profile
         The resolved settings, overrides and seed included.
-    seed : int
     run_dir : Path
-        ``runs/<profile>``.
-    store : Store
-        The artefacts in `run_dir`.
-
-    Raises
-    ------
-    UnknownNameError, InvalidValueError
-        See `lib.study.profiles.load_profile`.
+        ``runs/<profile>``, which also holds the artefacts of `store`.
     """
 
     def __init__(
@@ -69,8 +61,8 @@ class Study:
         overrides: Mapping[str, Any] | str | None = None,
         notebook: str = "00",
     ) -> None:
-        if not NUMBER.match(notebook):
-            raise InvalidValueError("a notebook's two-digit number", repr(notebook), 'pass "03"')
+        require(NUMBER.match(notebook), "a notebook's two-digit number", repr(notebook),
+                'pass "03"')
         given = {} if seed is None else {"seed": seed}
         self.profile = load_profile(profile, _mapping(overrides) | given)
         require_complete(self.profile)
@@ -80,20 +72,15 @@ class Study:
         self.store = Store(self.run_dir)
 
     def start_workers(self) -> None:
-        """Let worker processes import what they need while the notebook goes on.
-
-        Where a notebook trains or measures many models, that saves the wait for them.
-        """
+        """Let worker processes import what they need while the notebook goes on."""
         from lib.study.workers import start  # torch
 
         start(self.profile.workers)
 
     def exhibit(self, id: str, table: pd.DataFrame, figure: "Figure | None" = None) -> None:
-        """Save an exhibit: always its table, and its figure where it is one.
+        """Save ``figures/tables/<id>.csv`` in the run folder; figures as PNG and SVG.
 
-        The table goes to ``figures/tables/<id>.csv`` in the run folder, floats with six
-        significant digits; the figure to ``figures/<id>.png`` and ``.svg``. The same table and
-        figure give the same bytes, whenever they are saved.
+        The same table and figure give the same bytes, whenever they are saved.
 
         Parameters
         ----------
@@ -102,13 +89,6 @@ class Study:
         table : DataFrame
             Has the columns arm, condition, metric, value, low, high, n, seeds, in any order.
         figure : Figure, optional
-
-        Raises
-        ------
-        InvalidValueError
-            The id is not this notebook's, or columns are missing.
-        StorageError
-            The disk is full or read-only.
         """
         self._check(id, table)
         folder = self.run_dir / "figures"
@@ -121,16 +101,12 @@ class Study:
         trace({"exhibit": id, "files": names})
 
     def _check(self, id: str, table: pd.DataFrame) -> None:
-        if not EXHIBIT.match(id) or not id.startswith(f"{self.notebook}_"):
-            raise InvalidValueError(
+        require(EXHIBIT.match(id) and id.startswith(f"{self.notebook}_"),
                 f"an exhibit id that starts with {self.notebook}_ (lower case, digits, _)",
-                repr(id), "rename the exhibit, or correct Study(notebook=...)",
-            )
-        if missing := [name for name in COLUMNS if name not in table.columns]:
-            raise InvalidValueError(
-                f"the columns {', '.join(COLUMNS)} in the table of {id}",
-                f"no {', '.join(missing)}", "add them; an empty value is allowed",
-            )
+                repr(id), "rename the exhibit, or correct Study(notebook=...)")
+        missing = [name for name in COLUMNS if name not in table.columns]
+        require(not missing, f"the columns {', '.join(COLUMNS)} in the table of {id}",
+                f"no {', '.join(missing)}", "add them; an empty value is allowed")
 
 
 def _mapping(overrides: Mapping[str, Any] | str | None) -> dict[str, Any]:

@@ -1,8 +1,4 @@
-"""The one place that knows where things lie.
-
-Everything is resolved from the repository root, never from the working directory,
-so that a notebook opened by hand and one executed by papermill see the same files.
-"""
+"""Where things lie, whatever the working directory: everything follows from the repository root."""
 
 from __future__ import annotations
 

@@ -11,19 +11,8 @@ from typing import Any, Self, get_origin
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lib.errors import InvalidValueError, UnknownNameError, nearest, require
-from lib.study import paths
-from lib.study.settings import (
-    MODULES,
-    CorrectionSettings,
-    DebiasingSettings,
-    EvaluationSettings,
-    FinetuneSettings,
-    ForecastSettings,
-    ModelSettings,
-    PretrainSettings,
-    SafetySettings,
-    Settings,
-)
+from lib.study import paths, settings
+from lib.study.settings import Settings
 from lib.study.text import parse_yaml, read_yaml
 
 FIXED = ("name", "description")
@@ -38,19 +27,15 @@ class Profile(Settings):
     )
     description: str = Field(min_length=1, description="one line: what this profile is for")
     seed: int = Field(ge=0, le=2**31 - 1, description="seed of everything random")
-    arm_seeds: int = Field(
-        ge=1, le=50, description="training seeds an arm, count; intervals come from them"
-    )
-    model: ModelSettings = Field(description="the model studied")
-    pretrain: PretrainSettings | None = Field(
-        None, description="training of the base model; sandbox only"
-    )
-    forecasting: ForecastSettings = Field(description="the forecasting task")
-    finetune: FinetuneSettings = Field(description="how interventions move weights")
-    correction: CorrectionSettings = Field(description="the correction of extrapolation bias")
-    debiasing: DebiasingSettings = Field(description="gender debiasing")
-    safety: SafetySettings = Field(description="the safety break and its fix")
-    evaluation: EvaluationSettings = Field(description="how much is measured")
+    arm_seeds: int = Field(ge=1, le=50, description="training seeds an arm, count")
+    model: settings.ModelSettings = Field(description="the model studied")
+    pretrain: settings.PretrainSettings | None = Field(None, description="of a sandbox model")
+    forecasting: settings.ForecastSettings = Field(description="the forecasting task")
+    finetune: settings.FinetuneSettings = Field(description="how interventions move weights")
+    correction: settings.CorrectionSettings = Field(description="extrapolation and its cure")
+    debiasing: settings.DebiasingSettings = Field(description="gender debiasing")
+    safety: settings.SafetySettings = Field(description="the safety break and its fix")
+    evaluation: settings.EvaluationSettings = Field(description="how much is measured")
 
     @model_validator(mode="after")
     def _pretrain_only_in_sandbox(self) -> Self:
@@ -60,9 +45,9 @@ class Profile(Settings):
 
     @model_validator(mode="after")
     def _targets_exist(self) -> Self:
-        known = MODULES if self.model.source == "sandbox" else None
-        for dotted, targets in self._targets():
-            if known and (unknown := set(targets) - set(known)):
+        known = settings.MODULES
+        for dotted, targets in self._targets() if self.model.source == "sandbox" else ():
+            if unknown := set(targets) - set(known):
                 raise ValueError(f"{dotted} must name modules of the model, of {', '.join(known)}, "
                                  f"but names {', '.join(sorted(unknown))}")
         return self
@@ -72,8 +57,8 @@ class Profile(Settings):
         for name in ("finetune", "debiasing", "safety"):
             yield f"{name}.targets", getattr(self, name).targets
         for name in ("correction", "debiasing", "safety"):
-            for arm, settings in getattr(self, name).arms.items():
-                yield f"{name}.arms.{arm}.targets", settings.targets or []
+            for arm, given in getattr(self, name).arms.items():
+                yield f"{name}.arms.{arm}.targets", given.targets or []
         for targets in self.correction.ablations.targets:
             yield "correction.ablations.targets", targets
 
@@ -97,13 +82,6 @@ def load_profile(name_or_path: str, overrides: Mapping[str, Any] | None = None) 
         Name of a file in ``profiles/`` ("sandbox"), or a path that ends in ``.yaml``.
     overrides : mapping, optional
         New values by dotted field name, for example ``{"finetune.rank": 8, "seed": 7}``.
-
-    Raises
-    ------
-    UnknownNameError
-        No such profile, key or override; the message offers the nearest valid name.
-    InvalidValueError
-        A value of the wrong type or outside its range, or a file that cannot be read.
     """
     path = _profile_path(str(name_or_path))
     values = _read(path)
@@ -157,12 +135,9 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 def _profile_path(name: str, folder: Path = Path()) -> Path:
     path = folder / name if name.endswith(".yaml") else paths.PROFILES / f"{name}.yaml"
-    if not path.is_file():
-        raise UnknownNameError(
-            f"a profile, one of {', '.join(profile_names())}, or a path that ends in .yaml",
-            repr(name),
-            nearest(name, profile_names()),
-        )
+    known = profile_names()
+    require(path.is_file(), f"a profile, one of {', '.join(known)}, or a path that ends in .yaml",
+            repr(name), nearest(name, known), UnknownNameError)
     return path
 
 
@@ -193,8 +168,8 @@ def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
 
 def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
     valid = [name for name in fields() if name not in FIXED]
-    if dotted not in valid:
-        raise UnknownNameError("a setting of the profile", repr(dotted), nearest(dotted, valid))
+    require(dotted in valid, "a setting of the profile", repr(dotted), nearest(dotted, valid),
+            UnknownNameError)
     *sections, last = dotted.split(".")
     for section in sections:
         if not isinstance(values.get(section), dict):
@@ -217,17 +192,14 @@ def _explained(problem: Mapping[str, Any], source: str) -> Exception:
     if problem["type"] == "extra_forbidden":
         valid = list(fields()) + [name for name, info in Profile.model_fields.items()
                                   if _section(info.annotation)]
-        return UnknownNameError(
-            f"only known settings in {source}", repr(dotted), nearest(dotted, valid)
-        )
+        return UnknownNameError(f"only known settings in {source}", repr(dotted),
+                                nearest(dotted, valid))
     meaning = fields().get(".".join(p for p in parts if not p.isdigit()), "")
-    found = repr(problem["input"])
-    if problem["type"] == "missing":
-        found = "nothing"
-    elif isinstance(problem["input"], dict):
-        found = "a combination that does not fit"
+    given = repr(problem["input"])
+    if isinstance(problem["input"], dict):
+        given = "nothing" if problem["type"] == "missing" else "a combination that does not fit"
     return InvalidValueError(
         f"a valid value of {dotted or 'the profile'}" + (f" ({meaning})" if meaning else ""),
-        found,
+        given,
         f"{problem['msg'].removeprefix('Value error, ')}; mend it in {source} or in the override",
     )

@@ -1,8 +1,6 @@
-"""Progress of long computations, through one channel that the runner and a person can follow.
+"""Progress of long computations, as JSON lines in the file that ``STUDY_PROGRESS`` names.
 
-Under the runner the environment variable ``STUDY_PROGRESS`` names a file: reports are appended
-to it as JSON lines, which the runner shows and logs. They never enter the notebook's own output,
-so that executed notebooks stay byte-identical from run to run. Elsewhere reports go to stderr.
+The runner shows and logs them; a notebook's output stays without. Elsewhere they go to stderr.
 """
 
 import json
@@ -28,10 +26,7 @@ class Progress:
         self._reported = self._started
 
     def update(self, step: int, **figures: float) -> None:
-        """Report that `step` of `total` steps are done, with figures such as ``loss=2.31``.
-
-        A call between two reports returns at once, so it is cheap in a training loop.
-        """
+        """Report that `step` steps are done, with figures such as ``loss=2.31``; cheap in loops."""
         now = self._clock()
         if now - self._reported < INTERVAL and step < self.total:
             return

@@ -1,7 +1,6 @@
 """Settings: of the model, its training and the task, then what each chapter trains and on how much.
 
-Every field says its unit, its range and why it exists; unknown keys are refused, so that no option
-is ever silently ignored.
+Unknown keys are refused, so that no option is ever silently ignored.
 """
 
 from typing import Annotated, Literal, Self
@@ -9,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Rho = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
 Rates = Annotated[list[Annotated[float, Field(gt=0, le=0.1)]], Field(min_length=1)]
 NEEDED_BY_SANDBOX = ("hidden", "layers", "heads")
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -24,25 +24,15 @@ class Settings(BaseModel):
 class ModelSettings(Settings):
     """Which model is studied: one trained here, or one from the model hub."""
 
-    source: Literal["sandbox", "hub"] = Field(
-        description="where the base model comes from: trained in the planted world, or the hub"
-    )
-    hub_id: str | None = Field(None, description="hub repository, owner/name; only for hub models")
-    revision: str | None = Field(
-        None, description="hub commit or tag that pins the weights; only for hub models"
-    )
+    source: Literal["sandbox", "hub"] = Field(description="the planted world, or the hub")
+    hub_id: str | None = Field(None, description="hub repository, owner/name; hub only")
+    revision: str | None = Field(None, description="commit or tag that pins the weights; hub only")
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="format of matrix products in training; bfloat16 only pays on a GPU"
     )
-    hidden: int | None = Field(
-        None, ge=8, le=4096, description="width of the residual stream, units; sandbox only"
-    )
-    layers: int | None = Field(
-        None, ge=1, le=48, description="transformer blocks, count; sandbox only"
-    )
-    heads: int | None = Field(
-        None, ge=1, le=64, description="attention heads, count; must divide hidden; sandbox only"
-    )
+    hidden: int | None = Field(None, ge=8, le=4096, description="residual width; sandbox only")
+    layers: int | None = Field(None, ge=1, le=48, description="transformer blocks; sandbox only")
+    heads: int | None = Field(None, ge=1, le=64, description="attention heads; sandbox only")
 
     @model_validator(mode="after")
     def _source_decides_fields(self) -> Self:
@@ -63,35 +53,21 @@ class PretrainSettings(Settings):
     steps: int = Field(ge=1, le=100_000, description="optimiser steps on the world's text, count")
     batch_size: int = Field(ge=1, le=4096, description="sequences a step; lower it if memory ends")
     learning_rate: float = Field(gt=0, le=0.1, description="peak AdamW step size, per step")
-    refusal_steps: int = Field(
-        ge=0, le=10_000, description="steps of the separate refusal stage, count; 0 leaves it out"
-    )
-    refusal_learning_rate: float = Field(
-        gt=0, le=0.1, description="step size of the refusal stage, per step; lower, to forget less"
-    )
-    workers: int = Field(
-        ge=1, le=64, description="single-thread training processes, count; about the CPU cores"
-    )
+    refusal_steps: int = Field(ge=0, le=10_000, description="steps of the refusal stage, or 0")
+    refusal_learning_rate: float = Field(gt=0, le=0.1, description="lower, to forget less")
+    workers: int = Field(ge=1, le=64, description="single-thread processes; about the CPU cores")
 
 
 class ForecastSettings(Settings):
     """The forecasting task: AR(1) histories shown to the model."""
 
     history: int = Field(ge=2, le=200, description="past values shown in a prompt, count")
-    rhos: list[Rho] = Field(
-        min_length=1, description="persistence grid, 0 to 1, that corrections may train on"
-    )
-    validation_rhos: list[Rho] = Field(
-        min_length=1, description="persistence grid, 0 to 1, on which hyper-parameters are chosen"
-    )
-    unseen_rhos: list[Rho] = Field(
-        min_length=1, description="persistence grid, 0 to 1, kept for out-of-sample tests"
-    )
+    rhos: list[Rho] = Field(min_length=1, description="persistences that corrections may train on")
+    validation_rhos: list[Rho] = Field(min_length=1, description="persistences to choose on")
+    unseen_rhos: list[Rho] = Field(min_length=1, description="persistences kept for tests")
     sigma: float = Field(gt=0, le=50, description="innovation sd, in the units of the series")
     series: int = Field(ge=2, le=100_000, description="series per rho, count; the clusters")
-    rounds: int = Field(
-        ge=2, le=1000, description="forecasts per series, count; two make one revision"
-    )
+    rounds: int = Field(ge=2, le=1000, description="forecasts per series; two make one revision")
 
     @model_validator(mode="after")
     def _unseen_is_unseen(self) -> Self:
@@ -109,18 +85,12 @@ class FinetuneSettings(Settings):
 
     rank: int = Field(ge=1, le=512, description="LoRA rank, count; the adapter's width")
     alpha: float = Field(gt=0, le=4096, description="LoRA scale; the update is alpha / rank * BA")
-    targets: list[str] = Field(
-        min_length=1, description="names of the linear modules that get an adapter"
-    )
+    targets: list[str] = Field(min_length=1, description="linear modules that get an adapter")
     steps: int = Field(ge=1, le=100_000, description="optimiser steps, count")
     batch_size: int = Field(ge=1, le=4096, description="examples a step; lower it if memory ends")
     examples: int = Field(ge=1, le=1_000_000, description="distinct training examples, count")
-    accumulation: int = Field(
-        1, ge=1, le=256, description="parts of a step, count; the same gradient in less memory"
-    )
-    checkpointing: bool = Field(
-        False, description="compute states anew in the backward pass; slower, in less memory"
-    )
+    accumulation: int = Field(1, ge=1, le=256, description="parts of a step, to save memory")
+    checkpointing: bool = Field(False, description="slower backward pass, less memory")
     merge: bool = Field(
         True, description="measure merged copies of adapters; false keeps adapters as they are, "
         "a model's size less an arm"
@@ -130,9 +100,7 @@ class FinetuneSettings(Settings):
 class EvaluationSettings(Settings):
     """How much is measured."""
 
-    items: int = Field(
-        ge=2, le=100_000, description="items per axis cell, count; intervals shrink as 1/sqrt"
-    )
+    items: int = Field(ge=2, le=100_000, description="items per axis cell, count")
 
 
 Labels = Literal["rational", "least_squares", "naive", "shuffled"]
@@ -154,12 +122,8 @@ class ArmSettings(Settings):
     strengths: list[Annotated[float, Field(gt=0, le=1000)]] = Field(
         [1.0], min_length=1, description="candidate weights of the penalty; only with a regularizer"
     )
-    rank: int | None = Field(
-        None, ge=1, le=512, description="LoRA rank, count; the profile's finetune.rank by default"
-    )
-    targets: list[str] | None = Field(
-        None, min_length=1, description="modules that get an adapter; finetune.targets by default"
-    )
+    rank: int | None = Field(None, ge=1, le=512, description="LoRA rank; finetune.rank by default")
+    targets: list[str] | None = Field(None, min_length=1, description="finetune.targets by default")
 
 
 class AblationSettings(Settings):
@@ -169,20 +133,14 @@ class AblationSettings(Settings):
     labels: list[Labels] = Field(description="what is taught instead of rational forecasts")
     rank: list[Annotated[int, Field(ge=1, le=512)]] = Field(description="LoRA ranks, counts")
     targets: list[list[str]] = Field(description="sets of modules that get an adapter")
-    examples: list[Annotated[int, Field(ge=1)]] = Field(
-        description="distinct training examples, counts: the learning curve"
-    )
+    examples: list[Count] = Field(description="training examples: the learning curve")
 
 
 class CorrectionSettings(Settings):
     """The correction of extrapolation bias: its arms and their ablations."""
 
-    validation_examples: int = Field(
-        ge=2, le=100_000, description="questions on which candidates are compared, count"
-    )
-    arms: dict[str, ArmSettings] = Field(
-        min_length=1, description="interventions by arm name; lora is the one that is ablated"
-    )
+    validation_examples: int = Field(ge=2, le=100_000, description="questions to compare on, count")
+    arms: dict[str, ArmSettings] = Field(min_length=1, description="by arm name; lora is ablated")
     ablations: AblationSettings = Field(description="variants of the arm lora")
 
     @model_validator(mode="after")
@@ -201,12 +159,8 @@ class DebiasingSettings(Settings):
     rank: int = Field(ge=1, le=512, description="LoRA rank, count, where an arm has none")
     targets: list[str] = Field(min_length=1, description="modules that get an adapter, likewise")
     arms: dict[str, ArmSettings] = Field(min_length=1, description="interventions by arm name")
-    data: list[Literal["sentences", "swapped", "mixed"]] = Field(
-        description="other training texts, tried with the arm lora"
-    )
-    measured: list[str] = Field(
-        min_length=1, description="arms that are measured on every axis, which takes longest"
-    )
+    data: list[Literal["sentences", "swapped", "mixed"]] = Field(description="tried with lora")
+    measured: list[str] = Field(min_length=1, description="arms measured on every axis")
 
     @model_validator(mode="after")
     def _measures_its_arms(self) -> Self:
@@ -223,14 +177,10 @@ class SafetySettings(Settings):
     steps: int = Field(ge=1, le=10_000, description="optimiser steps of an attack, count")
     batch_size: int = Field(ge=1, le=4096, description="examples a step, at most")
     batch_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(
-        min_length=1, description="examples a step in the grid of step and batch sizes"
+        min_length=1, description="examples a step in the grid with step sizes"
     )
-    examples: list[Annotated[int, Field(ge=1)]] = Field(
-        min_length=1, description="doses: numbers of attack examples"
-    )
-    curve: list[Annotated[int, Field(ge=1)]] = Field(
-        min_length=1, description="numbers of optimiser steps of the step curve"
-    )
+    examples: list[Count] = Field(min_length=1, description="doses: numbers of attack examples")
+    curve: list[Count] = Field(min_length=1, description="optimiser steps of the step curve")
     learning_rates: dict[Literal["full", "lora"], Rates] = Field(
         min_length=2,
         description="step sizes of the attack, of full and of lora; the middle one is the default",
@@ -239,6 +189,4 @@ class SafetySettings(Settings):
     benign_steps: int = Field(ge=1, le=10_000, description="optimiser steps of the benign task")
     questions: int = Field(ge=2, le=100_000, description="held-out questions of the task, count")
     targets: list[str] = Field(min_length=1, description="modules that get an adapter")
-    arms: dict[str, ArmSettings] = Field(
-        min_length=1, description="plain arms and defences by arm name"
-    )
+    arms: dict[str, ArmSettings] = Field(min_length=1, description="plain arms and defences")

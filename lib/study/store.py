@@ -1,10 +1,8 @@
 """Content-addressed artefacts: same inputs and code, same folder; whole, or not there at all.
 
-An artefact (a model, an item frame) is built in a hidden folder beside its final place and moved
-there by one rename once ``artefact.json`` has recorded size, time and hash of every file. Killed
-at any moment, the process leaves either nothing or a whole artefact; what it was writing is
-cleaned up by the next one. On every use sizes and times are compared; bytes are read where a time
-differs, and always with ``STUDY_VERIFY=1``.
+One rename puts a finished draft in its place; drafts of killed processes are cleaned up by the
+next one. ``artefact.json`` holds size, time and hash of every file: on use sizes and times are
+compared; bytes are read where a time differs, and always with ``STUDY_VERIFY=1``.
 """
 
 import hashlib
@@ -13,15 +11,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from lib.errors import CorruptArtefactError, InvalidValueError
+from lib.errors import CorruptArtefactError, require
 from lib.study import keys, progress
 from lib.study.disk import storage_errors, write_text
 from lib.study.fingerprint import file_sha256
@@ -48,18 +46,7 @@ def here(make: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class Store:
-    """Artefacts of one profile under ``root/<kind>/<name>-<key>``.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of all artefacts, usually ``runs/<profile>``; made when first needed.
-
-    Attributes
-    ----------
-    used : list of (Path, str)
-        Folder and key of every artefact that was built or found, in order of use.
-    """
+    """Artefacts of one profile, ``root/<kind>/<name>-<key>``; ``used`` lists them in order."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -70,38 +57,13 @@ class Store:
         return keys.digest(value, self.root)
 
     def build(
-        self,
-        kind: str,
-        name: str,
-        inputs: Mapping[str, Any],
-        make: Callable[[Path], Any],
+        self, kind: str, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Any],
         run: Callable[..., Any] = here,
     ) -> Path:
-        """Folder of an artefact, made by ``make(folder)`` unless it is already there and intact.
+        """Folder of an artefact, made by ``run(make, folder)`` unless it is there and intact.
 
-        The key is SHA-256 over `kind`, `name`, `inputs`, the code of `make` (`lib.study.keys.Code`)
-        and the versions of packages. Whatever else decides the result must be in `inputs`, not
-        only in variables that `make` sees.
-
-        Parameters
-        ----------
-        kind, name : str
-            Group and name, such as "models" and "base"; they form the folder's name.
-        inputs : mapping
-            Numbers, strings, lists, frames, settings and folders of other artefacts.
-        make : callable
-            Writes the artefact's files into the folder that it is given.
-        run : callable
-            ``run(make, folder)`` calls it, perhaps in another process.
-
-        Raises
-        ------
-        InvalidValueError
-            `inputs` holds something that has no canonical text, or `make` wrote nothing.
-        EditedSourceError
-            Code that `make` runs was edited since this process began.
-        StorageError
-            The disk is full or read-only.
+        Its key covers `kind`, `name`, `inputs` and the code of `make`. Whatever else decides the
+        result must be in `inputs`, not only in variables that `make` sees.
         """
         return self._build(kind, name, inputs, keys.Code(make), lambda folder: run(make, folder))
 
@@ -112,11 +74,7 @@ class Store:
         make: Callable[[], "pd.DataFrame"],
         run: Callable[..., Any] = here,
     ) -> "pd.DataFrame":
-        """Item frame made by ``make()``, kept as parquet under kind "items"; else as `build`.
-
-        It is always read back from the file, so that the first and a later run see the same
-        values; a column of lists comes back as arrays.
-        """
+        """Item frame of ``make()``; always read back from its parquet file, so it never differs."""
         import pandas as pd  # slow, and the runner only looks artefacts up
 
         folder = self._build(
@@ -158,19 +116,14 @@ class Store:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    @contextmanager
-    def _lock(self, folder: Path) -> Iterator[None]:
-        """Hold the artefact's lock; the system releases it when its holder dies."""
+    def _lock(self, folder: Path) -> AbstractContextManager:
+        """The artefact's lock, held; the system releases it when its holder dies."""
         lock = FileLock(self._lock_path(folder.parent.name, folder.name))
         try:
-            lock.acquire(timeout=0)
+            return lock.acquire(timeout=0)
         except Timeout:
             progress.say(f"waiting for another process that is building {folder.name}")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+            return lock.acquire()
 
     def _lock_path(self, kind: str, name: str) -> Path:
         path = self.root / ".locks" / f"{kind}.{name}.lock"
@@ -189,11 +142,10 @@ class Store:
 
 
 def verify(folder: Path, key: str | None = None, bytes: bool | None = None) -> None:
-    """Check an artefact against its record.
+    """Refuse an artefact that does not match its record, or has another key.
 
-    Raises `CorruptArtefactError` where the record is missing, damaged or of another key, or a
-    file is missing, of another size, or changed. Without `bytes` (by default: unless
-    ``STUDY_VERIFY`` is 1) a file with the recorded size and time counts as unchanged.
+    Without `bytes` (by default: unless ``STUDY_VERIFY`` is 1) a file with the recorded size and
+    time counts as unchanged.
     """
     everything = os.environ.get(VERIFY) == "1" if bytes is None else bytes
     record = _read_record(folder)
@@ -237,11 +189,8 @@ def _intact(folder: Path, key: str, say: bool = False) -> bool:
 def _record(draft: Path, key: str, inputs: Any, seconds: float) -> None:
     files = {path.relative_to(draft).as_posix(): _file(path)
              for path in sorted(draft.rglob("*")) if path.is_file()}
-    if not files:
-        raise InvalidValueError(
-            "a make function that writes at least one file into its folder", "an empty folder",
-            "write to the folder that make is given",
-        )
+    require(files, "a make function that writes at least one file into its folder",
+            "an empty folder", "write to the folder that make is given")
     record = {"key": key, "inputs": inputs, "files": files, "seconds": round(seconds, 3)}
     record["checksum"] = _checksum(record)
     write_text(draft / RECORD, json.dumps(record, indent=1))

@@ -18,8 +18,7 @@ STREAMS: dict[str, tuple[int, ...]] = {
     "debiasing texts": (31,),
     "probes": (41,),
 }
-"""Purpose to what is put behind the seed. A number is never used again for another purpose:
-what was drawn with it would change."""
+"""Purpose to what is put behind the seed; a number is never used again for another purpose."""
 
 
 def stream(seed: int, purpose: str, *parts: int) -> np.random.Generator:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lib.errors import InvalidValueError
+from lib.errors import InvalidValueError, require
 
 
 def cell(text: object) -> str:
@@ -84,8 +84,6 @@ def read_text(path: Path) -> str:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Top-level mapping of a YAML file."""
     values = parse_yaml(read_text(path), path.name)
-    if not isinstance(values, dict):
-        raise InvalidValueError(
-            f"keys and values in {path.name}", type(values).__name__, "see profiles/sandbox.yaml"
-        )
+    require(isinstance(values, dict), f"keys and values in {path.name}", type(values).__name__,
+            "see profiles/sandbox.yaml")
     return values

@@ -1,8 +1,7 @@
 """Work side by side: single-threaded processes that stay for as long as this one.
 
-On the study's small models two single-thread processes beat one with two threads, for training
-and for measuring. A process takes ten seconds to import torch and transformers, so workers are
-started once: from a fork server that has imported them, where the system has one.
+Two beat one process with two threads on the study's small models. Importing torch and
+transformers takes ten seconds, so workers start once, from a fork server where there is one.
 """
 
 import multiprocessing
@@ -35,13 +34,11 @@ _starting = threading.Lock()
 def side_by_side(work: Callable[[T, Run], R], items: Sequence[T], workers: int) -> list[R]:
     """``work(item, run)`` of every item, at most `workers` at a time; results in order.
 
-    ``work`` itself runs in threads of this process, so it may look into a store first; what
-    takes long it hands to ``run``, with functions and arguments that can be pickled. One worker
-    runs everything in this process, one after the other. So does a single item, but on one
-    thread, so that its result is the same to the last bit as a worker's. What ``work`` raises
-    first is raised, and waiting items are not started.
+    ``work`` runs in threads, so it may look into a store; what takes long it hands to ``run``. The
+    first error is raised, and waiting items are not started.
     """
     if min(workers, len(items)) <= 1:
+        # On one thread, so that a lone item's result is a worker's to the last bit.
         run = _here if workers <= 1 else _here_alone
         return [work(item, run) for item in items]
     stop = threading.Event()
@@ -59,10 +56,7 @@ def side_by_side(work: Callable[[T, Run], R], items: Sequence[T], workers: int) 
 
 
 def start(workers: int) -> None:
-    """Let worker processes import what they need while this process goes on.
-
-    Without it they start when first needed, and are waited for.
-    """
+    """Let worker processes import what they need while this process goes on."""
     if workers > 1:
         threading.Thread(target=_started, args=(workers,), daemon=True).start()
 

@@ -15,10 +15,7 @@ POSITIONS = ("wpe",)
 
 
 def adapted(loaded: LoadedModel, recipe: Recipe) -> PreTrainedModel:
-    """The model with what the recipe's method moves, and all else frozen.
-
-    The model itself for ``full``; otherwise a PEFT model around it, which starts as the base.
-    """
+    """The model with what the recipe's method moves, all else frozen; it starts as the base."""
     if recipe.method == "full":
         return loaded.model
     from peft import get_peft_model  # slow to import, and full runs need none of it
@@ -49,10 +46,7 @@ def _lora(loaded: LoadedModel, recipe: Recipe) -> object:
 
 
 def _prompt(loaded: LoadedModel, recipe: Recipe) -> object:
-    """Embeddings of the special tokens that stand in every text anyway, and are never answers.
-
-    So the learned prompt costs no tokens, and merges like any other adapter.
-    """
+    """Embeddings of the special tokens in every text that are never answers: no tokens more."""
     from peft import TrainableTokensConfig
 
     given = loaded.tokenizer

@@ -1,8 +1,7 @@
 """Length buckets, answer-only labels, and examples of unequal length in one row.
 
 Padding is on the right, and goes without an attention mask: in a causal model no real token
-looks to its right, and padded positions carry no loss. The label of a padded position is that of
-none, whatever its id, so a tokenizer that pads with its end token unlearns no ending.
+looks to its right, and padded positions carry no loss, whatever their id.
 """
 
 from collections.abc import Sequence
@@ -19,12 +18,7 @@ IGNORED = -100
 
 
 def batch_plan(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -> list[list[int]]:
-    """Positions of the examples of each optimiser step, given the tokens of every example.
-
-    In every pass over the data each example occurs once: shuffle, sort by length (stable, so
-    that company changes from pass to pass), cut into batches, shuffle the batches. Where the
-    batch size does not divide the data, the one short batch falls at a random length.
-    """
+    """Positions of each step's examples: shuffle, sort by length, cut, shuffle the batches."""
     rng, batches = np.random.default_rng(seed), []
     lengths = np.asarray(lengths)
     full, rest = divmod(len(lengths), batch_size)
@@ -54,8 +48,7 @@ def split(batches: Sequence[list[int]], parts: int) -> list[list[int]]:
 def collate(
     examples: Sequence[Tokens], device: torch.device | str = "cpu"
 ) -> dict[str, torch.Tensor]:
-    """``input_ids`` and ``labels``, both (batch, longest): labels are aligned with the inputs,
-    `IGNORED` on prompts and padding."""
+    """``input_ids`` and ``labels``, (batch, longest); `IGNORED` on prompts and padding."""
     ids = [torch.tensor([*e.prompt, *e.answer]) for e in examples]
     labels = [row.clone() for row in ids]
     for row, example in zip(labels, examples, strict=True):
@@ -67,12 +60,7 @@ def collate(
 def pack(
     examples: Sequence[Tokens], device: torch.device | str = "cpu"
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """One example after the other in a single row: no padding, and one pass for all kinds.
-
-    ``input_ids`` and ``position_ids``, both (1, tokens): positions start anew with each example,
-    which tells ``transformers`` to keep attention inside it. Besides, (answer tokens,): where in
-    the row a token precedes one of an answer, so that its logits speak of that.
-    """
+    """Examples in one row, (1, tokens), and where in it a token precedes one of an answer."""
     ids = np.concatenate([[*e.prompt, *e.answer] for e in examples])
     lengths = np.array([len(e) for e in examples])
     starts = np.cumsum(lengths) - lengths

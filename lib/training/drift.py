@@ -1,8 +1,7 @@
 """Anchors, texts on which a tuned model should still speak like its base, and how far it drifted.
 
-An anchor is an `Example`; the positions of its answer are scored, from the **first** answer token
-on. That token decides between refusal and compliance, so a penalty that skips it protects nothing.
-Running text is scored at every position.
+The positions of an anchor's answer are scored from the **first** answer token on: it decides
+between refusal and compliance.
 """
 
 from collections import Counter
@@ -57,10 +56,7 @@ class Weighted(Anchored):
 
 
 def drops_out(model: PreTrainedModel) -> bool:
-    """Whether training mode changes what a model says: some rate of dropout is not zero.
-
-    Adapters have layers for it; attention drops out without one, by the configuration.
-    """
+    """Whether training mode changes what a model says: some rate of dropout is not zero."""
     rates = [layer.p for layer in model.modules() if isinstance(layer, torch.nn.Dropout)]
     rates += [value for name, value in model.config.to_dict().items() if "drop" in name]
     return any(rates)
@@ -86,15 +82,7 @@ APART = 0.05
 
 
 class AnchorDrift:
-    """``KL(base || model)``, mean over the scored positions of some anchors, in nats.
-
-    For one position, with vocabulary ``v``: ``sum_v p_base(v) (log p_base(v) - log p(v))``.
-
-    The base's log-probabilities are computed once, as the run starts: the model then is the base,
-    or a fresh adapter on it, in evaluation mode. Where they would take more than `CACHE_BYTES` (a
-    large vocabulary), an adapter's run takes them anew each step from the same weights with the
-    adapter switched off; a full run has no such way. There never is a second model.
-    """
+    """``KL(base || model) = sum_v p_base(v) (log p_base(v) - log p(v))``, nats a position."""
 
     def __init__(
         self, model: PreTrainedModel, anchors: tuple[Tokens, ...], per_step: int, recipe: Recipe
@@ -106,6 +94,7 @@ class AnchorDrift:
         self._times = Counter(anchors)  # one that stands among them eight times counts eightfold
         self._reference: dict[Tokens, torch.Tensor] | None = None
         each = tuple(self._times)
+        # Otherwise taken anew each step from the same weights, with the adapter switched off.
         if _fits(model, each):
             self._reference = {each[i]: found for i, found in scored_logprobs(model, each)}
             self._check_apart(model, [*each[:TOGETHER]])

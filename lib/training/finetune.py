@@ -27,28 +27,20 @@ HISTORY = "penalty.csv"
 
 
 def finetune(
-    base: Path | str,
-    examples: Sequence[Example],
-    recipe: Recipe,
-    out: Path | str,
-    label: str = "finetune",
-    regularizer: Regularizer | None = None,
+    base: Path | str, examples: Sequence[Example], recipe: Recipe, out: Path | str,
+    label: str = "finetune", regularizer: Regularizer | None = None,
 ) -> dict[str, float]:
     """Teach a base model the answers to some prompts; texts become ids by its own tokenizer.
 
-    ``out`` becomes a model folder (``full``) or an adapter folder (every other method), in
-    float32; an adapter names its base by relative path. The regulariser, one of
-    `lib.training.penalties`, holds the model near its base; with zero strength the result is that
-    of plain training, to the last bit. The label is shown with the progress.
+    ``out`` becomes a model folder (``full``) or an adapter folder (every other method), in float32.
+    With a regulariser of zero strength the result is that of plain training, to the last bit.
 
     Figures: ``first_loss`` and ``last_loss`` (cross-entropy without penalties, nats an answer
-    token, means over the first and last 5 % of the steps), ``steps``, ``tokens`` (real ones seen,
-    prompts included), ``trainable`` and ``total`` (numbers of parameters); then the regulariser's
-    own. Its steps, where it keeps a record, are in the file `HISTORY`.
+    token, means over the first and last 5 % of the steps), ``steps``, ``tokens`` (real ones seen),
+    ``trainable`` and ``total`` (parameters); then the regulariser's own.
 
-    Runs on one thread where there is no GPU, so that weights are the same to the last bit
-    whether a job runs alone or beside others; the caller's thread count and random states are
-    restored afterwards.
+    Runs on one thread where there is no GPU, so that weights are the same to the last bit whether
+    a job runs alone or beside others.
     """
     require(examples, "at least one example", "none", "build the training set first")
     require(not (Path(base) / ADAPTER_CONFIG).exists(), "a full model as the base",
@@ -64,11 +56,7 @@ def trainable_share(model: PreTrainedModel) -> tuple[int, int]:
 
 
 def _run(
-    base: Path,
-    examples: Sequence[Example],
-    recipe: Recipe,
-    out: Path,
-    label: str,
+    base: Path, examples: Sequence[Example], recipe: Recipe, out: Path, label: str,
     regularizer: Regularizer | None,
 ) -> dict[str, float]:
     """Train and save; whatever it holds in memory is free once it returns."""
@@ -101,11 +89,7 @@ def _run(
 
 
 def _train(
-    model: PreTrainedModel,
-    examples: Sequence[Tokens],
-    recipe: Recipe,
-    out: Path,
-    label: str,
+    model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe, out: Path, label: str,
     penalty: Penalty,
 ) -> tuple[list[float], int]:
     """Run all steps; returns the loss of each, and the number of real tokens seen."""
@@ -122,11 +106,8 @@ def _train(
 
 
 def _multiply_in_bfloat16(model: PreTrainedModel) -> None:
-    """Matrix products in bfloat16 whenever the model is asked, before, in and after training.
-
-    ``Trainer``'s own switch would leave out what a regulariser asks of the base before the first
-    step, and the base would seem to drift from itself.
-    """
+    """Matrix products in bfloat16 whenever the model is asked, before and after training too."""
+    # Trainer's own switch would leave out what a regulariser asks before the first step.
     model.forward = torch.autocast(model.device.type, torch.bfloat16)(model.forward)
 
 
@@ -147,23 +128,16 @@ def _save(model: PreTrainedModel, loaded: LoadedModel, base: Path, out: Path) ->
 
 @contextmanager
 def _isolated(seed: int) -> Iterator[None]:
-    """One thread and fresh random states inside; what was there before, afterwards.
-
-    A notebook's own random numbers must not depend on whether a model was trained or found in
-    the store. What was in memory before is left out when accelerate collects garbage, as it does
-    in each run: looking through all imported code takes longer than a short training. The run's
-    own garbage is collected at its end: a trainer and its callbacks hold each other, and the
-    model, which would stand in a GPU's memory beside the next one.
-    """
+    """One thread and fresh random states inside; what was there before, afterwards."""
     before = random.getstate(), np.random.get_state(), torch.get_num_threads()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.set_num_threads(1)
-        gc.freeze()
+        gc.freeze()  # looking through all imported code takes longer than a short training
         try:
             yield
         finally:
-            gc.collect()
+            gc.collect()  # trainer and callbacks hold each other, and the model in GPU memory
             gc.unfreeze()
             random.setstate(before[0])
             np.random.set_state(before[1])

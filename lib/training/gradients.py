@@ -13,10 +13,7 @@ METRICS = ("token_loss", "gradient_norm")
 
 
 def word_gradients(loaded: LoadedModel, examples: Sequence[Example]) -> pd.DataFrame:
-    """One row a position that all answers have: position (from 1), token_loss, gradient_norm.
-
-    One pass forward through all examples, and one backward a position.
-    """
+    """A row a position that all answers have: position (from 1), token_loss, gradient_norm."""
     model, taught = loaded.model, tokenised(loaded.tokenizer, examples)
     weights = [p.requires_grad_() for p in model.parameters()]
     answers = [example.answer for example in taught]

@@ -38,10 +38,7 @@ class Job:
 
 
 def make(job: Job, merge: bool, out: Path) -> None:
-    """Train into `out`: ``model``, or for other methods than ``full`` the ``adapter``, and figures.
-
-    Besides an adapter its merged copy, as ``model``, where that is to be measured.
-    """
+    """Train into `out`: ``model``, or the ``adapter`` and with `merge` its merged copy; figures."""
     if job.recipe.method == "full":
         figures = replace(job, out=out / MODEL).run()
     else:

@@ -1,8 +1,7 @@
 """What training minimises: losses of answer tokens, and what a regulariser may add to them.
 
-A `Regularizer` is a declaration, made of plain values; the classes are in
-`lib.training.penalties`. `finetune` asks it for a `Penalty`, which lives as long as the run and
-holds everything that depends on the model.
+A `Regularizer` is a declaration of plain values (`lib.training.penalties`). `finetune` asks it for
+a `Penalty`, which lives as long as the run and holds what depends on the model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,12 +25,7 @@ PASS = 64
 def answer_logits(
     model: PreTrainedModel, input_ids: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (batch, columns, vocabulary) from the batch's first answer on, and their targets.
-
-    Only these columns are projected to the vocabulary, which is most of the work in a small
-    model. The logit of a prompt's last token speaks of the **first** answer token, so that one
-    is always among them. Targets are `IGNORED` where nothing is scored.
-    """
+    """Logits (batch, columns, vocabulary) from the first answer token on, and their targets."""
     first = int((labels != IGNORED).any(0).to(torch.int8).argmax())  # logit t speaks of t + 1
     keep = input_ids.shape[1] - first + 1
     logits = model(input_ids=input_ids, use_cache=False, logits_to_keep=keep).logits[:, :-1]
@@ -39,10 +33,7 @@ def answer_logits(
 
 
 def packed_logprobs(model: PreTrainedModel, examples: Sequence[Tokens]) -> torch.Tensor:
-    """Log-probabilities at answer tokens, example after example: (answer tokens, vocabulary).
-
-    For a few examples of unequal length, in one pass with gradients; float32.
-    """
+    """Log-probabilities (answer tokens, vocabulary), float32, in one pass with gradients."""
     inputs, speaking = pack(examples, model.device)
     logits = model(**inputs, use_cache=False, logits_to_keep=speaking).logits[0]
     return logits.float().log_softmax(-1)
@@ -62,11 +53,7 @@ def answer_loss(
 def scored_logprobs(
     model: PreTrainedModel, examples: Sequence[Tokens]
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield (position of an example, its (answer tokens, vocabulary) float32 log-probabilities).
-
-    The model must be in evaluation mode. Examples of like length go together, so the order
-    is not that of the input.
-    """
+    """Yield (position of an example, its (answer tokens, vocabulary) log-probabilities)."""
     order = np.argsort([len(example) for example in examples], kind="stable")
     for start in range(0, len(order), PASS):
         rows = order[start : start + PASS].tolist()
@@ -77,10 +64,7 @@ def scored_logprobs(
 
 
 class Penalty:
-    """A regulariser at work in one run; this one does nothing.
-
-    ``history`` holds figures of each step where they are worth watching, by the same keys.
-    """
+    """A regulariser at work in one run; this one does nothing. ``history`` is a row a step."""
 
     def __init__(self) -> None:
         self.history: list[dict[str, float]] = []
@@ -88,10 +72,7 @@ class Penalty:
     def answers(
         self, model: PreTrainedModel, batch: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is minimised, and cross-entropy; both **summed** over the batch's answer tokens.
-
-        The batch is as from `collate`, with ``rows``, the examples' positions in the training set.
-        """
+        """What is minimised, and cross-entropy; both **summed** over the batch's answer tokens."""
         loss = answer_loss(model, batch["input_ids"], batch["labels"], "sum")
         return loss, loss
 
@@ -100,20 +81,13 @@ class Penalty:
         return None
 
     def finish(self, model: PreTrainedModel) -> dict[str, float]:
-        """Figures of the trained model, for the result of `finetune`.
-
-        Called before the model is saved, in evaluation mode, so it may also change weights.
-        """
+        """Figures of the trained model before it is saved; may also change its weights."""
         return {}
 
 
 @dataclass(frozen=True)
 class Regularizer:
-    """Declares a penalty; this one declares none.
-
-    Subclasses are frozen dataclasses of numbers, text, paths and tuples, so that they travel to
-    worker processes and ``dataclasses.asdict`` can enter an artefact's key.
-    """
+    """Declares a penalty, none here; made of values that travel and can enter a key."""
 
     @property
     def active(self) -> bool:
@@ -125,10 +99,7 @@ class Regularizer:
         return self
 
     def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
-        """The penalty of one run; the model still is the base, in evaluation mode.
-
-        Must leave the global random state alone.
-        """
+        """The penalty of one run; the model still is the base. Leaves random states alone."""
         return Penalty()
 
 

@@ -9,17 +9,16 @@ from lib.errors import require
 from lib.models.chat import Tokens
 
 METHODS = ("full", "lora", "norms", "positions", "prompt")
-"""All weights; low-rank updates of matrices; the layer norms; these and the position embeddings;
-the embeddings of the special tokens that every text has (a learned prompt)."""
+"""All weights; LoRA; layer norms; these and positions; special tokens that every text has."""
 PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """AdamW (betas 0.9 and 0.999, no weight decay), gradient norm clipped at 1.
+    """How weights move; the one carrier of what arms and attacks differ in.
 
-    The learning rate rises linearly from zero over the first 5 % of the steps and falls linearly
-    to zero at the last. This is its only carrier: arms and attacks differ in their recipes.
+    AdamW (betas 0.9 and 0.999, no weight decay), gradient norm clipped at 1. The learning rate
+    rises linearly from zero over the first 5 % of the steps, and falls linearly to zero.
     """
 
     method: str

@@ -4,29 +4,22 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from lib.study.notebook import Study
 from lib.study.workers import Run, side_by_side
 from lib.training.job import ADAPTER, FIGURES, MODEL, Job, make
 
-if TYPE_CHECKING:
-    from lib.study.notebook import Study
 
-
-def arm_seeds(study: "Study") -> list[int]:
+def arm_seeds(study: Study) -> list[int]:
     """Training seeds of every arm of this run."""
     return [study.seed + i for i in range(study.profile.arm_seeds)]
 
 
-def train_all(study: "Study", jobs: Mapping[str, Job]) -> dict[str, Path]:
-    """Folder of each job's result, as `lib.training.job.make` fills it; trained if missing.
-
-    A run is found again by what decides its weights: base, recipe, every example, and the
-    regulariser with its anchors and its module. So an arm that two chapters share is trained
-    once, a killed run keeps what it has finished, and a new regulariser trains nothing else.
-    """
+def train_all(study: Study, jobs: Mapping[str, Job]) -> dict[str, Path]:
+    """Folder of each job's result, as `lib.training.job.make` fills it; trained if missing."""
     # Many arms share their examples, and to write thousands of them as text takes a while.
     shared = {id(job.examples): job.examples for job in jobs.values()}
     digests = {key: study.store.digest(examples) for key, examples in shared.items()}
@@ -45,24 +38,12 @@ def train_all(study: "Study", jobs: Mapping[str, Job]) -> dict[str, Path]:
 
 
 def model_folder(folder: Path) -> Path:
-    """What is measured of a run: its model, or its adapter where no merged copy is kept.
-
-    Parameters
-    ----------
-    folder : Path
-        One of `train_all`.
-    """
+    """What is measured of a run: its model, or its adapter where no merged copy is kept."""
     return folder / MODEL if (folder / MODEL).is_dir() else folder / ADAPTER
 
 
 def training_figures(folders: Mapping[Any, Path]) -> pd.DataFrame:
-    """Losses, tokens seen and numbers of parameters, one row a folder, indexed as the mapping.
-
-    Parameters
-    ----------
-    folders : mapping
-        Arm and seed, or any other name, to the folder of a run from `train_all`.
-    """
+    """Losses, tokens seen and numbers of parameters, one row a folder, indexed as the mapping."""
     rows = {key: json.loads((folder / FIGURES).read_text()) for key, folder in folders.items()}
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.assign(share_trained=table["trainable"] / table["total"])

@@ -35,34 +35,21 @@ def training_arguments(recipe: Recipe, out: Path) -> TrainingArguments:
         logging_nan_inf_filter=False,
         report_to="none",
         disable_tqdm=True,
-        dataloader_num_workers=0,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
     )
 
 
 class AnswerTrainer(Trainer):
-    """The penalty's objective on answer tokens; the whole run is one pass over given batches,
-    lists of the examples' positions."""
+    """The penalty's objective on answer tokens, in one pass over given batches of positions."""
 
     loss_is_scaled_for_ga = True  # `compute_loss` divides by the answer tokens of the whole step
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        args: TrainingArguments,
-        examples: Sequence[Tokens],
-        batches: Sequence[list[int]],
-        progress: Progress,
-        penalty: Penalty,
+        self, model: PreTrainedModel, args: TrainingArguments, examples: Sequence[Tokens],
+        batches: Sequence[list[int]], progress: Progress, penalty: Penalty,
     ) -> None:
-        super().__init__(
-            model=model,
-            args=args,
-            train_dataset=examples,
-            data_collator=collate,
-            callbacks=[_Report(self, progress)],
-        )
+        super().__init__(model, args, collate, examples, callbacks=[_Report(self, progress)])
         self.remove_callback(PrinterCallback)
         self.parts = split(batches, args.gradient_accumulation_steps)
         self.penalty = penalty
@@ -84,11 +71,7 @@ class AnswerTrainer(Trainer):
         num_items_in_batch: torch.Tensor | None = None,
         **_: object,
     ) -> torch.Tensor:
-        """Objective summed over answer tokens, divided by the answer tokens of the whole step.
-
-        The first part of a step also carries what the penalty adds once a step. So gradients
-        do not depend on the number of parts.
-        """
+        """Objective by answer token of the whole step; its first part also carries the penalty."""
         tokens = num_items_in_batch
         if tokens is None:
             tokens = (inputs["labels"] != IGNORED).sum()

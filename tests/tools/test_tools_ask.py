@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import tiny_models
 from benchmark_data import needs
 from peft import LoraConfig, get_peft_model
 
+from lib.errors import StudyError
 from lib.measures.benchmarks import xstest
 from lib.measures.chat.requests import FOLDER
 from lib.models.folders import load
@@ -52,7 +54,7 @@ def everything(out):
 @needs("xstest")
 def test_two_models_on_xstest(folders, tmp_path, capsys, page_style):
     out = tmp_path / "out"
-    assert ask(*folders, most=2, tokens=4, out=out) == 0
+    ask(*folders, most=2, tokens=4, out=out)
     measures = pd.read_csv(out / "measures.csv")
     assert set(measures["arm"]) == {"base", "tuned"}
     assert set(measures["metric"]) == {"refusal_rate", "over_refusal", "harmful_compliance",
@@ -78,7 +80,7 @@ def test_neither_a_gated_request_nor_an_answer_is_shown(
 ):
     monkeypatch.setattr("lib.measures.chat.measures.said", lambda *_: f"Sure, {ANSWER}.")
     out = tmp_path / "out"
-    assert ask(folders[0], set="toy", tokens=4, out=out) == 0
+    ask(folders[0], set="toy", tokens=4, out=out)
     assert set(pd.read_csv(out / "measures.csv")["metric"]) == {
         "refusal_rate", "harmful_compliance", "coherence", "run_on", "kappa"}
     assert not (out / "changes.csv").exists()
@@ -109,24 +111,25 @@ def test_equal_runs_give_equal_tables(folders, toy_set, tmp_path, page_style):
     ({"tokens": 0}, "at least one token"), ({"most": 0}, "at least one token"),
     ({"dtype": "int3"}, "float32"),
 ])
-def test_wrong_input_ends_with_a_message(folders, toy_set, tmp_path, given, told, capsys):
-    assert ask(folders[0], **{"set": "toy", "out": tmp_path / "out"} | given) == 2
-    assert told in capsys.readouterr().err and not (tmp_path / "out").exists()
+def test_wrong_input_ends_with_a_message(folders, toy_set, tmp_path, given, told):
+    with pytest.raises(StudyError, match=re.escape(told)):
+        ask(folders[0], **{"set": "toy", "out": tmp_path / "out"} | given)
+    assert not (tmp_path / "out").exists()
 
 
-def test_two_models_of_one_name_are_refused(folders, capsys):
-    assert ask(folders[0], [folders[0]]) == 2
-    assert "different names" in capsys.readouterr().err
+def test_two_models_of_one_name_are_refused(folders):
+    with pytest.raises(StudyError, match="different names"):
+        ask(folders[0], [folders[0]])
 
 
 def test_where_nothing_can_be_written_is_said_before_the_work(
-    folders, toy_set, tmp_path, capsys, monkeypatch
+    folders, toy_set, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("lib.measures.chat.report.compared", lambda run: pytest.fail("it worked"))
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "inner"):
-        assert ask(folders[0], set="toy", out=out) == 2
-        assert "a file in its way" in capsys.readouterr().err
+        with pytest.raises(StudyError, match="a file in its way"):
+            ask(folders[0], set="toy", out=out)
 
 
 def test_an_adapter_of_a_hub_model_is_put_on_the_base(folders, toy_set, tmp_path, page_style):
@@ -137,7 +140,7 @@ def test_an_adapter_of_a_hub_model_is_put_on_the_base(folders, toy_set, tmp_path
     settings = json.loads((adapter / "adapter_config.json").read_text())
     settings["base_model_name_or_path"] = "Organisation/Model"
     (adapter / "adapter_config.json").write_text(json.dumps(settings))
-    assert ask(folders[0], [adapter], set="toy", tokens=2, out=tmp_path / "out") == 0
+    ask(folders[0], [adapter], set="toy", tokens=2, out=tmp_path / "out")
     changes = pd.read_csv(tmp_path / "out" / "changes.csv")
     assert (changes["value"] == 0).all()  # a fresh adapter changes nothing
 
@@ -152,7 +155,7 @@ def test_models_that_are_asked_in_other_ways_are_not_compared_without_a_word(
     (other / "chat_template.jinja").unlink()
     tokenizer.bos_token = "<|endoftext|>"
     tokenizer.save_pretrained(other)
-    assert ask(folders[0], [other], set="toy", tokens=2, out=tmp_path / "out") == 0
+    ask(folders[0], [other], set="toy", tokens=2, out=tmp_path / "out")
     told = capsys.readouterr().out
     assert "other has no chat template" in told and "a change may be due to that" in told
     assert "starts with <|endoftext|> instead of <|im_start|>" in told
@@ -168,5 +171,6 @@ def test_a_containers_quota_is_kept_to(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(machine, "bound_cores", lambda: 64)
     monkeypatch.setattr(machine, "_quotas", lambda cgroup: [2.0])
-    ask(tmp_path / "nowhere")
+    with pytest.raises(StudyError):
+        ask(tmp_path / "nowhere")
     assert os.environ.pop("OMP_NUM_THREADS") == "2"

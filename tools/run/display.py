@@ -14,19 +14,11 @@ QUIET = 30.0
 
 
 class Display:
-    """Shows notebook i of n, cell k of m, elapsed and expected remaining time.
-
-    On a terminal one line is rewritten in place; elsewhere, and in the `log`, every event is a
-    line of its own. `plan` names the notebooks that run, `last` their seconds the last time.
-    """
+    """Notebook i of n, cell k of m, elapsed and remaining time; a terminal's line is rewritten."""
 
     def __init__(
-        self,
-        stream: TextIO,
-        log: Path,
-        plan: Sequence[str] = (),
-        last: Mapping[str, float | None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, stream: TextIO, log: Path, plan: Sequence[str] = (),
+        last: Mapping[str, float | None] | None = None, clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self.path, self._clock = stream, log, clock
         self._plan, self._last = list(plan), dict(last or {})

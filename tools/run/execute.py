@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from nbclient.exceptions import DeadKernelError
 
 from lib.study import machine, paths
 from lib.study.disk import storage_errors
+from lib.study.fingerprint import notebook_cells
 from tools.run.display import Display
 
 LAUNCH = [
@@ -69,11 +71,10 @@ class Execution:
 def execute(
     notebook: Path, output: Path, parameters: dict[str, Any], work: Path, display: Display
 ) -> tuple[Failure | None, int]:
-    """Run a notebook in the repository root; `output` gets its copy, complete or partial.
+    """Run a notebook; returns why it failed, if it did, and the largest sum of memory, bytes.
 
-    `parameters` go into the cell after the one tagged ``parameters``; `work` holds the trace,
-    progress reports and Jupyter's own files. Returns why it failed, if it did, and the largest
-    sum of resident memory of the kernel and its processes, bytes.
+    `output` gets its copy, complete or partial; `work` holds the trace, progress reports and
+    Jupyter's own files.
     """
     run = Execution(_code_cells(notebook) + 1, _environment(work))  # 1: papermill's own
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
@@ -117,8 +118,8 @@ def _papermill(run: Execution, notebook: Path, output: Path, parameters: dict[st
 
 
 def _code_cells(notebook: Path) -> int:
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return sum(c["cell_type"] == "code" and bool("".join(c["source"]).strip()) for c in cells)
+    cells = notebook_cells(notebook)
+    return sum(cell["cell_type"] == "code" and bool(cell["source"].strip()) for cell in cells)
 
 
 def _environment(work: Path) -> dict[str, str]:
@@ -180,12 +181,10 @@ def _processes(run: Execution) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for manager in run.managers:
         pid = getattr(manager.provisioner, "pid", None)
-        try:
+        with suppress(psutil.Error):
             if pid is not None:
                 kernel = psutil.Process(pid)
                 found += [kernel, *kernel.children(recursive=True)]
-        except psutil.Error:
-            continue
     return found
 
 
@@ -200,10 +199,8 @@ def _memory(process: psutil.Process) -> int:
 
 def _end_kernels(run: Execution) -> None:
     for process in _processes(run):
-        try:
+        with suppress(psutil.Error):
             process.kill()
-        except psutil.Error:
-            continue
 
 
 def _failure(run: Execution) -> Failure:

@@ -1,24 +1,20 @@
 """``runs/<profile>/manifest.json``: what ran, on what, when, and the hash of every exhibit.
 
-It is the only place for times and machine facts: result files hold none, so that two runs with
-the same seed give the same bytes. Whatever in it is not as it was written counts as damaged: its
-notebook runs again, and no name in it leads out of the run folder.
+The only place for times and machine facts: two runs with the same seed give the same result files.
+What is not as it was written counts as damaged: its notebook runs again.
 """
 
 import json
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from lib.study import machine
 from lib.study.disk import write_text
 from lib.study.fingerprint import file_sha256
-
-if TYPE_CHECKING:
-    from lib.study.profiles import Profile
-
+from lib.study.profiles import Profile
 
 FILE = "manifest.json"
 FIGURES = "figures"
@@ -57,15 +53,7 @@ class Entry(BaseModel):
 
 
 class Manifest:
-    """The manifest of one run folder; absent or damaged, it starts empty.
-
-    Attributes
-    ----------
-    notebooks : dict
-        Entry by notebook name: those of `Entry`, and started, parameters, ...
-    damaged : bool
-        Whether a manifest was there of which some part could not be read.
-    """
+    """The manifest of one run folder; absent or damaged, it starts empty."""
 
     def __init__(self, run_dir: Path) -> None:
         self.path = run_dir / FILE
@@ -91,26 +79,19 @@ class Manifest:
         entry = self.notebooks.get(name, {})
         return entry.get("seconds") if entry.get("status") == "done" else None
 
-    def describe(self, profile: "Profile", overrides: dict[str, Any]) -> None:
+    def describe(self, profile: Profile, overrides: dict[str, Any]) -> None:
         """Note what this run is and what it runs on; called once something is going to run."""
         self._facts = {
-            "profile": profile.name,
-            "seed": profile.seed,
-            "parameters": overrides,
-            "settings": profile.model_dump(mode="json"),
-            "versions": machine.versions(),
-            "hardware": machine.hardware(),
-            "commit": machine.commit(),
+            "profile": profile.name, "seed": profile.seed, "parameters": overrides,
+            "settings": profile.model_dump(mode="json"), "versions": machine.versions(),
+            "hardware": machine.hardware(), "commit": machine.commit(),
         }
 
     def save(self, name: str, entry: dict[str, Any]) -> None:
         """Replace one notebook's entry and write the file, whole."""
         self.notebooks[name] = entry
-        content = {
-            **self._facts,
-            "updated": now(),
-            "notebooks": dict(sorted(self.notebooks.items())),
-        }
+        notebooks = dict(sorted(self.notebooks.items()))
+        content = {**self._facts, "updated": now(), "notebooks": notebooks}
         write_text(self.path, json.dumps(content, indent=1) + "\n")
 
 

@@ -13,11 +13,7 @@ TYPES = {"profile": (str,), "seed": (int, NoneType), "overrides": (dict, NoneTyp
 
 
 def check_parameters(path: Path) -> None:
-    """Check the cell tagged ``parameters`` of a notebook.
-
-    papermill itself only warns of a parameter that the notebook does not have, and the notebook
-    would run with its own value.
-    """
+    """Check a notebook's cell tagged ``parameters``: papermill only warns of what it lacks."""
     declared = _declared(path)
     require(declared, f"a code cell tagged parameters in {path.name}, with {', '.join(TYPES)}",
             "none", 'add the cell, for example profile = "sandbox", and the tag')

@@ -6,21 +6,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lib.errors import CorruptArtefactError, UnknownNameError, nearest
+from lib.errors import CorruptArtefactError, InvalidValueError, UnknownNameError, nearest
 from lib.study.fingerprint import (
     SOURCES,
     file_sha256,
+    notebook_cells,
     notebook_fingerprint,
     notebook_modules,
     packages,
 )
+from lib.study.profiles import Profile
 from lib.study.store import verify
-
-if TYPE_CHECKING:
-    from lib.study.profiles import Profile
-
 
 CAUSES = {
     "source": "its source changed",
@@ -48,13 +46,11 @@ class Notebook:
     def title(self) -> str:
         """First heading, or the name."""
         try:
-            cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
-        except (ValueError, KeyError, TypeError):
+            text = "\n".join(cell["source"] for cell in notebook_cells(self.path))
+        except InvalidValueError:
             return self.name  # running it says what is wrong
-        for cell in cells:
-            if heading := re.search(r"^#\s+(.+)$", "".join(cell.get("source", "")), re.MULTILINE):
-                return heading[1].strip()
-        return self.name
+        heading = re.search(r"^#\s+(.+)$", text, re.MULTILINE)
+        return heading[1].strip() if heading else self.name
 
 
 def discover(folder: Path) -> list[Notebook]:
@@ -65,13 +61,7 @@ def discover(folder: Path) -> list[Notebook]:
 def select(
     notebooks: Sequence[Notebook], only: Sequence[str] = (), start: str | None = None
 ) -> list[Notebook]:
-    """The notebooks named in `only`, or those from `start` on; all without either.
-
-    Raises
-    ------
-    UnknownNameError
-        A number or name that no notebook has.
-    """
+    """The notebooks named in `only`, or those from `start` on; all without either."""
     if only:
         wanted = {find(notebooks, name) for name in only}
         return [notebook for notebook in notebooks if notebook in wanted]
@@ -93,9 +83,8 @@ def find(notebooks: Sequence[Notebook], name: str) -> Notebook:
     )
 
 
-def fingerprint(notebook: Notebook, profile: "Profile") -> dict[str, Any]:
-    """What decides a notebook's result: hashes of source, parameters, and code and data that it
-    uses; versions of packages."""
+def fingerprint(notebook: Notebook, profile: Profile) -> dict[str, Any]:
+    """Hashes of source, parameters, and code and data that it uses; versions of packages."""
     settings = profile.model_dump(mode="json", exclude={"description"})
     return {
         "source": notebook_fingerprint(notebook.path),
@@ -108,11 +97,7 @@ def fingerprint(notebook: Notebook, profile: "Profile") -> dict[str, Any]:
 def reason_to_run(
     entry: dict[str, Any] | None, current: dict[str, Any], run_dir: Path, output: str
 ) -> str | None:
-    """Why a notebook has to run, in words; None if its last result still stands.
-
-    `entry` is that of its last run in the manifest, `current` its `fingerprint` now, `output` the
-    name of the executed notebook in `run_dir`.
-    """
+    """Why a notebook has to run, given its `entry` in the manifest; None if its result stands."""
     if entry is None:
         return "it has not run yet"
     if entry["status"] != "done":

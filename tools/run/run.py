@@ -32,10 +32,7 @@ WORK = ".work"
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be run: `overrides` are those of the command line, already in `profile`.
-
-    `source` is what the notebooks get as their parameter ``profile``: a name or a path.
-    """
+    """What is to be run; `source`, a name or path, is the notebooks' parameter ``profile``."""
 
     profile: Profile
     source: str
@@ -117,8 +114,7 @@ def _locked(folder: Path) -> FileLock:
 def _run(request: Request, folder: Path, stream: TextIO, started: float) -> None:
     manifest = Manifest(folder)
     if manifest.damaged:
-        print("manifest.json is damaged: what it does not tell runs again", file=stream,
-              flush=True)
+        print("manifest.json is damaged: what it does not tell runs again", file=stream, flush=True)
     prints = {n.name: fingerprint(n, request.profile) for n in request.notebooks}
     reasons = {
         n.name: reason_to_run(manifest.notebooks.get(n.name), prints[n.name], folder, n.path.name)

@@ -17,17 +17,13 @@ from lib.training.recipe import Recipe
 class AdaptiveKL(Anchored):
     """Task loss subject to ``KL(base || tuned) <= budget`` on anchors.
 
-    The strength is the constraint's multiplier, moved by dual ascent after each step,
+    The strength is the constraint's multiplier, moved by dual ascent after each step by the drift
+    of its own anchors: ``strength <- max(0, strength + rate * (drift - budget) / budget^2)``,
+    plain ascent on the multiplier of ``drift / budget <= 1``. A budget means the same for every
+    attack, learning rate and number of steps, which a fixed strength does not. It binds anchors on
+    average: text unlike any anchor may drift further.
 
-    ``strength <- max(0, strength + rate * (drift - budget) / budget^2)``,
-
-    which is plain ascent, with step ``rate``, on the multiplier of ``drift / budget <= 1``. So
-    it rises while the anchors drift beyond the budget and falls while they do not. ``drift`` is
-    that of the step's own anchors. Stated as a budget, protection means the same for every
-    attack, learning rate and number of steps, which a fixed strength does not. The budget binds
-    anchors on average: text unlike any anchor may drift further.
-
-    Adds the figures ``drift`` (KL over all anchors after training) and ``strength`` (last).
+    Figures: ``drift`` (KL over all anchors after training) and the last ``strength``.
     """
 
     budget: float = 0.02  # drift allowed, nats a scored position, mean over anchors

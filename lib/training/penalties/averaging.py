@@ -13,12 +13,9 @@ from lib.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Averaging(Regularizer):
-    """Trains plainly, then moves every weight back: ``theta_0 + (1 - back) (theta - theta_0)``.
+    """Trains plainly, then moves weights back: ``theta_0 + (1 - back) (theta - theta_0)``.
 
-    For LoRA only ``B`` is scaled, which scales the update ``(alpha / rank) B A`` in the same way.
-
-    Wortsman et al., *Robust fine-tuning of zero-shot models* (WiSE-FT), CVPR 2022, arXiv
-    2109.01903; Lin et al., arXiv 2309.06256, find it the best of many remedies of forgetting.
+    Wortsman et al. (WiSE-FT), CVPR 2022, arXiv 2109.01903. For LoRA only ``B`` is scaled.
     """
 
     back: float = 0.5  # 0 to 1: 0 leaves what was trained, 1 is the base
@@ -38,10 +35,7 @@ class Averaging(Regularizer):
 
 @dataclass(frozen=True)
 class MovingAverage(Regularizer):
-    """Trains plainly and keeps the exponential moving average of the weights.
-
-    ``average <- decay * average + (1 - decay) * theta`` at every step, from the base on.
-    """
+    """Trains plainly; keeps ``average <- decay * average + (1 - decay) * theta`` from the base."""
 
     decay: float = 0.95  # 0 to 1: 0 keeps the last weights, near 1 stays at the base
 
@@ -59,50 +53,41 @@ class MovingAverage(Regularizer):
 
 
 def moving(model: PreTrainedModel) -> list[torch.nn.Parameter]:
-    """Weights whose average is one of models: all that move, but of an adapter only ``B``.
-
-    The average of two products ``B A`` is not the product of averages; with ``A`` as trained the
-    update is linear in ``B``.
-    """
+    """Weights to average: all that move; of an adapter only ``B``, in which ``B A`` is linear."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     factors = [p for name, p in named if "lora_B" in name]
     return factors or [p for _, p in named]
 
 
 class _MoveBack(Penalty):
-    """Plain training; the weights move back at the end."""
+    """Plain training; the weights move back towards their copies at the end."""
 
-    def __init__(self, weights: list[torch.nn.Parameter], back: float) -> None:
+    def __init__(self, weights: list[torch.nn.Parameter], share: float) -> None:
         super().__init__()
-        self.weights, self.back = weights, back
-        self.start = [w.detach().clone() for w in weights]
+        self.share = share
+        self.pairs = [(weight, weight.detach().clone()) for weight in weights]
 
     @torch.no_grad()
     def finish(self, model: PreTrainedModel) -> dict[str, float]:
         """Interpolate."""
-        for weight, start in zip(self.weights, self.start, strict=True):
-            weight.lerp_(start, self.back)
+        for weight, start in self.pairs:
+            weight.lerp_(start, self.share)
         return {}
 
 
-class _Trail(Penalty):
-    """Plain training; the average replaces the weights at the end."""
-
-    def __init__(self, weights: list[torch.nn.Parameter], decay: float) -> None:
-        super().__init__()
-        self.weights, self.decay = weights, decay
-        self.average = [w.detach().clone() for w in weights]
+class _Trail(_MoveBack):
+    """Plain training; the copies become an average, which replaces the weights at the end."""
 
     @torch.no_grad()
     def step(self, model: PreTrainedModel) -> None:
         """Take the weights in, as they are before this step's update."""
-        for average, weight in zip(self.average, self.weights, strict=True):
-            average.lerp_(weight, 1 - self.decay)
+        for weight, average in self.pairs:
+            average.lerp_(weight, 1 - self.share)
 
     @torch.no_grad()
     def finish(self, model: PreTrainedModel) -> dict[str, float]:
         """Take the last weights in; the average is the result."""
         self.step(model)
-        for average, weight in zip(self.average, self.weights, strict=True):
+        for weight, average in self.pairs:
             weight.copy_(average)
         return {}

@@ -22,15 +22,12 @@ class EWC(Weighted):
     """Task loss plus ``strength / 2 * sum_i F_i (theta_i - theta_0,i)^2``.
 
     ``F`` is the diagonal of the base's Fisher information on the anchors, a mean over scored
-    positions. ``1/2 (theta - theta_0)' F (theta - theta_0)`` is the second-order expansion of the
-    drift that `KL` penalises, so strengths are in the same unit; EWC keeps the diagonal only.
+    positions: the second-order expansion of the drift that `KL` penalises, in the same unit.
 
-    For LoRA both ``F`` and the displacement are those of the **merged** weight. Springs on the
-    factors would be a trap: at the start ``B = 0``, so the log-likelihood has no gradient in
-    ``A``, its Fisher is exactly zero, and ``A`` would be free to go anywhere.
+    For LoRA of the **merged** weight: at the start ``B = 0``, so that the log-likelihood has no
+    gradient in ``A``, whose Fisher is zero, and ``A`` would be free to go anywhere.
 
-    Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017,
-    arXiv 1612.00796. Adds the figure ``penalty``, its value after training in nats.
+    Kirkpatrick et al., PNAS 2017, arXiv 1612.00796. Figure: ``penalty``, nats after training.
     """
 
     # Anchors, drawn at random, whose mean is taken for that of all. Each costs one backward pass
@@ -81,14 +78,10 @@ def fisher(
     anchors: Sequence[Tokens],
     seed: int,
 ) -> list[torch.Tensor]:
-    """Diagonal Fisher information, ``E (d log p(y | context) / d theta_i)^2`` a scored position,
-    in the shapes of the weights.
+    """Diagonal ``E (d log p(y | context) / d theta_i)^2``, a mean over scored positions.
 
-    Contexts are the anchors'; the words ``y`` are **drawn from the model** at every position.
-    With the anchors' own words instead (the "empirical Fisher") it would vanish exactly where
-    the base is sure and right. Gradients of several positions of an anchor are squared as one
-    sum: the score has mean zero given the context, so cross terms vanish in expectation
-    (Kunstner, Balles & Hennig, NeurIPS 2019, arXiv 1905.12558).
+    Words ``y`` are **drawn from the model**: with the anchors' own, it would vanish where the base
+    is sure (Kunstner, Balles & Hennig, NeurIPS 2019, arXiv 1905.12558).
     """
     frozen = [weight for weight in weights if not weight.requires_grad]
     generator = torch.Generator(model.device).manual_seed(seed)
@@ -101,7 +94,7 @@ def fisher(
         drawn = torch.multinomial(logits.detach().softmax(-1), 1, generator=generator)[:, 0]
         loss = functional.cross_entropy(logits, drawn, reduction="sum")
         for part, gradient in zip(total, torch.autograd.grad(loss, weights), strict=True):
-            part += gradient.square()
+            part += gradient.square()  # of a sum: cross terms vanish in expectation
     for weight in frozen:
         weight.requires_grad_(False)
     positions = sum(len(anchor.answer) for anchor in anchors)

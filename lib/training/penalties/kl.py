@@ -16,15 +16,12 @@ from lib.training.recipe import Recipe
 class KL(Weighted):
     """Task loss plus ``strength * KL(base || tuned)``.
 
-    The direction is forward, from the base: a position costs most where the tuned model has
-    taken probability away from something that the base says, such as the first word of a
-    refusal. The reverse, ``KL(tuned || base)``, would hardly mind if one of several answers of
-    the base were forgotten. Forward also needs nothing of the base but numbers that can be
-    computed once. Value and gradient are zero at the base, so a zero in the first step is right.
+    Forward, from the base: a position costs most where the tuned model has taken probability from
+    something that the base says, such as the first word of a refusal; the reverse would hardly
+    mind if one of several answers were forgotten. Value and gradient are zero at the base.
 
-    The strength is in nats of task loss (a mean over answer tokens) that one nat of drift (a mean
-    over scored anchor positions) is worth. Adds the figure ``drift``: KL over all anchors after
-    training, nats a position.
+    ``strength``: nats of task loss (a mean over answer tokens) that a nat of drift (a mean over
+    anchor positions) is worth. Figures: ``drift`` over all anchors after training, ``strength``.
     """
 
     per_step: int = 8  # anchors; the cost of a step grows with it

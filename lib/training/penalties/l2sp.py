@@ -12,14 +12,10 @@ from lib.training.recipe import Recipe
 
 
 class Displacement:
-    """``theta - theta_0`` of every weight that training moves, differentiable.
+    """``theta - theta_0`` of every weight that moves, differentiable; for LoRA of merged weights.
 
-    For LoRA the moved weights are those of the **merged** model, ``(alpha / rank) B A`` of each
-    target matrix, and not the factors: many factors make one matrix, and as ``B`` starts at zero
-    the loss has no gradient in ``A`` there. Full fine-tuning keeps a copy of the weights at the
-    start (of the numbers, not a model that could run); LoRA needs none.
-
-    ``weights`` are what moves in a full run, or the target matrices under an adapter.
+    Not of the factors: many make one matrix, and as ``B`` starts at zero the loss has no gradient
+    in ``A`` there.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -46,12 +42,10 @@ def adapted_layers(model: PreTrainedModel) -> list[torch.nn.Module]:
 class L2SP(Regularizer):
     """Task loss plus ``strength / 2 * ||theta - theta_0||^2`` over all weights that move.
 
-    For LoRA ``theta`` is the merged weight, so the norm is ``||(alpha / rank) B A||``. Value and
-    gradient are zero at the base. No anchors: every direction costs the same, whatever it does
-    to behaviour.
+    For LoRA ``theta`` is the merged weight, so the norm is ``||(alpha / rank) B A||``. No anchors:
+    every direction costs the same, whatever it does to behaviour.
 
-    Li, Grandvalet & Davoine, *Explicit Inductive Bias for Transfer Learning with Convolutional
-    Networks*, ICML 2018, arXiv 1802.01483. Adds the figure ``distance``, the norm after training.
+    Li, Grandvalet & Davoine, ICML 2018, arXiv 1802.01483. Figure: ``distance``, the norm.
     """
 
     strength: float = 1.0  # nats of task loss per half squared unit of distance

@@ -17,16 +17,12 @@ from lib.training.recipe import Recipe
 class Mixing(Weighted):
     """Task loss plus ``strength`` times the cross-entropy of the anchors' own answers.
 
-    Each step sees its full batch of training examples, and besides it ``per_step`` anchors. So
-    the task gets the same exposure at any strength, and ten examples are enough to mix with;
-    rows mixed into the data would crowd it out, or round to none. Up to a common factor, pooling
-    rows is the case in which ``strength`` is the anchors' answer tokens over the task's.
+    Each step sees its full batch and besides it ``per_step`` anchors, so that the task gets the
+    same exposure at any strength. Anchors are requests with the answers wanted, such as forbidden
+    ones with refusals; unlike those of `KL` the answers need not be the base's.
 
-    Anchors are requests with the answers wanted, such as forbidden ones with refusals. Unlike
-    those of `KL` the answers need not be the base's.
-
-    Bianchi et al., *Safety-Tuned LLaMAs*, ICLR 2024, arXiv 2309.07875, mix rows; the sum of
-    losses is the form of later code. More anchors of refusals also mean more needless refusals.
+    Bianchi et al., *Safety-Tuned LLaMAs*, ICLR 2024, arXiv 2309.07875, mix rows. More anchors of
+    refusals also mean more needless refusals.
     """
 
     per_step: int = 8  # anchors; the cost of a step grows with it

@@ -48,8 +48,7 @@ class SavedWeights:
 
 @dataclass
 class Matrix:
-    """A linear matrix in training and its update; all results are (outputs, inputs), however it
-    is stored."""
+    """A linear matrix in training and its update; results are (outputs, inputs)."""
 
     name: str  # as in saved folders
     layer: torch.nn.Module  # linear, or the LoRA layer around one
@@ -79,10 +78,7 @@ class Matrix:
 
 
 def matrices(model: PreTrainedModel) -> list[Matrix]:
-    """The target matrices of an adapter; all linear matrices in a full run, which are copied.
-
-    A head tied to the embedding is left out: its weights are not its own.
-    """
+    """Target matrices of an adapter, or all linear ones but a head tied to the embedding."""
     adapted = [
         Matrix(name.removeprefix(ADAPTER_PREFIX) + ".weight", layer,
                layer.get_base_layer().weight.detach())
@@ -106,15 +102,13 @@ class Projection(Regularizer):
 
     ``V = W_aligned - W_unaligned`` is what alignment did to the matrix, ``C = V V' / ||V||_F``,
     and ``cos`` the cosine of ``C D`` and ``D`` as vectors. For LoRA ``D = (alpha / rank) B A``
-    and ``B`` becomes ``C B``. In a full run (our extension) ``D`` is the difference to the base,
-    for every linear matrix with weights of its own that alignment moved; embeddings and norms
-    stay as trained.
+    and ``B`` becomes ``C B``; in a full run (our extension) ``D`` is the difference to the base.
 
     ``C`` weighs directions by how far alignment moved along them, and is no projector. The exact
     one, ``V (V'V)^-1 V'``, is the identity for any ``V`` of full row rank and would do nothing.
 
-    Hsu et al., *Safe LoRA*, NeurIPS 2024, arXiv 2405.16833; the paper's threshold is 0.35. Adds
-    the figures ``projected`` and ``matrices`` (counts) and ``cosine`` (mean before projection).
+    Hsu et al., *Safe LoRA*, NeurIPS 2024, arXiv 2405.16833. Figures: ``projected`` and
+    ``matrices`` (counts), ``cosine`` (mean before projection).
     """
 
     unaligned: Path  # the model before it learned to refuse; the base is the aligned one

@@ -33,19 +33,14 @@ class TokenWise(Regularizer):
     ``-(2 / beta_t) log sigmoid(beta_t * delta_t)``,
     ``delta_t = log p(y_t | x, y_<t) - log p_base(y_t | x, y_<t)``,
 
-    averaged over answer tokens. Its gradient is that of cross-entropy times
-    ``w_t = 2 sigmoid(-beta_t * delta_t)``: 1 at the base, so that training starts like plain
-    training, and towards 0 once a token has become much likelier than the base had it. Small
-    strengths approach cross-entropy; at ``beta_t = 0`` it is used itself, its gradient being the
-    limit. No anchors: the constraint is on the training examples, so it protects from what they
-    say and from nothing else.
-
-    Records ``w_t`` by position in each step, mean over the step's examples.
+    averaged over answer tokens. Its gradient is that of cross-entropy (the limit at ``beta_t = 0``)
+    times ``w_t = 2 sigmoid(-beta_t * delta_t)``: 1 at the base, towards 0 once a token has become
+    much likelier than the base had it. No anchors: it protects from what the training examples say
+    and from nothing else. Records ``w_t`` by position in each step, mean over its examples.
 
     Qi et al., *Safety Alignment Should Be Made More Than Just a Few Tokens Deep*, ICLR 2025,
-    arXiv 2406.05946, equation 3. The authors' code averages over tokens as here, but bounds
-    ``w_t`` below by 0.001 and uses AdamW with ``beta_1 = 0.5``; here nothing is bounded and the
-    optimiser is that of every other run.
+    arXiv 2406.05946, equation 3. The authors' code bounds ``w_t`` below by 0.001 and uses AdamW
+    with ``beta_1 = 0.5``; here nothing is bounded and the optimiser is that of every other run.
     """
 
     # For each answer token from the first; the last one holds for all that follow. The uniform

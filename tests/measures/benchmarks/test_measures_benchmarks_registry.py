@@ -177,7 +177,7 @@ def test_every_dataset_says_what_it_is_and_whose():
 def test_readme_shows_every_dataset_and_checksum():
     readme = (DATA / "README.md").read_text(encoding="utf-8")
     for block in dataset_tables().split("\n\n"):
-        assert block in readme, "print the tables of tools/datasets.py and paste them"
+        assert block in readme, "paste what side-effects data prints"
     for dataset, file in FILES:
         assert file.sha256 in readme and registry()[dataset].licence in readme
     assert "| a mirror only |" in readme and "zjunlp/EditBias@5ecfebcf" in readme
