@@ -44,7 +44,7 @@ class ClusterSums:
 def wild_cluster(
     frame: pd.DataFrame,
     estimator: Estimator,
-    weights: Weights = "rademacher",
+    weights: Weights | None = None,
     draws: int = 1999,
     *,
     seed: int = 0,
@@ -53,9 +53,11 @@ def wild_cluster(
 
     The interval holds every null with a bootstrap p-value above 5 % (test inversion by bisection
     on the same draws); it need not be symmetric, and an end is infinite where no null is rejected.
-    ``se`` is the plain clustered error, for reference. Use Webb's weights for fewer than 12 series.
+    ``se`` is the plain clustered error, for reference. By default `weights` are Webb's for fewer
+    than 12 series, else signs.
     """
     sums = _sums(frame, estimator)
+    weights = weights or ("webb" if sums.x.shape[-1] < 12 else "rademacher")
     signs = draw_weights(sums.x.shape[-1], draws, weights, seed)
     slope, se = (float(v) for v in slope_and_error(sums))
     low, high = _limits(sums, slope, se, signs)

@@ -88,7 +88,7 @@ class ForecastSettings(Settings):
         min_length=1, description="persistence grid, 0 to 1, kept for out-of-sample tests"
     )
     sigma: float = Field(gt=0, le=50, description="innovation sd, in the units of the series")
-    series: int = Field(ge=2, le=100_000, description="series per rho, count; the clusters")
+    series: int = Field(ge=3, le=100_000, description="series per rho, count; the clusters")
     rounds: int = Field(
         ge=2, le=1000, description="forecasts per series, count; two make one revision"
     )
