@@ -38,11 +38,23 @@ class ClusterSums:
 
 
 def wild_cluster(
-    frame: pd.DataFrame, estimator: Estimator, weights: Weights = "rademacher", draws: int = 1999,
+    frame: pd.DataFrame, estimator: Estimator, weights: Weights | None = None, draws: int = 1999,
     *, seed: int = 0,
 ) -> Estimate:
-    """Slope and its interval: all nulls whose bootstrap p-value is above 5 %, by bisection."""
+    """Slope of an estimator and the interval of the restricted wild cluster bootstrap.
+
+    The interval holds every null whose bootstrap p-value is above 5 %, found by bisection on the
+    same draws. It need not be symmetric, and an end is infinite where no null is rejected.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows with the estimator's columns and ``series``, the clusters.
+    weights : {"rademacher", "webb"}, optional
+        By default Webb's for fewer than 12 series, else signs.
+    """
     sums = _sums(frame, estimator)
+    weights = weights or ("webb" if sums.x.shape[-1] < 12 else "rademacher")
     signs = draw_weights(sums.x.shape[-1], draws, weights, seed)
     slope, se = (float(v) for v in slope_and_error(sums))
     low, high = _limits(sums, slope, se, signs)

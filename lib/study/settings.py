@@ -66,7 +66,7 @@ class ForecastSettings(Settings):
     validation_rhos: list[Rho] = Field(min_length=1, description="persistences to choose on")
     unseen_rhos: list[Rho] = Field(min_length=1, description="persistences kept for tests")
     sigma: float = Field(gt=0, le=50, description="innovation sd, in the units of the series")
-    series: int = Field(ge=2, le=100_000, description="series per rho, count; the clusters")
+    series: int = Field(ge=3, le=100_000, description="series per rho, count; the clusters")
     rounds: int = Field(ge=2, le=1000, description="forecasts per series; two make one revision")
 
     @model_validator(mode="after")

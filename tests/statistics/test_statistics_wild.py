@@ -128,9 +128,16 @@ def test_it_covers_where_the_plain_interval_does_not(weights):
 
 def test_too_few_clusters_are_refused_with_a_way_out():
     with pytest.raises(InvalidValueError, match="webb"):
-        wild_cluster(noisy_panel(5), implied_persistence)
-    assert wild_cluster(noisy_panel(5), implied_persistence, "webb").clusters == 5
+        wild_cluster(noisy_panel(5), implied_persistence, "rademacher")
     with pytest.raises(InvalidValueError, match="3 for Webb"):
         wild_cluster(noisy_panel(2), implied_persistence, "webb")
     with pytest.raises(InvalidValueError, match="rademacher or webb"):
         wild_cluster(noisy_panel(9), implied_persistence, "normal")
+
+
+@pytest.mark.parametrize(("series", "weights"), [(4, "webb"), (11, "webb"), (12, "rademacher")])
+def test_weights_suit_the_number_of_series(series, weights):
+    panel = noisy_panel(series)
+    chosen = wild_cluster(panel, implied_persistence)
+    assert chosen == wild_cluster(panel, implied_persistence, weights)
+    assert weights in chosen.method and chosen.clusters == series

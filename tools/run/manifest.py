@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lib.study import machine
 from lib.study.disk import write_text
@@ -45,7 +45,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(strict=True)
 
     status: Literal["done", "failed"]
-    seconds: float
+    seconds: float = Field(ge=0, allow_inf_nan=False)
     fingerprint: dict[str, Any]
     exhibits: dict[Exhibit, str]
     artefacts: dict[Artefact, str]

@@ -50,7 +50,8 @@ def test_damaged_manifest_starts_empty(tmp_path, text):
 
 DAMAGED = [
     {}, "x", [], None, 3, {"status": "done"}, ENTRY | {"status": "half"}, ENTRY | {"status": None},
-    ENTRY | {"seconds": "1"}, ENTRY | {"fingerprint": "x"}, ENTRY | {"output": 1},
+    ENTRY | {"seconds": "1"}, ENTRY | {"seconds": float("nan")}, ENTRY | {"seconds": -1.0},
+    ENTRY | {"fingerprint": "x"}, ENTRY | {"output": 1},
     ENTRY | {"exhibits": ["figures/a.csv"]}, ENTRY | {"artefacts": {"models/a": 3}},
     *(ENTRY | {"exhibits": {name: "0"}} for name in (
         "../../victim.txt", "figures/../../victim.txt", "/etc/passwd", "figures", "figures/", "",
