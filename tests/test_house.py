@@ -63,7 +63,7 @@ def test_faces_are_empty_and_nothing_is_called_utils():
     assert [p for p in files if p.name == "utils.py" or "__all__" in p.read_text()] == []
 
 
-def later_test_only_the_world_knows_its_tokens():
+def test_only_the_world_knows_its_tokens():
     outside = [p for place in ("lib", "tools") for p in (ROOT / place).rglob("*.py")
                if (ROOT / "lib" / "world") not in p.parents]
     assert [p for p in outside if _imports(_parsed(p), "lib.world.tokenizer")] == []
@@ -72,7 +72,7 @@ def later_test_only_the_world_knows_its_tokens():
     assert taken <= {"world_tokenizer"}
 
 
-def later_test_every_module_and_public_definition_says_what_it_is_for():
+def test_every_module_and_public_definition_says_what_it_is_for():
     silent = [f"{name}: the module" for name, tree in _library().items()
               if not ast.get_docstring(tree)]
     silent += [f"{name}.{label}" for name, label, node in _documented()
@@ -80,7 +80,7 @@ def later_test_every_module_and_public_definition_says_what_it_is_for():
     assert silent == []
 
 
-def later_test_sections_of_docstrings_are_for_what_a_notebook_or_command_calls():
+def test_sections_of_docstrings_are_for_what_a_notebook_or_command_calls():
     called = set().union(*(_names(_parsed(path)) for path in [*notebooks(), *_programs()]))
     wordy = [f"{name}.{label}" for name, label, node in _documented()
              if SECTION.search(ast.get_docstring(node) or "")
@@ -88,7 +88,7 @@ def later_test_sections_of_docstrings_are_for_what_a_notebook_or_command_calls()
     assert wordy == []
 
 
-def later_test_everything_in_lib_is_reached_from_a_notebook_command_or_benchmark():
+def test_everything_in_lib_is_reached_from_a_notebook_command_or_benchmark():
     assert unreached() == []
 
 
