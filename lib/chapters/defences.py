@@ -144,7 +144,7 @@ def flood_rows(
 
 
 Models = Mapping[str, Mapping[str, Mapping[int, Path]]]
-"""Attack, arm, training seed to model folder: from `lib.chapters.defences.defended`."""
+"""Attack, arm, training seed to model folder: from `defended`."""
 
 
 def relative_loss(found: pd.DataFrame, kind: str, plain: str = "full") -> pd.DataFrame:
