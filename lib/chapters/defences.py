@@ -84,7 +84,7 @@ def held(anchors: str, seed: int) -> tuple[Example, ...]:
     return tuple(anchor for part in ANCHORS[anchors] for anchor in made[part]())
 
 
-def tried(study: Study, base: Path) -> pd.DataFrame:
+def defence_candidates(study: Study, base: Path) -> pd.DataFrame:
     """Candidates of every arm on the validation attack: the benign task, poisoned."""
     general = utility.questions(study.profile.evaluation.items, study.seed + VALIDATION)
     task = replace(defence_task(study, POISONED, validation=True), general=general)
