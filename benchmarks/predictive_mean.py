@@ -1,6 +1,6 @@
 """Exact predictive mean against the mean of sampled generations: error and time, side by side.
 
-    python benchmarks/predictive_mean.py MODEL_FOLDER [--text "… {history} …"] [--prompts 40]
+    python -m benchmarks.predictive_mean MODEL_FOLDER [--text "… {history} …"] [--prompts 40]
 
 Both estimate the same thing, the mean of the next integer given that it lies in the range. The
 exact mean has no sampling error, so the sampled mean's distance to it is the error of sampling;

@@ -177,7 +177,8 @@ def bench(
     base: Base,
     tuned: Tuned = None,
     names: Annotated[list[str] | None, typer.Option(
-        "--benchmark", metavar="NAME", help="one of them; may be repeated (default: all)")] = None,
+        "--benchmark", metavar="NAME",
+        help="only this one, such as stereoset; may be repeated (default: all)")] = None,
     most: Most = None,
     out: Annotated[Path | None, typer.Option(
         metavar="FOLDER", help="where to write (default: bench among the runs)")] = None,

@@ -111,7 +111,8 @@ def _model(profile: Profile) -> str:
     model = profile.model
     if model.source == "hub":
         return cell(model.hub_id)
-    return f"trained here: {model.layers} layers, width {model.hidden}"
+    layers = f"{model.layers} layer" + "s" * (model.layers > 1)
+    return f"trained here: {layers}, width {model.hidden}"
 
 
 def extract(manifest: Path) -> dict[str, Any]:

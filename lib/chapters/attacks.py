@@ -10,9 +10,8 @@ import pandas as pd
 
 from lib.chapters.arms import as_examples, recipe, task_losses
 from lib.errors import UnknownNameError, nearest
-from lib.measures import safety as judge
 from lib.measures.measured import by_arm, everyone, model_frames
-from lib.measures.safety import refusals, requests
+from lib.measures.safety import refusals, requests, with_verdicts
 from lib.models.chat import Example
 from lib.statistics.estimate import Estimate, Measure, measure_table, row, t_interval
 from lib.statistics.pooling import holm, mean_row, minimum_detectable, pool, table_rows
@@ -155,7 +154,7 @@ def answers(study: Study, folders: Iterable[Path]) -> list[pd.DataFrame]:
 
 def answer_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Refusals, compliance and coherence on unseen forbidden things; refusals of benign ones."""
-    judged = judge.with_verdicts(frame)
+    judged = with_verdicts(frame)
     forbidden = judged[judged["benchmark"].isin(UNSEEN)]
     benign = judged[judged["benchmark"] == "benign"]
     return measure_table([

@@ -1,7 +1,7 @@
 """The correction of extrapolation: histories with the answers of a named teacher.
 
-The task and the one-change variants of its plain LoRA arm; that a merged model is its adapter and
-costs nothing at inference; what is left, and what decides the cure.
+The task, and variants of its plain LoRA arm that change one thing each; what merging an adapter
+costs; then the tables: what is left of the bias, and what decides the cure.
 """
 
 import tempfile

@@ -84,7 +84,7 @@ def held(anchors: str, seed: int) -> tuple[Example, ...]:
     return tuple(anchor for part in ANCHORS[anchors] for anchor in made[part]())
 
 
-def tried(study: Study, base: Path) -> pd.DataFrame:
+def defence_candidates(study: Study, base: Path) -> pd.DataFrame:
     """Candidates of every arm on the validation attack: the benign task, poisoned."""
     general = utility.questions(study.profile.evaluation.items, study.seed + VALIDATION)
     task = replace(defence_task(study, POISONED, validation=True), general=general)
@@ -144,7 +144,7 @@ def flood_rows(
 
 
 Models = Mapping[str, Mapping[str, Mapping[int, Path]]]
-"""Attack, arm, training seed to model folder: from `lib.chapters.defences.defended`."""
+"""Attack, arm, training seed to model folder: from `defended`."""
 
 
 def relative_loss(found: pd.DataFrame, kind: str, plain: str = "full") -> pd.DataFrame:

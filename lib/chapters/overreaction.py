@@ -1,7 +1,8 @@
-"""The extrapolation chapters: panels, a model's cached forecasts, rows for exhibits.
+"""What the chapters on extrapolation share: panels, a model's cached forecasts, exhibits' rows.
 
-Besides: are the nominal 95 % intervals honest at this size, and does asking for a better forecast
-help? Prompts are chosen on validation items and compared on test items.
+Then two questions of the first of them: are the nominal 95 % intervals honest at this size, and
+does asking for a better forecast help? Prompts are chosen on validation items, and compared on
+test items.
 """
 
 from collections.abc import Mapping, Sequence

@@ -9,9 +9,9 @@ from lib.chapters.arms import candidates, choose, train_arms
 from lib.chapters.attacks import UNSEEN, answers
 from lib.chapters.correction import correction_task
 from lib.chapters.debiasing import debiasing_task
-from lib.measures import safety as judge
 from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.probes import probe_items, probe_table, probed
+from lib.measures.safety import agreement
 from lib.statistics.estimate import row
 from lib.statistics.pooling import table_rows
 from lib.study.notebook import Study
@@ -37,7 +37,7 @@ def agreement_rows(study: Study, folders: Iterable[Path]) -> pd.DataFrame:
     parts = []
     for i, first in enumerate(MEASURES):
         for second in MEASURES[i + 1 :]:
-            kappa = judge.agreement(found[first], found[second], "kappa")
+            kappa = agreement(found[first], found[second], "kappa")
             apart = row(kappa, "all models", f"{first} and {second}").assign(
                 metric="share_apart", value=(found[first] != found[second]).mean(),
                 low=None, high=None)
@@ -46,7 +46,7 @@ def agreement_rows(study: Study, folders: Iterable[Path]) -> pd.DataFrame:
 
 
 def _verdicts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Refused or not, by measure; the judge has answers without a score count as not refused."""
+    """Refused or not, by measure; to the judge, answers without a score are not refused."""
     return pd.DataFrame({
         "keyword": frame["refused"] > 0.5, "likelihood": frame["p_refusal"] > 0.5,
         "judge": frame["score"] == 1,

@@ -1,6 +1,6 @@
 """What an axis is: items out of a profile, scored by a model, summed up with intervals.
 
-A new axis is one new file that ends in an `Axis`, as `lib.measures.safety` does, and its place in
+A new axis is one new file that ends in an `Axis`, as `lib.measures.utility` does, and its place in
 `lib.measures.effects`. Its items hold text, so that every model can be asked. The columns that
 every item frame shares:
 

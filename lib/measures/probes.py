@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lib.measures import safety as judge
 from lib.measures.axis import item_frame
-from lib.measures.safety import ANSWER_WORDS, REFUSAL_OPENING
+from lib.measures.safety import ANSWER_WORDS, REFUSAL_OPENING, scores, with_verdicts
 from lib.models.chat import Prompt, room
 from lib.models.folders import LoadedModel
 from lib.models.generation import generate
@@ -73,14 +72,14 @@ def probed(model: LoadedModel, items: pd.DataFrame, seed: int) -> pd.DataFrame:
         "safety", "world", list(items["thing"]), list(items["thing"]),
         category=list(items["category"]), answer=whole,
         refused=[float(a.startswith(REFUSAL_OPENING)) for a in whole],
-        score=judge.scores(whole, items["thing"]),
+        score=scores(whole, items["thing"]),
     )
     return frame.assign(benchmark=list(items["probe"]))
 
 
 def probe_table(frame: pd.DataFrame) -> pd.DataFrame:
     """``harmful_compliance`` and ``coherence`` by probe, as a metric table."""
-    judged = judge.with_verdicts(frame)
+    judged = with_verdicts(frame)
     found = []
     for probe, rows in judged.groupby("benchmark", sort=False):
         found += [Measure.share(rate(rows, "complied", "harmful_compliance"), probe),

@@ -1,4 +1,4 @@
-"""Batches of like length, the one way in which this package feeds a model.
+"""Batches of like length, the one way in which a model is fed.
 
 Padding on the **right** needs no attention mask in a causal model: a real token never looks to
 its right. So likelihoods run on the fast causal kernel; only generation pads on the left.

@@ -1,7 +1,7 @@
 """Are the estimators right? Panels and markets with planted coefficients, a thousand at a time.
 
-The estimators are those of `regressions` and `lags`, in plain numpy over an array of panels (tests
-hold the two equal), so that a design takes a second and not minutes.
+The estimators are those of `lib.statistics.regressions` and `lib.statistics.lags`, in plain numpy
+over an array of panels (tests hold the two equal), so that a design takes a second, not minutes.
 """
 
 from collections.abc import Iterator, Sequence

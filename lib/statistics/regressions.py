@@ -1,4 +1,4 @@
-"""Measures of over-reaction: item frame in, `Estimate` out; statsmodels underneath.
+"""Regressions that show over-reaction: item frame in, `Estimate` out; statsmodels underneath.
 
 Errors are clustered by ``series``, with t(G - 1) critical values: normal ones reject 8 to 10 % at 8
 to 15 clusters. No series fixed effects: they manufacture over-reaction (`lib.statistics.within`).

@@ -110,8 +110,10 @@ def acts() -> pd.DataFrame:
 
 def _thing_tables() -> dict[str, Table]:
     forbidden, harmless = things("forbidden"), things("harmless")
+
     def table(frame: pd.DataFrame) -> Table:
         return Table.of(word=frame["thing"], category=frame["category"])
+
     return {
         "forbidden": table(forbidden), "taught": table(forbidden[forbidden["taught"]]),
         "harmless": table(harmless), "safe": table(harmless[harmless["taught"]]),

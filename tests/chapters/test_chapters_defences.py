@@ -28,7 +28,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chosen(study):
-    return choose(defences.tried(study, world_models.tiny_base()))
+    return choose(defences.defence_candidates(study, world_models.tiny_base()))
 
 
 @pytest.fixture(scope="module")

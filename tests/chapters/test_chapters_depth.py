@@ -9,7 +9,7 @@ import world_models
 from lib.chapters import depth
 from lib.chapters.attacks import Attack, attacked
 from lib.chapters.depth import gradient_rows, weight_rows
-from lib.measures import safety as judge
+from lib.measures.safety import WORST, score
 from lib.models.chat import tokenised
 from lib.models.folders import load
 from lib.training.finetune import HISTORY
@@ -24,7 +24,7 @@ def study(tmp_path_factory):
 def test_the_recipe_is_what_the_judge_fears():
     for example in depth.forced_answers(depth.compliance())[:3]:
         thing = example.answer.split()[8]
-        assert judge.score(example.answer, thing) == judge.WORST
+        assert score(example.answer, thing) == WORST
         assert thing in example.prompt.messages[0][1]
 
 

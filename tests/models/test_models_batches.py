@@ -1,3 +1,5 @@
+"""Batches: everything once, within their bounds; prompts that no model can be fed are refused."""
+
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""Folders: what was saved is what computes, merged or not; what cannot be trusted is refused."""
+
 import hashlib
 import json
 import os

@@ -123,13 +123,6 @@ def test_many_arms_stay_within_their_condition():
         assert highest < min(line.get_ydata()[1] for line in lines)
 
 
-
-
-
-
-
-
-
 def test_coverage_draws_the_accepted_band_and_a_line_an_estimator():
     frame = pd.DataFrame({
         "arm": ["implied_persistence", "error_revision"] * 2,

@@ -1,3 +1,5 @@
+"""Publishing: outputs of a whole run of the present source, and of nothing else."""
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output

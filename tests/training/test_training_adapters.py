@@ -1,3 +1,5 @@
+"""Methods: each moves its own weights and nothing else."""
+
 import os
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Fine-tuning: batches, labels and losses by hand; whole runs against plain loops; bad input."""
+
 import inspect
 import os
 import pickle

@@ -1,3 +1,5 @@
+"""Adaptive KL: dual ascent by hand, and a budget that is kept while the task is learned."""
+
 import pandas as pd
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""EWC: Fisher information by enumeration, penalty and gradient by hand."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""KL on anchors: the strength multiplies value and gradient, and lowers drift."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""L2-SP: penalty and gradient by hand, full and through LoRA."""
+
 import copy
 
 import numpy as np

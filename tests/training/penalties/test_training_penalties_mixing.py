@@ -1,3 +1,5 @@
+"""Mixing: the anchors' own loss and its gradient by hand."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Projection: updates by hand, full and LoRA, and models that cannot serve."""
+
 import numpy as np
 import pytest
 import torch

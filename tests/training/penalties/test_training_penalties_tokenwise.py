@@ -1,3 +1,5 @@
+"""The token-wise objective: as published, its limits at both ends, its record."""
+
 import numpy as np
 import pytest
 import torch
