@@ -27,10 +27,11 @@ from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 from lib.study.profiles import Profile, load_profile
 from lib.world.corpus import pretraining
 from lib.world.pretrain import new_model
-from lib.world.tokenizer import PAD
+from lib.world.tokenizer import world_tokenizer
 from lib.world.training import Rows, Stage, steps, train
 
 IGNORED = -100
+PAD = world_tokenizer().pad_token_id
 THREADS = 2
 
 

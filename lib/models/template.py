@@ -60,7 +60,10 @@ def write_chats(tokenizer: Tokenizer, chats: Sequence[Messages]) -> list[str]:
     if not known.system and any(chat[0][0] == "system" for chat in chats):
         _warn_of_fold(template)
         chats = [_folded(chat) if chat[0][0] == "system" else chat for chat in chats]
-    return [_closed(text) for text in _rendered(tokenizer, template, chats)]
+    try:
+        return [_closed(text) for text in _rendered(tokenizer, template, chats)]
+    except InvalidValueError:  # what it says may quote a request that nobody is to see
+        raise _refused("it refuses a chat, in words that are not shown") from None
 
 
 def turn_end(tokenizer: Tokenizer) -> int | None:

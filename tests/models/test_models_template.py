@@ -74,6 +74,16 @@ def test_a_template_that_fails_is_one_paragraph(tokenizer, text, told):
     assert "\n" not in str(error.value) and "chat template" in str(error.value)
 
 
+def test_a_template_that_refuses_one_request_does_not_tell_which(tokenizer):
+    text = ("{% if 'secret' in messages[0]['content'] %}"
+            "{{ raise_exception(messages[0]['content']) }}{% endif %}{{ messages[0]['content'] }}")
+    tokenizer = having(tokenizer, text)
+    assert write_chat(tokenizer, [("user", "an open word")]) == "an open word"
+    with pytest.raises(InvalidValueError, match="not shown") as caught:
+        write_chat(tokenizer, [("user", "a secret word")])
+    assert "secret" not in str(caught.value) and caught.value.__suppress_context__
+
+
 def test_a_template_without_an_end_is_left_alone(tokenizer, monkeypatch):
     monkeypatch.setattr(template, "SECONDS", 0.1)
     slow = "{% for i in range(2000) %}{% for j in range(2000) %}{% endfor %}{% endfor %}"

@@ -371,7 +371,7 @@ def test_a_workers_error_reaches_the_caller(base, tmp_path):
     jobs = [Job(folder, countdown(8), LORA, tmp_path / folder.name) for folder in (base, broken)]
     with pytest.raises(CorruptArtefactError, match="does not load") as caught:
         run_all(jobs, workers=2)
-    assert caught.value.fix.startswith("delete the folder")
+    assert caught.value.fix.startswith("build it again")
 
 
 def test_every_error_survives_pickling():
