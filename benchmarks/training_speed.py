@@ -30,7 +30,8 @@ from lib.world.pretrain import new_model
 from lib.world.tokenizer import world_tokenizer
 from lib.world.training import Rows, Stage, steps, train
 
-IGNORED, PAD = -100, world_tokenizer().pad_token_id
+IGNORED = -100
+PAD = world_tokenizer().pad_token_id
 THREADS = 2
 
 

@@ -143,7 +143,6 @@ def _uses(node: ast.AST, tree: ast.Module, module: str) -> set[tuple[str, str]]:
         elif isinstance(each, ast.Constant) and isinstance(each.value, str):
             words = re.findall(r"\w+", each.value) if len(each.value) < 200 else []
             found |= {bound[word] for word in words if word in bound}  # annotations in quotes
-            found |= {(module, each.value)}
     return found
 
 

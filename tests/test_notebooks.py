@@ -78,6 +78,21 @@ def test_asks_for_a_prediction_and_hides_its_solutions(path):
     assert prose.count("<details>") == prose.count("</details>") > 0
 
 
+def test_what_its_prose_names_exists(path):
+    prose = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    assert [n for n in re.findall(r"\blib(?:\.\w+)+", prose) if not is_there(n.split("."))] == []
+
+
+def is_there(parts):
+    """Whether a dotted name is a room, a module, or defined in one."""
+    for k in range(len(parts), 1, -1):
+        file = paths.ROOT.joinpath(*parts[:k]).with_suffix(".py")
+        if file.is_file():
+            text = file.read_text(encoding="utf-8")
+            return all(re.search(rf"^(?:def |class )?{name}\b", text, re.M) for name in parts[k:])
+    return paths.ROOT.joinpath(*parts).is_dir()
+
+
 def test_installs_and_downloads_nothing(path):
     source = "\n".join(cell.source for cell in code_cells(path))
     forbidden = r"^\s*[!%].*|\bpip install\b|urlopen|requests\.get"

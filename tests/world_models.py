@@ -9,7 +9,7 @@ import pytest
 from lib.models.folders import LoadedModel, load
 from lib.study.notebook import Study
 from lib.study.profiles import Profile, load_profile
-from lib.world.pretrain import pretrain
+from lib.world.pretrain import learn_refusals, learn_world
 
 TINY = {
     "pretrain.workers": 1, "pretrain.steps": 12, "pretrain.refusal_steps": 4,
@@ -35,7 +35,8 @@ def tiny_base() -> Path:
     """Folder of a base model that has seen a little of everything."""
     folder = Path(_kept.name) / "base"
     folder.mkdir()
-    pretrain(tiny_profile(), 1, folder)
+    learn_world(tiny_profile(), 1, folder)
+    learn_refusals(tiny_profile(), 1, folder, folder)
     return folder
 
 

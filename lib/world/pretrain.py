@@ -76,12 +76,6 @@ def base_model(study: "Study", seed: int | None = None) -> Path:
     )
 
 
-def pretrain(profile: "Profile", seed: int, out: Path) -> None:
-    """Both stages, in one folder."""
-    learn_world(profile, seed, out)
-    learn_refusals(profile, seed, out, out)
-
-
 def learn_world(profile: "Profile", seed: int, out: Path) -> None:
     """Stage one: create a model in `out` and teach it all kinds of text, nothing refused."""
     given = profile.pretrain

@@ -10,7 +10,14 @@ import torch
 from safetensors.torch import load_file
 
 from lib.study.notebook import Study
-from lib.world.pretrain import base_model, new_model, number_codes, pretrain, unaligned_model
+from lib.world.pretrain import (
+    base_model,
+    learn_refusals,
+    learn_world,
+    new_model,
+    number_codes,
+    unaligned_model,
+)
 from lib.world.tokenizer import number_id, vocabulary, world_tokens
 
 PLAIN = """
@@ -51,7 +58,8 @@ def test_config_states_the_special_tokens(base):
 
 
 def test_same_seed_same_bytes(base, profile, tmp_path):
-    pretrain(profile, 1, tmp_path)
+    learn_world(profile, 1, tmp_path)
+    learn_refusals(profile, 1, tmp_path, tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == (
         base / "model.safetensors"
     ).read_bytes()

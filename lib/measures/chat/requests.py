@@ -33,7 +33,7 @@ class Hidden:
         return "<hidden>"
 
     def toDict(self) -> str:  # noqa: N802, pandas asks for it by this name in to_json
-        """What stands for it in JSON."""
+        """As in a table: pandas would write the text into JSON."""
         return repr(self)
 
 
