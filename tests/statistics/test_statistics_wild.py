@@ -65,7 +65,7 @@ def test_pvalues_equal_regressions_one_by_one(kind, null):
 def test_value_and_error_are_the_plain_ones_and_row_order_is_free():
     frame = noisy_panel(10)
     for estimator in (implied_persistence, error_revision):
-        found, plain = wild_cluster(frame, estimator), estimator(frame)
+        found, plain = wild_cluster(frame, estimator, "rademacher"), estimator(frame)
         assert [found.value, found.se] == pytest.approx([plain.value, plain.se])
         assert (found.name, found.n, found.clusters) == (plain.name, 50, 10)
         shuffled = frame.sample(frac=1, random_state=0)
@@ -75,7 +75,8 @@ def test_value_and_error_are_the_plain_ones_and_row_order_is_free():
 
 def test_the_interval_is_the_set_of_nulls_that_are_not_rejected():
     frame = noisy_panel(9, seed=2)
-    found, signs = wild_cluster(frame, implied_persistence), draw_weights(9, 1999, "rademacher", 0)
+    found = wild_cluster(frame, implied_persistence, "rademacher")
+    signs = draw_weights(9, 1999, "rademacher", 0)
     for end, outward in ((found.low, -1), (found.high, 1)):
         inside, outside = end - outward * 1e-6, end + outward * 1e-6
         assert pvalue(frame, inside, signs) > 0.05
