@@ -1,8 +1,12 @@
-"""Advice for names that do not exist."""
+"""Errors: three parts that travel between processes, and advice for names that do not exist."""
+
+import inspect
+import pickle
 
 import pytest
 
-from lib.errors import nearest
+from lib import errors
+from lib.errors import StudyError, nearest
 
 VALID = ["finetune.rank", "finetune.alpha", "pretrain.steps", "seed"]
 
@@ -22,3 +26,14 @@ def test_all_names_if_none_is_close():
 
 def test_nothing_to_choose():
     assert nearest("x", []) == "there is none to choose"
+
+
+def test_every_error_survives_pickling():
+    """As between processes; without help an exception is rebuilt from its message alone."""
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)
+             if issubclass(kind, StudyError)]
+    assert len(kinds) > 5
+    for kind in kinds:
+        twin = pickle.loads(pickle.dumps(kind("a", "b", "c")))
+        assert type(twin) is kind and (twin.expected, twin.found, twin.fix) == ("a", "b", "c")
+        assert str(twin) == "Expected a. Found b. What to do: c."

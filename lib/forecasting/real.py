@@ -167,7 +167,7 @@ _ROWS = (
      _yearly("year", "volume")),
     ("sunspots", "Sunspot number", "statsmodels", "sunspots", "yearly", "spots",
      "none", "National Geophysical Data Center", _STATSMODELS, _yearly("YEAR", "SUNACTIVITY")),
-)  # fmt: skip
+)
 
 REGISTRY = {row[0]: RealSeries(*row) for row in _ROWS}
 """Name to entry. Adding a series is one row here."""

@@ -73,7 +73,7 @@ def ar1_variant(
     frame = ar1_items(
         rhos, design.series, design.rounds, round(length * design.history),
         spread * design.sigma, design.mu + shift, *scale, horizon=horizon, seed=design.seed,
-    )  # fmt: skip
+    )
     return frame if factor == 1 else affine(frame, factor, design.mu)
 
 
@@ -122,7 +122,7 @@ def law_break(before: float, after: float, jump: float, family: families.Family)
         ),
         family,
         f"both means, rho {before:g} then {after:g}, date of the break",
-    )  # fmt: skip
+    )
 
 
 AR2 = Departure(

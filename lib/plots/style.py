@@ -60,7 +60,7 @@ STYLE = {
     "axes.grid": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.6,
     "axes.prop_cycle": plt.cycler(color=PALETTE), "lines.linewidth": 1.4, "lines.markersize": 4.5,
     "legend.frameon": False, "svg.fonttype": "path",
-}  # fmt: skip
+}
 
 
 def use_style() -> None:

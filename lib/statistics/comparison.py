@@ -53,7 +53,7 @@ def share_removed(
     return Estimate(
         "share_removed", float(share[0]), float(share[1:].std(ddof=1)), float(low), float(high),
         len(before), before["series"].nunique(), f"bootstrap of series, {draws} draws", np.nan,
-    )  # fmt: skip
+    )
 
 
 def align(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -20,7 +20,7 @@ FORECASTS = ["forecast", "previous_forecast"]
 FAMILIES = [
     c.ar1_family, c.ar2_family, c.ma1_family, c.local_level_family, c.drift_family,
     c.persistence_break_family, c.mean_break_family,
-]  # fmt: skip
+]
 
 
 def diffuse_level(x):
@@ -48,7 +48,7 @@ PATH_CASES = {
         partial(c.local_level_path, level_sd=1.5, noise_sd=2.0),
         diffuse_level, [4.0, 2.25], p.local_level(1.5, 2.0, 3, 40, seed=1),
     ),
-}  # fmt: skip
+}
 
 
 def filtered(values, horizon, build, params):
@@ -74,7 +74,7 @@ def test_closed_forms_equal_the_kalman_filter(case, horizon):
 
 PATHS = {name: case[0] for name, case in PATH_CASES.items()} | {
     "break": partial(c.break_path, rho_before=0.9, rho_after=0.2, break_at=25, mu_after=6.0),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", PATHS)
@@ -129,7 +129,7 @@ DENSITY_CASES = {
         lambda x: SARIMAX(x - MU, order=(0, 0, 1)), [-0.7, SIGMA**2],
     ),
     "local level": (c.local_level_candidate(4.0, 8.0, N), diffuse_level, [64.0, 16.0]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", DENSITY_CASES)
@@ -190,7 +190,7 @@ DRAWS = {
             *rng.integers(0, 6, 2) / 5, rng.integers(2, N + 1), 1, n, SIGMA, MU, seed=rng
         ),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", DRAWS)

@@ -87,7 +87,7 @@ def test_expanding_least_squares_equals_statsmodels_on_that_past(frame):
     values = ar1_values(frame, "previous_history", filled.loc[100, "series"])
     row = filled.loc[100]
     for t, ahead, found in ((row["t"], 1, row["forecast"]),
-                            (row["t"] - 1, 2, row["previous_forecast"])):  # fmt: skip
+                            (row["t"] - 1, 2, row["previous_forecast"])):
         x = values[: t + 1]
         fit = sm.OLS(x[ahead:], sm.add_constant(x[:-ahead])).fit()
         assert found == pytest.approx(fit.params @ [1, x[-1]], rel=1e-9)

@@ -34,7 +34,7 @@ def test_the_index_of_the_french_data_is_repaired():
         ("real_rate", 0.531), ("gdp_growth", 0.302), ("bill_rate", 0.958),
         ("unemployment", 0.988), ("default_spread", 0.977),
     ],
-)  # fmt: skip
+)
 def test_persistence_agrees_with_the_literature_file(name, rho):
     x = real_series(name).to_numpy()
     slope = sm.OLS(x[1:], sm.add_constant(x[:-1])).fit().params[1]
@@ -64,7 +64,7 @@ def test_catalogue_covers_the_kinds_of_series_of_the_study_and_states_their_righ
     assert {
         "market", "smb", "hml", "sp500", "nasdaq", "oil", "core_inflation", "inflation",
         "default_spread", "real_rate", "gdp_growth", "unemployment", "bill_rate",
-    } <= set(table.index)  # fmt: skip
+    } <= set(table.index)
     free = table["licence"].str.contains("public domain")
     kept = table["licence"].str.contains("do not redistribute")
     assert (free ^ kept).all()

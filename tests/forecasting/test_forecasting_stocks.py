@@ -189,7 +189,7 @@ def test_the_forecast_of_a_round_before_is_of_the_same_outcome(panel):
 @given(
     cut=st.integers(20, 76), ahead=st.integers(1, 60), stock=st.integers(0, 29),
     jump=st.floats(-200, 200), lags=st.integers(1, 4),
-)  # fmt: skip
+)
 def test_no_future_return_can_change_a_past_target(
     panel, cut, ahead, stock, jump, lags
 ):

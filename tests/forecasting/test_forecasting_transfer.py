@@ -67,7 +67,7 @@ def test_every_set_is_an_item_frame_on_the_display_scale_with_two_answers(frames
         ("sign_flipped", 0.8, 8, 100, 12, 1), ("scaled", 0.8, 8, 100, 12, 1),
         ("random_walk", 1.0, 8, 100, 12, 1),
     ],
-)  # fmt: skip
+)
 def test_one_setting_differs_and_the_answer_is_the_closed_form(
     frames, name, rho, sigma, mu, history, horizon
 ):
@@ -85,7 +85,7 @@ def test_the_cases_above_are_all_ar1_sets():
         "trained", "unseen_persistence", "negative_persistence", "scale_half", "scale_double",
         "history_half", "history_double", "horizon_2", "level_low", "level_high",
         "sign_flipped", "scaled", "random_walk",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("name", ["scale_half", "scale_double", "negative_persistence"])
@@ -175,7 +175,7 @@ def test_an_unknown_set_lists_the_known_ones():
 DEPARTURES = {
     "ar2": tr.AR2, "ma1": tr.MA1, "local level": tr.LOCAL_LEVEL, "arch": tr.ARCH, "drift": tr.DRIFT,
     "rho": tr.REGISTRY["break_to_low"], "mean": tr.REGISTRY["break_in_mean"],
-}  # fmt: skip
+}
 FEW = tr.Design(series=12, rounds=3, seed=5)
 
 

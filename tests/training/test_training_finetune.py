@@ -1,39 +1,26 @@
-"""Fine-tuning: batches, labels and losses by hand; whole runs against plain loops; bad input."""
+"""Fine-tuning: whole runs against plain loops, workers, what a regulariser sees; bad input."""
 
-import inspect
 import os
-import pickle
 import random
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from anchored_models import countdown, read
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tiny_models import gpt2_model, saved_word_model, word_model, word_tokenizer
 
-from lib import errors
-from lib.errors import CorruptArtefactError, InvalidValueError, StudyError
-from lib.models.chat import Example, Prompt, Tokens, tokenised
+from lib.errors import CorruptArtefactError, InvalidValueError
+from lib.models.chat import Example, Prompt
 from lib.models.folders import load, merge_adapter
 from lib.models.generation import generate
 from lib.models.likelihood import example_logprobs
 from lib.study.workers import side_by_side
-from lib.training.batching import batch_plan, collate, pack, split
+from lib.training.batching import batch_plan, collate
 from lib.training.finetune import finetune, trainable_share
 from lib.training.job import Job
-from lib.training.objective import (
-    Penalty,
-    Regularizer,
-    answer_logits,
-    answer_loss,
-    packed_logprobs,
-    scored_logprobs,
-)
+from lib.training.objective import Penalty, Regularizer, answer_loss
 from lib.training.recipe import Recipe
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -56,119 +43,6 @@ def lora(base):
 def full(base):
     out = base.parent / "full"
     return out, finetune(base, countdown(48), FULL, out)
-
-
-# Batches
-
-
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 5))
-def test_each_pass_sees_each_example_once(lengths, size, seed):
-    steps = -(-len(lengths) // size)
-    seen = Counter(i for b in batch_plan(lengths, size, 2 * steps, seed) for i in b)
-    assert seen == {i: 2 for i in range(len(lengths))}
-
-
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 9))
-def test_batches_cut_the_sorted_lengths(lengths, size):
-    """No two batches of a pass overlap in length by more than a shared end point."""
-    steps = -(-len(lengths) // size)
-    spans = sorted(
-        (min(lengths[i] for i in b), max(lengths[i] for i in b))
-        for b in batch_plan(lengths, size, steps, 0)
-    )
-    assert all(left[1] <= right[0] for left, right in zip(spans, spans[1:], strict=False))
-
-
-def test_plan_has_the_steps_asked_for_and_follows_the_seed():
-    lengths = [3, 5, 4] * 10
-    assert len(batch_plan(lengths, 8, 7, 0)) == 7
-    assert batch_plan(lengths, 8, 7, 0) == batch_plan(lengths, 8, 7, 0)
-    assert batch_plan(lengths, 8, 7, 0) != batch_plan(lengths, 8, 7, 1)
-
-
-def test_labels_cover_answers_only_and_their_ends_even_if_those_look_like_padding():
-    batch = collate([Tokens([5, 6], [7, 0]), Tokens([8], [9, 1, 2, 0])])
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 0, 0], [8, 9, 1, 2, 0]]
-    assert batch["labels"].tolist() == [[-100, -100, 7, 0, -100], [-100, 9, 1, 2, 0]]
-
-
-def test_a_packed_row_begins_anew_with_each_example():
-    inputs, speaking = pack([Tokens([5, 6], [7]), Tokens([8], [9, 1, 2])])
-    assert inputs["input_ids"].tolist() == [[5, 6, 7, 8, 9, 1, 2]]
-    assert inputs["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3]]
-    assert speaking.tolist() == [1, 3, 4, 5]
-
-
-@given(st.lists(st.integers(4, 9), min_size=1, max_size=9), st.integers(1, 4))
-def test_parts_of_a_step_are_its_examples_in_order(sizes, parts):
-    batches = [list(range(10 * i, 10 * i + n)) for i, n in enumerate(sizes)]
-    pieces = split(batches, parts)
-    assert len(pieces) == parts * len(batches)
-    for i, batch in enumerate(batches):
-        step = pieces[i * parts : (i + 1) * parts]
-        assert sum(step, []) == batch
-        assert max(map(len, step)) - min(map(len, step)) <= 1
-
-
-def test_a_step_smaller_than_its_parts_is_refused():
-    """Ten examples in steps of eight leave two for the last, which cannot be cut in four."""
-    with pytest.raises(InvalidValueError, match="at least 4 .* Found a step of 2"):
-        split(batch_plan([3] * 10, 8, 2, 0), 4)
-
-
-# Loss
-
-
-@pytest.mark.parametrize("build", [word_model, gpt2_model])
-def test_loss_is_mean_negative_logprob_of_answers(build):
-    model, examples = build(), countdown(9)
-    batch = collate(tokenised(model.tokenizer, examples))
-    frame = example_logprobs(model, examples)
-    truth = -frame["logprob"].sum() / frame["tokens"].sum()
-    assert answer_loss(model.model, **batch).item() == pytest.approx(truth, rel=1e-5)
-
-
-def test_loss_equals_that_of_transformers():
-    """The model's own loss: right padding, full logits, an attention mask."""
-    model, batch = word_model().model, collate(read(countdown(9)))
-    mask = (batch["input_ids"] != 0).long()
-    truth = model(**batch, attention_mask=mask).loss
-    torch.testing.assert_close(answer_loss(model, **batch), truth)
-
-
-def test_logits_begin_with_the_one_of_the_first_answer_token():
-    model, example = word_model().model, Tokens([5, 6, 7], [8, 9])
-    logits, targets = answer_logits(model, **collate([example]))
-    everything = model(torch.tensor([[5, 6, 7, 8, 9]])).logits
-    assert targets.tolist() == [[8, 9]]
-    torch.testing.assert_close(logits, everything[:, 2:4])
-
-
-@pytest.mark.parametrize("build", [word_model, gpt2_model])
-def test_company_in_a_packed_row_changes_nothing(build):
-    """Values and gradients are those of examples that go through the model one by one."""
-    model = build().model
-    examples = [*read(countdown(7)), Tokens([9], [8]), Tokens([8] * 20, [7] * 9)]
-    ids = [torch.tensor([[*e.prompt, *e.answer]]) for e in examples]
-    alone = torch.cat([model(row).logits[0, len(e.prompt) - 1 : -1].log_softmax(-1)
-                       for row, e in zip(ids, examples, strict=True)])
-    packed = packed_logprobs(model, examples)
-    torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
-    weights, some = list(model.parameters()), torch.randn(packed.shape)
-    for ours, truth in zip(torch.autograd.grad((packed * some).sum(), weights),
-                           torch.autograd.grad((alone * some).sum(), weights), strict=True):
-        assert (ours - truth).norm() <= 1e-4 * truth.norm() + 1e-4
-
-
-def test_scored_logprobs_come_for_each_example_whatever_its_company():
-    model, examples = word_model().model, read(countdown(9))
-    found = dict(scored_logprobs(model, examples))
-    assert sorted(found) == list(range(9))
-    for i, example in enumerate(examples):
-        ids = torch.tensor([[*example.prompt, *example.answer]])
-        alone = model(ids).logits[0, len(example.prompt) - 1 : -1].log_softmax(-1)
-        torch.testing.assert_close(found[i], alone, atol=1e-5, rtol=1e-5)
-        assert not found[i].requires_grad
 
 
 # Training
@@ -372,17 +246,6 @@ def test_a_workers_error_reaches_the_caller(base, tmp_path):
     with pytest.raises(CorruptArtefactError, match="does not load") as caught:
         run_all(jobs, workers=2)
     assert caught.value.fix.startswith("build it again")
-
-
-def test_every_error_survives_pickling():
-    """As between processes; without help an exception is rebuilt from its message alone."""
-    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)
-             if issubclass(kind, StudyError)]
-    assert len(kinds) > 5
-    for kind in kinds:
-        twin = pickle.loads(pickle.dumps(kind("a", "b", "c")))
-        assert type(twin) is kind and (twin.expected, twin.found, twin.fix) == ("a", "b", "c")
-        assert str(twin) == "Expected a. Found b. What to do: c."
 
 
 # Bad input

@@ -51,7 +51,7 @@ def test_a_second_call_trains_nothing(study, monkeypatch):
     {"recipe": replace(job().recipe, learning_rate=0.5)},
     {"recipe": replace(job().recipe, method="full")},
     {"regularizer": KL(EXAMPLES, 1.0)},
-])  # fmt: skip
+])
 def test_whatever_decides_the_weights_is_another_artefact(study, change):
     found = train_all(study, {"plain": job(), "changed": job(**change)})
     assert found["plain"] != found["changed"]
