@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from lib.errors import InvalidValueError
+from lib.errors import InvalidValueError, require
 from lib.study.paths import FIGURES, run_dir
 from lib.study.text import read_yaml
 
@@ -197,12 +197,16 @@ def report(
 ) -> tuple[str, bool]:
     """A line an exhibit and a closing count; and whether none differs, of at least one."""
     found, committed = found or run_dir("sandbox") / TABLES, committed or FIGURES / "tables"
-    results = compare(found, committed, load_tolerances(tolerances), notebooks)
-    machines = processor(found.parents[1] / "manifest.json"), processor(committed.parent / RUN)
+    limits = load_tolerances(tolerances)
+    require(any(found.glob("*.csv")), f"tables of a run in {found}", "none",
+            "run the study first, ./run_all.sh, or name its tables with --found")
+    results = compare(found, committed, limits, notebooks)
+    machines = (processor(found.resolve().parents[1] / "manifest.json"),
+                processor(committed.resolve().parent / RUN))
     elsewhere = None not in machines and machines[0] != machines[1]
     off = [result for result in results if not result.passed]
     failed = [result for result in off if not (elsewhere and result.cells)]
-    lines = [*map(str, results)] or [f"FAIL  no table in {found}"]
+    lines = list(map(str, results))
     closing = f"{len(results) - len(off)} exhibits agree, {len(failed)} differ"
     if elsewhere:
         closing += (f", {len(off) - len(failed)} not judged: made on {machines[0]}, "

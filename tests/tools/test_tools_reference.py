@@ -199,8 +199,8 @@ def test_command_fails_on_a_table_that_is_not_committed(folders, command, capsys
 def test_command_fails_where_there_is_nothing_to_compare(tmp_path, folders, command, capsys):
     for path in folders.glob("*/*.csv"):
         path.unlink()
-    assert command() == 1
-    assert "no table in" in capsys.readouterr().out
+    assert command() == 2
+    assert "run the study first" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b'a,b\n"1', b"a\n\xff\n"])
