@@ -10,9 +10,9 @@ import statsmodels.api as sm
 
 from lib.chapters.arms import relative_rows
 from lib.chapters.debiasing import TEST_VERB, split_words
-from lib.measures.benchmarks.paired import McNemar, compare_choices
 from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.pronouns import definitional_accuracy, pronoun_slope, pronouns
+from lib.statistics.comparison import McNemar, compare_choices
 from lib.statistics.estimate import Estimate, Measure, measure_table
 from lib.statistics.pooling import holm, table_rows
 from lib.statistics.regressions import clustered_fit, from_fit

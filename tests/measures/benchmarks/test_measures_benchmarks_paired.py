@@ -1,10 +1,8 @@
-"""Intervals and changes: loops of the bootstrap, coverage of a known truth, McNemar's binomial."""
+"""Intervals and changes: loops of the bootstrap, coverage of a known truth."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from lib.errors import InvalidValueError
@@ -110,48 +108,3 @@ def test_refusals():
         drawn(arm(0).head(3))
     with pytest.raises(InvalidValueError, match="same items"):
         drawn(arm(0), arm(0).iloc[6:])
-    with pytest.raises(InvalidValueError, match="choices of 0 or 1"):
-        paired.compare_choices(pd.Series([0.5]), pd.Series([1]))
-    with pytest.raises(InvalidValueError, match="same items"):
-        paired.compare_choices(pd.Series([1], [0]), pd.Series([1], [1]))
-
-
-def choices(both, before, after, neither):
-    counts = (both, before, after, neither)
-    one, two = (np.repeat(bits, counts) for bits in ([1, 1, 0, 0], [1, 0, 1, 0]))
-    return pd.Series(one), pd.Series(two)
-
-
-cells = st.tuples(*[st.integers(0, 12)] * 4).filter(lambda c: sum(c) > 0)
-
-
-@given(cells)
-def test_mcnemar_is_a_binomial_test_of_the_items_that_differ(counts):
-    found = paired.compare_choices(*choices(*counts))
-    assert (found.both, found.before, found.after, found.neither) == counts
-    differ = counts[1] + counts[2]
-    truth = stats.binomtest(counts[1], differ, 0.5).pvalue if differ else 1.0
-    assert found.pvalue == pytest.approx(truth)
-    assert found.difference == pytest.approx((counts[2] - counts[1]) / sum(counts))
-    assert found.discordance == pytest.approx(differ / sum(counts))
-
-
-def test_mcnemar_of_the_textbook():
-    # Agresti, Categorical Data Analysis: approval of a prime minister, 150 and 86 changed.
-    found = paired.compare_choices(*choices(794, 150, 86, 570))
-    assert found.n == 1600 and found.difference == pytest.approx(-0.04)
-    assert found.pvalue == pytest.approx(2 * stats.binom.cdf(86, 236, 0.5))
-
-
-def test_order_of_items_does_not_matter():
-    before, after = choices(5, 4, 1, 3)
-    again = paired.compare_choices(before.sample(frac=1, random_state=0), after[::-1])
-    assert again == paired.compare_choices(before, after)
-
-
-def test_exact_test_keeps_its_level():
-    rng, rejected = np.random.default_rng(0), 0
-    for _ in range(400):
-        one, two = rng.random((2, 60)) < 0.6
-        rejected += paired.compare_choices(pd.Series(one), pd.Series(two)).pvalue < 0.05
-    assert rejected / 400 < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
