@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from lib.errors import require
@@ -109,6 +110,9 @@ def _multiply_in_bfloat16(model: PreTrainedModel) -> None:
     """Matrix products in bfloat16 whenever the model is asked, before and after training too."""
     # Trainer's own switch would leave out what a regulariser asks before the first step.
     model.forward = torch.autocast(model.device.type, torch.bfloat16)(model.forward)
+    if model.device.type == "cpu":
+        # torch's fused kernel looks at the processor, not at ATEN_CPU_CAPABILITY, and fails there.
+        model.forward = sdpa_kernel(SDPBackend.MATH)(model.forward)
 
 
 def _save(model: PreTrainedModel, loaded: LoadedModel, base: Path, out: Path) -> None:
