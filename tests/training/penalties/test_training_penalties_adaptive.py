@@ -65,7 +65,7 @@ def base(tmp_path_factory):
     "recipe",
     [
         Recipe("full", learning_rate=3e-3, steps=60, batch_size=16, seed=1),
-        Recipe("lora", learning_rate=2e-2, steps=60, batch_size=16, seed=1),
+        Recipe("lora", learning_rate=2e-2, steps=120, batch_size=16, seed=1),
     ],
     ids=["full", "lora"],
 )
@@ -76,8 +76,8 @@ def test_drift_stays_under_the_budget_while_the_task_is_learned(base, recipe, tm
     held = finetune(base, countdown(), recipe, tmp_path / "held", "", adaptive)
     assert free["drift"] > 0.1
     assert held["drift"] < 0.025
-    assert held["last_loss"] < 0.9 * held["first_loss"]
+    assert held["last_loss"] < 0.8 * held["first_loss"]
     trace = pd.read_csv(tmp_path / "held" / "penalty.csv", index_col="step")
-    assert list(trace.columns) == ["drift", "strength"] and len(trace) == 60
+    assert list(trace.columns) == ["drift", "strength"] and len(trace) == recipe.steps
     assert trace["drift"].iloc[-15:].mean() < 0.03
     assert trace["strength"].max() > 5 * trace["strength"].iloc[0]  # it rose while needed
