@@ -164,7 +164,7 @@ def _plain(item: Any, root: Path) -> Any:
         return {"frame": _frame_digest(item, root)}
     if pd and (item is pd.NA or item is pd.NaT):
         return {"missing": str(item)}
-    if inside(type(item).__module__) or _own(type(item).__module__):  # an axis, say
+    if inside(type(item).__module__) or _own(type(item).__module__):  # a notebook's own
         return {type(item).__qualname__: sorted(vars(item).items())}
     raise TypeError(f"{type(item).__name__} {item!r:.60}")
 
