@@ -17,6 +17,7 @@ from lib.measures import utility
 from lib.measures.measured import model_frames
 from lib.models.chat import Example
 from lib.models.likelihood import example_logprobs
+from lib.study.design import Run, runs, training_seed
 from lib.study.notebook import Study
 from lib.study.profiles import Profile
 from lib.study.settings import ArmSettings
@@ -32,7 +33,7 @@ from lib.training.penalties.mixing import Mixing
 from lib.training.penalties.projection import Projection
 from lib.training.penalties.tokenwise import DEEP, TokenWise
 from lib.training.recipe import Recipe
-from lib.training.runs import arm_seeds, model_folder, train_all
+from lib.training.runs import model_folder, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
 from lib.world.patterns import Block
 
@@ -167,19 +168,22 @@ def arm_job(
 
 
 def train_arms(
-    study: Study, base: Path, task: Task, chosen: Mapping[str, Mapping[str, float]]
-) -> dict[str, dict[int, Path]]:
-    """Every arm that has chosen settings: arm, then training seed of the profile, to run folder.
+    study: Study, bases: Mapping[int, Path], task: Task, chosen: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[Run, Path]]:
+    """Every arm that has chosen settings, on every base with every seed: arm to run to folder.
 
     Parameters
     ----------
+    bases : mapping
+        Number of a base model to its folder; from `lib.world.bases.base_models`.
     chosen : mapping
         Arm to ``{"learning_rate": ..., "strength": ...}``, from `choose`.
     """
-    jobs = {(name, seed): arm_job(base, task, name, **settings, seed=seed)
-            for name, settings in chosen.items() for seed in arm_seeds(study)}
+    jobs = {(name, run): arm_job(bases[run.base], task, name, **settings,
+                                 seed=training_seed(study.seed, run))
+            for name, settings in chosen.items() for run in runs(study.profile)}
     folders = train_all(study, jobs)
-    return {name: {seed: folders[name, seed] for seed in arm_seeds(study)} for name in chosen}
+    return {name: {run: folders[name, run] for run in runs(study.profile)} for name in chosen}
 
 
 USEFUL = 0.95
@@ -187,7 +191,7 @@ USEFUL = 0.95
 
 
 def candidates(study: Study, base: Path, task: Task) -> pd.DataFrame:
-    """Validation loss of every declared candidate, trained with the run's first seed.
+    """Validation loss of every declared candidate, trained once on the base for choosing.
 
     Returns
     -------
@@ -199,7 +203,8 @@ def candidates(study: Study, base: Path, task: Task) -> pd.DataFrame:
     keys = [(name, rate, strength) for name, arm in task.arms.items()
             for rate in arm.learning_rates
             for strength in (arm.strengths if arm.regularizer != "none" else [0.0])]
-    jobs = {key: arm_job(base, task, *key, seed=study.seed) for key in keys}
+    seed = training_seed(study.seed, Run(study.profile.bases.chosen_on, 1))
+    jobs = {key: arm_job(base, task, *key, seed=seed) for key in keys}
     folders = train_all(study, jobs)
     table = pd.DataFrame(keys, columns=["arm", "learning_rate", "strength"])
     table.insert(1, "method", table["arm"].map(lambda name: task.arms[name].method))
@@ -258,12 +263,12 @@ def candidate_rows(table: pd.DataFrame, n: int) -> pd.DataFrame:
     """The candidates as an exhibit's rows; ``n`` is the number of validation questions."""
     names = [f"step size {r:g}, strength {s:g}" if s else f"step size {r:g}"
              for r, s in table[["learning_rate", "strength"]].values]
-    return table.assign(condition=names, metric="task_loss", value=table["task_loss"], seeds=1,
-                        n=n, low=None, high=None)
+    return table.assign(condition=names, metric="task_loss", value=table["task_loss"], bases=1,
+                        runs=1, n=n, low=None, high=None)
 
 
-def relative_rows(found: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
-    """Rows of one metric over the value of a reference arm, under another name."""
-    whole = found.loc[found["arm"] == reference, "value"].iloc[0]
-    scaled = {end: found[end] / whole for end in ("value", "low", "high")}
-    return found.assign(metric=metric, **scaled)
+def relative_runs(found: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
+    """A run table's values over those of a reference arm on the same base, under another name."""
+    whole = found[found["arm"] == reference].groupby("base")["value"].mean()
+    ratio = found["value"] / found["base"].map(whole)
+    return found.assign(metric=metric, value=ratio, se=None, df=None, least=0.0, most=np.inf)

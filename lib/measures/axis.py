@@ -8,7 +8,6 @@ every item frame shares:
 ``model``     first twelve characters of the fingerprint of the model's weights
 ``start``     token that stands before running text: scores of sentences hang on it
 ``format``    how a chat is written for the model: its template, or a transcript
-``seed``      training seed of the model; the run's own for a base model
 ``axis``      name of the axis
 ``benchmark``  group of items within the axis
 ``item``      identifier, unique within axis and benchmark
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from lib.study.profiles import Profile
 
 
-SHARED = ["model", "start", "format", "seed", "axis", "benchmark", "item", "cluster"]
+SHARED = ["model", "start", "format", "axis", "benchmark", "item", "cluster"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,10 @@ class Axis:
     summarise: Callable[[pd.DataFrame], list[Measure]]
     """The metrics out of an item frame, intervals clustered over ``cluster``."""
 
-    def measured(self, model: LoadedModel, items: pd.DataFrame, seed: int) -> pd.DataFrame:
+    def measured(self, model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
         """Score items, each of which has its own name, and put all shared columns in front."""
         frame = self.score(model, items).assign(
-            model=model.fingerprint[:12], seed=seed, axis=self.name,
+            model=model.fingerprint[:12], axis=self.name,
             start=model.tokenizer.convert_ids_to_tokens(start_id(model.tokenizer)),
             format=format_name(model.tokenizer),
         )

@@ -9,10 +9,11 @@ import pandas as pd
 
 from lib.measures import overreaction, pronouns, safety, toxicity, utility
 from lib.measures.axis import Axis
-from lib.measures.measured import by_arm, model_frame
-from lib.statistics.estimate import measure_table, rows
-from lib.statistics.pooling import pool_tables
-from lib.study.workers import Run, side_by_side
+from lib.measures.measured import by_arm, everyone, model_frame, run_table
+from lib.statistics.estimate import measure_table
+from lib.study import workers
+from lib.study.design import Run
+from lib.study.workers import side_by_side
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
@@ -28,22 +29,20 @@ Way = tuple[str, str]
 """``start`` and ``format`` of a model (`lib.measures.axis`): how it is asked."""
 
 
-def effect_rows(study: "Study", arms: Mapping[str, Mapping[int, Path]]) -> pd.DataFrame:
-    """Exhibit rows: every axis of each arm, its training seeds pooled (`lib.statistics.pooling`).
+def effect_rows(study: "Study", arms: Mapping[str, Mapping[Run, Path]]) -> pd.DataFrame:
+    """Run table: every axis of each arm and run, to be summed up over bases.
 
     Item frames are kept in the run's store. Warns of arms whose models are asked in other ways.
 
     Parameters
     ----------
     arms : mapping
-        Arm to training seed to model folder.
+        Arm to run to model folder.
     """
-    models = [(folder, seed) for several in arms.values() for seed, folder in several.items()]
-    found = by_arm(arms, _tables(study, models))
-    _warn_of_other_ways((arm, way) for arm, several in found.items() for _, way in several)
-    return pd.concat(
-        [rows(pool_tables([table for table, _ in several]), arm, len(several))
-         for arm, several in found.items()], ignore_index=True)
+    found = by_arm(arms, _tables(study, everyone(arms)))
+    _warn_of_other_ways((arm, way) for arm, several in found.items()
+                        for _, way in several.values())
+    return run_table(found, lambda measured: measured[0])
 
 
 def _warn_of_other_ways(asked: Iterable[tuple[str, Way]]) -> None:
@@ -64,14 +63,13 @@ def metric_table(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     )
 
 
-def _tables(study: "Study", models: list[tuple[Path, int]]) -> list[tuple[pd.DataFrame, Way]]:
+def _tables(study: "Study", models: list[Path]) -> list[tuple[pd.DataFrame, Way]]:
     """One metric table a model, and how it is asked; models are measured side by side."""
     items = {name: axis.items(study.profile) for name, axis in AXES.items()}
 
-    def measure(model: tuple[Path, int], run: Run) -> tuple[pd.DataFrame, Way]:
-        folder, seed = model
+    def measure(folder: Path, run: workers.Run) -> tuple[pd.DataFrame, Way]:
         # Each axis's own method: other axes do not matter to its key.
-        frames = {name: model_frame(study, name, folder, run, axis.measured, items[name], seed)
+        frames = {name: model_frame(study, name, folder, run, axis.measured, items[name])
                   for name, axis in AXES.items()}
         start, chat = next(iter(frames.values())).loc[0, ["start", "format"]]
         return metric_table(frames), (start, chat)

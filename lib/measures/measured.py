@@ -4,7 +4,7 @@ A frame is found again by the model, by the content of the arguments, and by the
 score with all that it imports.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lib.models.folders import LoadedModel, load
-from lib.study.workers import Run, side_by_side
+from lib.statistics.bases import run_rows
+from lib.study import workers
+from lib.study.design import Run
+from lib.study.workers import side_by_side
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
@@ -28,14 +31,14 @@ def model_frames(
     """``score(model, *arguments)`` of each model, in order; what the store lacks side by side."""
     given = _digests(study, score, arguments)
 
-    def measure(folder: Path, run: Run) -> pd.DataFrame:
+    def measure(folder: Path, run: workers.Run) -> pd.DataFrame:
         return _stored(study, name, folder, run, given, score, arguments)
 
     return side_by_side(measure, list(folders), study.profile.workers)
 
 
 def model_frame(
-    study: "Study", name: str, folder: Path, run: Run, score: Score, *arguments: Any
+    study: "Study", name: str, folder: Path, run: workers.Run, score: Score, *arguments: Any
 ) -> pd.DataFrame:
     """The same of one model, measured by `run`: for work that is side by side in another way."""
     given = _digests(study, score, arguments)
@@ -47,7 +50,7 @@ def _digests(study: "Study", score: Score, arguments: Sequence[Any]) -> list[str
 
 
 def _stored(
-    study: "Study", name: str, folder: Path, run: Run, given: list[str], score: Score,
+    study: "Study", name: str, folder: Path, run: workers.Run, given: list[str], score: Score,
     arguments: Sequence[Any],
 ) -> pd.DataFrame:
     inputs = {"model": folder, "arguments": given}
@@ -65,12 +68,22 @@ def _model(folder: Path) -> LoadedModel:
     return load(folder)
 
 
-def everyone(arms: Mapping[Any, Collection[Path]]) -> list[Path]:
+def everyone(arms: Mapping[Any, Mapping[Run, Path]]) -> list[Path]:
     """The models of all arms, to be asked at once."""
-    return [folder for several in arms.values() for folder in several]
+    return [folder for several in arms.values() for folder in several.values()]
 
 
-def by_arm(arms: Mapping[Any, Collection[Path]], found: Iterable[Any]) -> dict[Any, list[Any]]:
-    """What was found of `everyone`, each arm with its own."""
+def by_arm(
+    arms: Mapping[Any, Mapping[Run, Path]], found: Iterable[Any]
+) -> dict[Any, dict[Run, Any]]:
+    """What was found of `everyone`, each arm and run with its own."""
     left = iter(found)
-    return {arm: [next(left) for _ in several] for arm, several in arms.items()}
+    return {arm: {run: next(left) for run in several} for arm, several in arms.items()}
+
+
+def run_table(
+    frames: Mapping[Any, Mapping[Run, Any]], table: Callable[[Any], pd.DataFrame]
+) -> pd.DataFrame:
+    """The metric tables of every arm's and run's item frame, as one run table."""
+    return pd.concat([run_rows(table(frame), arm, *run) for arm, several in frames.items()
+                      for run, frame in several.items()], ignore_index=True)

@@ -84,15 +84,14 @@ def table_measures(table: pd.DataFrame) -> list[Measure]:
     return [Measure(**record) for record in records]
 
 
-def rows(frame: pd.DataFrame, arm: str, seeds: int = 1) -> pd.DataFrame:
+def rows(frame: pd.DataFrame, arm: str) -> pd.DataFrame:
     """Rows of an exhibit: one arm's estimates, from `by_condition` or a metric table."""
     tidy = frame.rename(columns={"rho": "condition", "name": "metric"})
-    tidy = tidy.assign(arm=[arm] * len(tidy), seeds=seeds)  # an arm may be a pair
-    return tidy[["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]]
+    tidy = tidy.assign(arm=[arm] * len(tidy), bases="", runs="")  # an arm may be a pair
+    return tidy[["arm", "condition", "metric", "value", "low", "high", "n", "bases", "runs"]]
 
 
-def row(estimate: Estimate, arm: str, condition: object, seeds: int = 1) -> pd.DataFrame:
-    """One estimate as a row of an exhibit, with the number of training seeds behind it."""
+def row(estimate: Estimate, arm: str, condition: object) -> pd.DataFrame:
+    """One estimate as a row of an exhibit that no run of a model lies behind."""
     return rows(pd.DataFrame([{"name": estimate.name, "rho": condition, "value": estimate.value,
-                               "low": estimate.low, "high": estimate.high, "n": estimate.n}]),
-                arm, seeds)
+                               "low": estimate.low, "high": estimate.high, "n": estimate.n}]), arm)

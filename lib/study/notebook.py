@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]
+COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "bases", "runs"]
 """First columns of every exhibit's table; more may follow."""
+RUN_COLUMNS = ["arm", "condition", "metric", "base", "seed", "value", "se", "df", "n"]
+"""First columns of the table of runs behind it."""
+COUNTS = ("n", "bases", "runs", "base", "seed")
 
 DPI = 200
 """Dots per inch of saved figures."""
@@ -77,7 +80,10 @@ class Study:
 
         start(self.profile.workers)
 
-    def exhibit(self, id: str, table: pd.DataFrame, figure: "Figure | None" = None) -> None:
+    def exhibit(
+        self, id: str, table: pd.DataFrame, figure: "Figure | None" = None,
+        runs: pd.DataFrame | None = None,
+    ) -> None:
         """Save ``figures/tables/<id>.csv`` in the run folder; figures as PNG and SVG.
 
         The same table and figure give the same bytes, whenever they are saved.
@@ -87,25 +93,31 @@ class Study:
         id : str
             ``NN_slug``, where NN is this notebook's number.
         table : DataFrame
-            Has the columns arm, condition, metric, value, low, high, n, seeds, in any order.
+            Has the columns arm, condition, metric, value, low, high, n, bases, runs, in any order.
         figure : Figure, optional
+        runs : DataFrame, optional
+            One row a run, from which the table was made; saved as ``figures/runs/<id>.csv``.
         """
-        self._check(id, table)
+        self._check(id, table, COLUMNS)
         folder = self.run_dir / "figures"
         written = [folder / "tables" / f"{id}.csv"]
-        write_text(written[0], csv_text(table))
+        write_text(written[0], csv_text(table, COLUMNS))
+        if runs is not None:
+            self._check(id, runs, RUN_COLUMNS)
+            written.append(folder / "runs" / f"{id}.csv")
+            write_text(written[-1], csv_text(runs, RUN_COLUMNS))
         for format in ("png", "svg") if figure is not None else ():
             written.append(folder / f"{id}.{format}")
             write_bytes(written[-1], figure_bytes(figure, format, salt=id))
         names = [path.relative_to(self.run_dir).as_posix() for path in written]
         trace({"exhibit": id, "files": names})
 
-    def _check(self, id: str, table: pd.DataFrame) -> None:
+    def _check(self, id: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
         require(EXHIBIT.match(id) and id.startswith(f"{self.notebook}_"),
                 f"an exhibit id that starts with {self.notebook}_ (lower case, digits, _)",
                 repr(id), "rename the exhibit, or correct Study(notebook=...)")
-        missing = [name for name in COLUMNS if name not in table.columns]
-        require(not missing, f"the columns {', '.join(COLUMNS)} in the table of {id}",
+        missing = [name for name in columns if name not in table.columns]
+        require(not missing, f"the columns {', '.join(columns)} in the table of {id}",
                 f"no {', '.join(missing)}", "add them; an empty value is allowed")
 
 
@@ -119,13 +131,13 @@ def _mapping(overrides: Mapping[str, Any] | str | None) -> dict[str, Any]:
     return dict(read or {})
 
 
-def csv_text(table: pd.DataFrame) -> str:
-    """The table as CSV: fixed columns first, whole counts, floats with six significant digits."""
-    more = [name for name in table.columns if name not in COLUMNS]
-    tidy = table[COLUMNS + more].copy()
+def csv_text(table: pd.DataFrame, columns: Sequence[str]) -> str:
+    """The table as CSV: `columns` first, whole counts, floats with six significant digits."""
+    more = [name for name in table.columns if name not in columns]
+    tidy = table[[*columns, *more]].copy()
     for name in tidy.columns:
         # Object columns too: a mix of numbers and gaps must not escape the rounding.
-        tidy[name] = [_text(value, whole=name in ("n", "seeds")) for value in tidy[name]]
+        tidy[name] = [_text(value, whole=name in COUNTS) for value in tidy[name]]
     return tidy.to_csv(index=False, lineterminator="\n")
 
 

@@ -27,8 +27,8 @@ class Profile(Settings):
     )
     description: str = Field(min_length=1, description="one line: what this profile is for")
     seed: int = Field(ge=0, le=2**31 - 1, description="seed of everything random")
-    arm_seeds: int = Field(ge=1, le=50, description="training seeds an arm, count")
     model: settings.ModelSettings = Field(description="the model studied")
+    bases: settings.BaseSettings = Field(description="its base models, and seeds of every arm")
     pretrain: settings.PretrainSettings | None = Field(None, description="of a sandbox model")
     forecasting: settings.ForecastSettings = Field(description="the forecasting task")
     finetune: settings.FinetuneSettings = Field(description="how interventions move weights")
@@ -107,7 +107,7 @@ def require_complete(profile: Profile) -> None:
     """Refuse profiles whose chapters are not built yet: those on hub models."""
     require(
         profile.model.source != "hub",
-        "a profile that the notebooks can run: smoke, sandbox or thorough",
+        "a profile that the notebooks can run: smoke, sandbox or reference",
         f"{profile.name}, which studies {profile.model.hub_id} and so far is only validated",
         "choose one of the three, for example --profile sandbox",
     )

@@ -58,6 +58,22 @@ class PretrainSettings(Settings):
     workers: int = Field(ge=1, le=64, description="single-thread processes; about the CPU cores")
 
 
+class BaseSettings(Settings):
+    """Base models: what is found on one of them alone is found on one of them alone."""
+
+    numbers: list[Annotated[int, Field(ge=0, le=99)]] = Field(
+        min_length=1, description="base models on which every arm is repeated"
+    )
+    chosen_on: int = Field(ge=0, le=99, description="base model on which settings are chosen")
+    seeds: int = Field(ge=1, le=50, description="training seeds of every arm on every base, count")
+
+    @model_validator(mode="after")
+    def _chosen_elsewhere(self) -> Self:
+        if self.chosen_on in self.numbers or len(set(self.numbers)) < len(self.numbers):
+            raise ValueError("numbers must be different bases, and chosen_on none of them")
+        return self
+
+
 class ForecastSettings(Settings):
     """The forecasting task: AR(1) histories shown to the model."""
 
@@ -129,7 +145,6 @@ class ArmSettings(Settings):
 class AblationSettings(Settings):
     """One-change variants of the plain LoRA arm: what decides the cure?"""
 
-    seeds: int = Field(ge=1, le=50, description="training seeds a variant, count")
     labels: list[Labels] = Field(description="what is taught instead of rational forecasts")
     rank: list[Annotated[int, Field(ge=1, le=512)]] = Field(description="LoRA ranks, counts")
     targets: list[list[str]] = Field(description="sets of modules that get an adapter")

@@ -17,6 +17,7 @@ STREAMS: dict[str, tuple[int, ...]] = {
     "task questions": (22,),
     "debiasing texts": (31,),
     "probes": (41,),
+    "training runs": (51,),
 }
 """Purpose to what is put behind the seed; a number is never used again for another purpose."""
 

@@ -8,14 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from lib.study import workers
 from lib.study.notebook import Study
-from lib.study.workers import Run, side_by_side
+from lib.study.workers import side_by_side
 from lib.training.job import ADAPTER, FIGURES, MODEL, Job, make
-
-
-def arm_seeds(study: Study) -> list[int]:
-    """Training seeds of every arm of this run."""
-    return [study.seed + i for i in range(study.profile.arm_seeds)]
 
 
 def train_all(study: Study, jobs: Mapping[str, Job]) -> dict[str, Path]:
@@ -24,7 +20,7 @@ def train_all(study: Study, jobs: Mapping[str, Job]) -> dict[str, Path]:
     shared = {id(job.examples): job.examples for job in jobs.values()}
     digests = {key: study.store.digest(examples) for key, examples in shared.items()}
 
-    def stored(job: Job, run: Run) -> Path:
+    def stored(job: Job, run: workers.Run) -> Path:
         merge = study.profile.finetune.merge and job.recipe.method != "full"
         inputs = {
             "base": job.base, "recipe": job.recipe, "examples": digests[id(job.examples)],
