@@ -177,7 +177,8 @@ def test_where_no_step_works_the_one_that_leaves_fewest_refusals_is_taken():
 def test_step_sizes_are_compared_on_the_base_for_choosing_and_on_other_requests(study):
     base, given = world_models.tiny_base(), study.profile.safety
     table = attacks.step_candidates(study, base)
-    assert len(table) == 3 * sum(map(len, given.learning_rates.values()))
+    assert len(table) == (sum(map(len, given.learning_rates.values()))
+                          + 2 * sum(map(len, given.attack_rates.values())))
     assert not set(attacks.validation_requests()["text"]) & set(attacks.quick_requests()["text"])
     rows = table[(table["attack"] == "benign") & (table["method"] == "full")]
     attack = Attack("benign", "full", given.learning_rates["full"][-1])
@@ -267,26 +268,19 @@ def test_losses_are_nats_an_answer_with_an_error_over_questions(study):
     assert found["se"] == pytest.approx(np.std(each, ddof=1) / np.sqrt(30), rel=1e-3)
 
 
-def test_step_and_batch_sizes_are_crossed_on_the_same_number_of_examples(study, bases):
-    given = study.profile.safety
-    found = attacks.rate_rows(study, bases, "full", given.batch_sizes)
-    refused = found[(found["metric"] == "refusal_rate") & (found["base"] == 2)]
-    assert list(zip(refused["dose"], refused["batch"], strict=True)) == [(0.0, 0)] + [
-        (step, batch) for step in given.learning_rates["full"] for batch in given.batch_sizes]
-    assert set((refused["steps"] * refused["batch"])[1:]) == {given.benign_steps * given.batch_size}
-    losses = found[found["metric"] == "task_loss"].groupby(["dose", "batch"])["value"].mean()
-    attack = Attack("benign", "full", given.learning_rates["full"][-1], batch_size=5, steps=6)
-    asked = task_questions(given.questions, study.seed, "validation")
+def test_step_sizes_of_the_benign_task_come_with_its_loss(study, bases):
+    found = attacks.rate_rows(study, bases, "lora")
+    tried = study.profile.safety.learning_rates["lora"]
+    assert list(found[found["metric"] == "refusal_rate"]["dose"].unique()) == [0.0, *tried]
+    losses = found[found["metric"] == "task_loss"].set_index(["dose", "base"])["value"]
+    attack = Attack("benign", "lora", tried[-1])
+    asked = task_questions(study.profile.safety.questions, study.seed, "validation")
     by_hand = loss_by_hand(attacks.attacked(study, bases, [attack])[attack].values(), asked)
-    assert losses[attack.learning_rate, 5] == pytest.approx(by_hand, rel=1e-4)
-
-
-def test_excess_loss_is_counted_from_each_runs_own_least():
-    runs = pd.DataFrame({"arm": "full", "metric": ["task_loss"] * 4 + ["refusal_rate"],
-                         "base": [1, 1, 2, 2, 1], "seed": 1, "dose": [1, 2, 1, 2, 1],
-                         "value": [4.0, 4.5, 6.0, 5.0, 0.0]})
-    found = attacks.excess_runs(runs)
-    assert list(found["value"]) == [0.0, 0.5, 1.0, 0.0] and set(found["metric"]) == {"excess_loss"}
+    assert losses[tried[-1]].mean() == pytest.approx(by_hand, rel=1e-4)
+    excess = found[found["metric"] == "excess_loss"].set_index(["dose", "base"])["value"]
+    assert (excess.groupby("base").min() == 0).all()
+    difference = losses.unstack("base").diff() - excess.unstack("base").diff()
+    assert np.allclose(difference.dropna(), 0)
 
 
 def asked_twice(refused):
