@@ -327,7 +327,7 @@ def rate_rows(study: Study, bases: Mapping[int, Path], method: str) -> pd.DataFr
     losses = loss_rows(study, {step: trained[a] for step, a in attacks.items()}, questions)
     losses = losses.assign(dose=losses["arm"].astype(float), arm=method)
     above = losses["value"] - losses.groupby(["base", "seed"])["value"].transform("min")
-    excess = losses.assign(metric="excess_loss", value=above, se=None, df=None)
+    excess = losses.assign(metric="excess_loss", value=above, se=np.nan, df=np.nan)
     return pd.concat([dose_rows(study, bases, attacks, method), losses, excess],
                      ignore_index=True)
 
