@@ -65,16 +65,20 @@ def _pronouns(examples: list[Example]) -> list[Example]:
     return cut
 
 
-def validation_questions() -> list[Example]:
-    """Both pronouns after each taught word, in a verb that no training text has."""
-    words = split_words().loc[lambda part: part == "taught"].index
+def validation_questions(part: str = "taught") -> list[Example]:
+    """Both pronouns after each word of a part, in a verb that no training text has."""
+    words = _words(part)
     return [Example(pronoun_context(word, VALIDATION_VERB, way), pronoun, ends=False)
             for word in words for way in WAYS for pronoun in ("she", "he")]
 
 
+def _words(part: str) -> list[str]:
+    return [word for word, own in split_words().items() if own == part]
+
+
 def _occupations(n: int, rng: np.random.Generator) -> list[Example]:
-    words = split_words().loc[lambda part: part == "taught"].index
-    return _sentences("occupation", [(w, p) for w in words for p in ("she", "he")], n, rng)
+    rows = [(word, pronoun) for word in _words("taught") for pronoun in ("she", "he")]
+    return _sentences("occupation", rows, n, rng)
 
 
 def _definitional(n: int, rng: np.random.Generator) -> list[Example]:
@@ -121,6 +125,16 @@ def debiasing_task(study: Study, data: str = "pronouns") -> Task:
         anchors=anchors,
         tolerance=TOLERANCE,
     )
+
+
+def adapter_task(study: Study) -> Task:
+    """The same texts for every adapter of the profile, compared on words that none of them names.
+
+    Taught words tell how well an adapter learns them by heart; an association is gone where it is
+    gone in other words, too.
+    """
+    return replace(debiasing_task(study), name="adapters", arms=study.profile.debiasing.adapters,
+                   validation=validation_questions("validation"))
 
 
 def anchors(seed: int) -> tuple[Example, ...]:
