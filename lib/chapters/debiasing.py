@@ -1,5 +1,6 @@
 """Debiasing as a task: balanced text, and anchors that name no occupation."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -130,11 +131,17 @@ def debiasing_task(study: Study, data: str = "pronouns") -> Task:
 def adapter_task(study: Study) -> Task:
     """The same texts for every adapter of the profile, compared on words that none of them names.
 
-    Taught words tell how well an adapter learns them by heart; an association is gone where it is
-    gone in other words, too.
+    An association is gone where it is gone in other words, too, and a definition should stay.
     """
+    asked = [*validation_questions("validation"), *definitions([VALIDATION_VERB])]
     return replace(debiasing_task(study), name="adapters", arms=study.profile.debiasing.adapters,
-                   validation=validation_questions("validation"))
+                   validation=asked)
+
+
+def definitions(verbs: Iterable[str]) -> tuple[Example, ...]:
+    """The right pronoun after each word that defines it."""
+    return tuple(Example(pronoun_context(word, verb, way), pronoun, ends=False)
+                 for word, pronoun in people().items() for verb in verbs for way in WAYS)
 
 
 def anchors(seed: int) -> tuple[Example, ...]:
@@ -144,6 +151,5 @@ def anchors(seed: int) -> tuple[Example, ...]:
     at that share it hardly notices that *mother* has lost hers.
     """
     kept = [v for v in settings("text")["slots"]["said"] if v != TEST_VERB]
-    pronouns = tuple(Example(pronoun_context(word, verb, way), pronoun, ends=False)
-                     for word, pronoun in people().items() for verb in kept for way in WAYS)
-    return world_anchors(seed, CHANGED, TEXTS) + refusals(seed, REFUSALS) + REPEATS * pronouns
+    return (world_anchors(seed, CHANGED, TEXTS) + refusals(seed, REFUSALS)
+            + REPEATS * definitions(kept))

@@ -92,18 +92,23 @@ def _log_odds_fit(words: pd.DataFrame):  # noqa: ANN202 - a statsmodels result
     return clustered_fit(odds.to_numpy(), design, words["cluster"])
 
 
-def calibration_rows(
+def calibration_runs(
     frames: Mapping[str, Mapping[Run, pd.DataFrame]], arms: Iterable[str]
 ) -> pd.DataFrame:
-    """P(she) by occupation and arm, mean over bases: the points of the reality check."""
+    """Run table of P(she) by occupation, with ``part`` and ``share``: the reality check's points.
+
+    Parameters
+    ----------
+    frames : mapping
+        From `test_frames`.
+    arms : iterable of str
+        Those of `frames` that are wanted.
+    """
     words = pd.concat([frame.assign(arm=arm, base=run.base, seed=run.seed)
-                       for arm in arms for run, frame in frames[arm].items()])
-    words = words[words["part"].isin(PARTS)]
-    keys = ["arm", "cluster", "part", "share"]
-    points = words.groupby(keys, sort=False).agg(
-        value=("p_she", "mean"), bases=("base", "nunique"), runs=("p_she", "size"))
-    return points.reset_index().rename(columns={"cluster": "condition"}).assign(
-        metric="p_she", low=None, high=None, n=1)
+                       for arm in arms for run, frame in frames[arm].items()], ignore_index=True)
+    words = words[words["part"].isin(PARTS)].rename(columns={"cluster": "condition"})
+    words = words.assign(metric="p_she", value=words["p_she"], n=1, least=0.0, most=1.0)
+    return words.reindex(columns=[*RUN_COLUMNS, "part", "share"])
 
 
 def pair_runs(runs: pd.DataFrame, pairs: Iterable[Sequence[str]]) -> pd.DataFrame:

@@ -133,9 +133,12 @@ def test_every_kind_of_arm_trains(study, name):
 
 def test_adapters_are_compared_on_words_that_no_text_names(study):
     task, own = adapter_task(study), debiasing_task(study)
-    asked = {q.prompt.opening.split()[1] for q in task.validation}
-    assert asked == set(split_words().index[split_words() == "validation"])
+    asked, right = {q.prompt.opening.split()[1] for q in task.validation}, people()
+    assert asked == {*split_words().index[split_words() == "validation"], *right.index}
     assert not asked & {w for example in task.examples(1) for w in words(example)}
+    assert all(q.answer == right[q.prompt.opening.split()[1]] for q in task.validation
+               if q.prompt.opening.split()[1] in right)
+    assert all(q.prompt.opening.endswith(f"{VALIDATION_VERB} that") for q in task.validation)
     assert task.examples(1) == own.examples(1) and set(task.arms) == {"queries_values", "block_out"}
     job = arm_job(world_models.tiny_base(), task, "queries_values", 0.01, 0.0, 1)
     assert job.recipe.rank == 1 and job.recipe.targets == ("q_proj", "v_proj")

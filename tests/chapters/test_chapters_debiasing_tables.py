@@ -75,14 +75,15 @@ def test_test_frames_hold_one_verb_and_the_planted_share(tmp_path):
     assert TEST_VERB == "feared"
 
 
-def test_calibration_points_are_means_over_runs_of_the_arms_asked_for():
+def test_calibration_points_are_every_word_of_every_run_of_the_arms_asked_for():
     several = {Run(1, 1): weak(1.0), Run(2, 1): weak(0.0)}
-    points = report.calibration_rows({"lora": several, "full": several}, ["lora"])
-    assert set(points["arm"]) == {"lora"} and set(points["part"]) == set(report.PARTS)
-    assert (points[["bases", "runs"]] == 2).all(axis=None)
+    table = report.calibration_runs({"lora": several, "full": several}, ["lora"])
+    assert set(table["arm"]) == {"lora"} and set(table["part"]) == set(report.PARTS)
+    points = over_bases(table).set_index("condition")
     word = split_words().index[split_words() == "unseen"][0]
-    value = points.set_index("condition")["value"][word]
-    assert value == pytest.approx((occupations()[word] + 0.5) / 2)
+    assert points.loc[word, "value"] == pytest.approx((occupations()[word] + 0.5) / 2)
+    assert points.loc[word, ["bases", "part"]].tolist() == [2, "unseen"]
+    assert (points["share"] == occupations()[points.index]).all()
 
 
 def runs(**slopes):
@@ -139,11 +140,11 @@ def test_the_survey_table_relates_every_run_to_its_own_base():
                            index=pd.MultiIndex.from_tuples([("half", Run(1, 1)),
                                                             ("half", Run(2, 1))]))
     table = report.method_runs(found, asked, side({"base": [2, 4], "half": [3, 6]}), figures)
-    value = table.set_index(["arm", "metric", "base"])["value"]
+    value = table.set_index(["arm", "metric", "base"])["value"].sort_index()
     for part in report.PARTS:
         assert value["half", f"removed_{part}"].tolist() == pytest.approx([0.5, 0.5])
     assert value["prompt_fair", "removed_unseen"].tolist() == pytest.approx([0.5, 0.5])
     assert value["half", "neutral_ratio"].tolist() == [1.5, 1.5]
     assert value["half", "tokens"].tolist() == [5, 7]
-    means = over_bases(table).set_index(["arm", "metric"])["value"]
+    means = over_bases(table).set_index(["arm", "metric"])["value"].sort_index()
     assert means["half", "tokens"] == 6 and means["base", "removed_taught"] == 0
