@@ -61,8 +61,6 @@ class Profile(Settings):
                 yield f"{name}.arms.{arm}.targets", given.targets or []
         for adapter, given in self.debiasing.adapters.items():
             yield f"debiasing.adapters.{adapter}.targets", given.targets or []
-        for targets in self.correction.ablations.targets:
-            yield "correction.ablations.targets", targets
 
     @property
     def workers(self) -> int:

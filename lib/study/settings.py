@@ -147,7 +147,6 @@ class AblationSettings(Settings):
 
     labels: list[Labels] = Field(description="what is taught instead of rational forecasts")
     rank: list[Annotated[int, Field(ge=1, le=512)]] = Field(description="LoRA ranks, counts")
-    targets: list[list[str]] = Field(description="sets of modules that get an adapter")
     examples: list[Count] = Field(description="training examples: the learning curve")
 
 
