@@ -184,8 +184,8 @@ class DebiasingSettings(Settings):
 
     @model_validator(mode="after")
     def _measures_its_arms(self) -> Self:
-        named = {*self.measured, *(arm for pair in self.contrasts for arm in pair)}
-        if unknown := named - set(self.arms):
+        compared = {arm for pair in self.contrasts for arm in pair} - {"base"}
+        if unknown := {*self.measured, *compared} - set(self.arms):
             raise ValueError(f"measured and contrasts must name arms, but name {sorted(unknown)}")
         if "lora" not in self.arms:
             raise ValueError("arms must have lora, the arm that other data are tried with")
