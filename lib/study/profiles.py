@@ -59,6 +59,8 @@ class Profile(Settings):
         for name in ("correction", "debiasing", "safety"):
             for arm, given in getattr(self, name).arms.items():
                 yield f"{name}.arms.{arm}.targets", given.targets or []
+        for adapter, given in self.debiasing.adapters.items():
+            yield f"debiasing.adapters.{adapter}.targets", given.targets or []
 
     @property
     def workers(self) -> int:
