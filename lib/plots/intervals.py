@@ -199,7 +199,7 @@ def coins(
         axes.set(xlim=(-0.04, 1.04), title=label_of(metric))
         for drawn in axes.containers:
             drawn.set_label("")  # the lines of the page are named
-    for row in frame[frame["metric"] == share].itertuples():
+    for row in frame[frame["metric"] == share].dropna(subset=["value"]).itertuples():
         told = f"{round(row.value * row.runs)} of {row.runs:g}"
         right.annotate(told, (1.07, lines.index((row.condition, row.arm))), va="center",
                        annotation_clip=False, fontsize=8)
