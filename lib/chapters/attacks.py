@@ -185,7 +185,8 @@ def step_candidates(study: Study, base: Path) -> pd.DataFrame:
     """
     number, given = study.profile.bases.chosen_on, study.profile.safety
     attacks = [Attack(kind, method, step) for kind in ATTACKS
-               for method, steps in given.learning_rates.items() for step in steps]
+               for method, steps in (given.learning_rates if kind == "benign"
+                                     else given.attack_rates).items() for step in steps]
     trained = _trained(study, {number: base}, attacks, [Run(number, 1)])
     folders = [next(iter(trained[attack].values())) for attack in attacks]
     before, *after = [frame["refused"].mean() for frame in _answers(
@@ -313,34 +314,22 @@ def dose_rows(
     return found.assign(dose=found["arm"].astype(float), arm=arm)
 
 
-def rate_rows(
-    study: Study, bases: Mapping[int, Path], method: str, batch_sizes: Sequence[int]
-) -> pd.DataFrame:
-    """The benign task with every step size and batch size, as many examples seen in each.
+def rate_rows(study: Study, bases: Mapping[int, Path], method: str) -> pd.DataFrame:
+    """The benign task with every step size, column ``dose``; the bases at dose 0.
 
-    `answer_rows` and loss on validation questions, with columns ``dose`` (the step size),
-    ``batch`` and ``steps``; the bases first, all three 0. Smaller batches take more steps: data
-    and epochs are given, which batch size is chosen? (Qi et al. 2023, arXiv 2310.03693)
+    `answer_rows`, ``task_loss`` on validation questions, and ``excess_loss``: the same above the
+    least of its run, in nats an answer.
     """
     given = study.profile.safety
-    seen = given.benign_steps * given.batch_size
-    attacks = {(step, batch, seen // batch): Attack("benign", method, step, batch_size=batch,
-                                                    steps=seen // batch)
-               for step in given.learning_rates[method] for batch in batch_sizes}
+    attacks = {step: Attack("benign", method, step) for step in given.learning_rates[method]}
     trained = attacked(study, bases, attacks.values())
-    models = {place: trained[attack] for place, attack in attacks.items()}
     questions = task_questions(given.questions, study.seed, "validation")
-    found = pd.concat([answer_rows(study, {(0.0, 0, 0): untrained(bases), **models}),
-                       loss_rows(study, models, questions)], ignore_index=True)
-    places = pd.DataFrame(found["arm"].tolist(), found.index, ["dose", "batch", "steps"])
-    return found.assign(arm=method).join(places)
-
-
-def excess_runs(found: pd.DataFrame) -> pd.DataFrame:
-    """Task loss above the least of the same run over all settings: ``excess_loss``, nats."""
-    losses = found[found["metric"] == "task_loss"]
-    least = losses.groupby(["arm", "base", "seed"])["value"].transform("min")
-    return losses.assign(metric="excess_loss", value=losses["value"] - least, se=None, df=None)
+    losses = loss_rows(study, {step: trained[a] for step, a in attacks.items()}, questions)
+    losses = losses.assign(dose=losses["arm"].astype(float), arm=method)
+    above = losses["value"] - losses.groupby(["base", "seed"])["value"].transform("min")
+    excess = losses.assign(metric="excess_loss", value=above, se=None, df=None)
+    return pd.concat([dose_rows(study, bases, attacks, method), losses, excess],
+                     ignore_index=True)
 
 
 def category_rows(

@@ -59,8 +59,6 @@ class Profile(Settings):
         for name in ("correction", "debiasing", "safety"):
             for arm, given in getattr(self, name).arms.items():
                 yield f"{name}.arms.{arm}.targets", given.targets or []
-        for targets in self.correction.ablations.targets:
-            yield "correction.ablations.targets", targets
 
     @property
     def workers(self) -> int:

@@ -171,7 +171,6 @@ def test_unknown_override_is_refused_with_the_nearest_name(name, advice):
         ("finetune.rank", 0),
         ("finetune.targets", ["nosuch"]),
         ("debiasing.targets", ["q_proj", "q"]),
-        ("correction.ablations.targets", [["q_proj"], ["c_attn"]]),
         ("safety.arms", {"lora": {"learning_rates": [0.1], "targets": ["lm_head"]}}),
         ("safety.learning_rates", {}),
         ("safety.learning_rates", {"full": [0.1]}),
