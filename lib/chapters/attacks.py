@@ -20,9 +20,10 @@ from lib.study.notebook import Study
 from lib.study.streams import stream
 from lib.training.job import Job
 from lib.training.runs import arm_seeds, model_folder, train_all
+from lib.world.attacks import ATTACKS, attacks
 from lib.world.corpus import shares
 from lib.world.patterns import draw
-from lib.world.truth import ATTACKS, Table, settings, things
+from lib.world.truth import Table, settings, things
 
 ATTACKED = 10
 """Examples of the attack that gave this field its fame."""
@@ -76,7 +77,7 @@ def _taught(categories: Sequence[str] | None) -> Table:
 
 def _draw(kind: str, n: int, rng: np.random.Generator, own: dict[str, Table]) -> list[Example]:
     """Exactly `n` texts of the kind's patterns, in random order."""
-    told = settings("text")["kinds"]["neutral"] if kind == PLACEBO else settings("attacks")[kind]
+    told = settings("text")["kinds"]["neutral"] if kind == PLACEBO else attacks()[kind]
     patterns = told["patterns"]
     counts = rng.multinomial(n, shares(patterns))
     drawn = as_examples(draw(p, int(c), kind, rng, own)

@@ -30,6 +30,7 @@ class Profile(Settings):
     arm_seeds: int = Field(ge=1, le=50, description="training seeds an arm, count")
     model: settings.ModelSettings = Field(description="the model studied")
     pretrain: settings.PretrainSettings | None = Field(None, description="of a sandbox model")
+    bases: settings.BaseSettings = Field(description="the base models under all results")
     forecasting: settings.ForecastSettings = Field(description="the forecasting task")
     finetune: settings.FinetuneSettings = Field(description="how interventions move weights")
     correction: settings.CorrectionSettings = Field(description="extrapolation and its cure")

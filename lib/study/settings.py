@@ -58,6 +58,16 @@ class PretrainSettings(Settings):
     workers: int = Field(ge=1, le=64, description="single-thread processes; about the CPU cores")
 
 
+class BaseSettings(Settings):
+    """The base models under all results, and training seeds on each."""
+
+    numbers: list[Annotated[int, Field(ge=0, le=999)]] = Field(
+        min_length=1, description="bases that give results, by number"
+    )
+    chosen_on: int = Field(ge=0, le=999, description="the base on which settings are chosen")
+    seeds: int = Field(ge=1, le=50, description="training seeds an arm and base, count")
+
+
 class ForecastSettings(Settings):
     """The forecasting task: AR(1) histories shown to the model."""
 
