@@ -41,7 +41,7 @@ Ctrl-C."""
 EXPORTED = """\b
 Examples:
   side-effects instructions --out rational_forecasts
-  side-effects instructions --profile thorough --seed 7 --out more_forecasts
+  side-effects instructions --profile reference --seed 7 --out more_forecasts
   side-effects instructions --label bayes -p forecasting.history=24 --out bayes_forecasts
 
 Then, anywhere: datasets.load_from_disk("rational_forecasts"), or read its jsonl/*.jsonl."""

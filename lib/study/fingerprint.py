@@ -20,6 +20,7 @@ from lib.study.machine import installed
 PACKAGE = "lib"
 DATA_READ = {
     "lib.world.truth": "sandbox/*",
+    "lib.chapters.claims": "claims.yml",
     "lib.chapters.published": "published/*",
     "lib.forecasting.instructions.export": "instructions_card.md",
     "lib.forecasting.instructions.styles": "instructions.yml",
