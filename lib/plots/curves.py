@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -28,8 +29,10 @@ from lib.plots.layers import (
     padded,
 )
 from lib.plots.style import (
+    BASE,
     GREY,
     OVER,
+    PALE,
     PALETTE,
     UNDER,
     WIDTH,
@@ -41,8 +44,7 @@ from lib.plots.style import (
     panels,
 )
 
-FEW = 4
-"""Arms (with a criterion) that stay on a frontier's axis, however far from each other."""
+INWARDS = np.array([1, -1])
 SPREAD = 0.02
 """Room for the runs of one word, in shares."""
 GAP = "#bbbbbb"
@@ -54,7 +56,8 @@ TICKS = 10
 
 def curves(
     frame: pd.DataFrame, x: str, xlabel: str, log: bool = False, apart: Sequence[str] = (),
-    runs: pd.DataFrame | None = None, reference: pd.DataFrame | None = None,
+    marks: Mapping[float, str] = MappingProxyType({}), runs: pd.DataFrame | None = None,
+    reference: pd.DataFrame | None = None,
 ) -> Figure:
     """One panel a metric: a line an arm along a number, with 95 % intervals.
 
@@ -65,10 +68,11 @@ def curves(
     log : bool
         Logarithmic, with zero at the left end (symmetric-log).
     apart : sequence of str
-        Metrics that get a panel an arm, where arms are so far apart that one hides the other's
-        differences.
+        Metrics that get a panel an arm, for arms so far apart that differences cannot be seen.
+    marks : mapping of float to str
+        Places along the axis that are named in each panel.
     runs, reference : DataFrame, optional
-        Run table and reference with the column `x`, drawn behind.
+        With the column `x`.
     """
     arms, rows = arms_of(frame), layered(frame, runs, reference, by=[x])
     panel = [(m, a if m in apart else "") for m, a in zip(rows["metric"], rows["arm"], strict=True)]
@@ -81,6 +85,10 @@ def curves(
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         span = np.ptp(axes.xaxis.get_transform().transform([frame[x].min(), frame[x].max()]))
         intervals(axes, some, arms, some[x], step=0.012 * float(span))
+        for place, name in marks.items():
+            axes.axvline(place, color=PALE, linewidth=1, linestyle="--", zorder=1)
+            axes.annotate(name, (place, 0.5), (3, 0), ("data", "axes fraction"), "offset points",
+                          rotation=90, va="center", fontsize=7, color=GREY)
         axes.set(xlabel=xlabel, title=label_of(metric) + (arm and f", {name_of(arm)}"))
     legend(figure, UNDER)
     return figure
@@ -90,7 +98,7 @@ def _doses(axes: Axes, doses: list[float]) -> None:
     """A logarithmic axis with zero, on which each dose is marked."""
     axes.set_xscale("symlog", linthresh=doses[1])
     axes.set_xticks(doses, [f"{dose:g}" for dose in doses],
-                    rotation=90 if len(doses) > SIDE_BY_SIDE else 0)
+                    **({"rotation": 90, "fontsize": 7} if len(doses) > SIDE_BY_SIDE else {}))
     axes.minorticks_off()
 
 
@@ -101,7 +109,7 @@ def frontier(
 ) -> Figure:
     """One point an arm, both metrics with intervals; names in the legend.
 
-    An arm that would squeeze all others together stands at the edge, its value in the legend.
+    A base that would squeeze all arms together stands at the edge, its value in the legend.
 
     Parameters
     ----------
@@ -114,7 +122,6 @@ def frontier(
     criterion : (float, str), optional
         A value of `x` that is marked, and what it is.
     runs, reference : DataFrame, optional
-        Run table and reference, drawn behind.
     """
     arms = arms_of(frame)
     figure, axes = plt.subplots(figsize=(WIDTH, 3.8))
@@ -122,7 +129,7 @@ def frontier(
     if criterion:
         axes.axvline(criterion[0], label=criterion[1], color=GREY, linestyle="--", linewidth=1)
     rows = layered(frame, runs, reference)
-    limits = _reach(axes, rows[rows["metric"] == x], criterion)
+    limits = _reach(axes, rows[rows["metric"] == x], [criterion[0]] if criterion else [])
     for arm in arms:
         one, two = (rows[(rows["arm"] == arm) & (rows["metric"] == m)] for m in (x, y))
         if len(one) and len(two):
@@ -135,26 +142,16 @@ def frontier(
     return figure
 
 
-def _reach(
-    axes: Axes, rows: pd.DataFrame, criterion: tuple[float, str] | None
-) -> tuple[float, float]:
-    """Horizontal limits for the bulk of the arms, and for the criterion."""
-    own = rows[(rows["layer"] == VALUE) & rows["value"].notna()]
-    scale, marked = axes.xaxis.get_transform(), [criterion[0]] if criterion else []
-    kept = np.sort(scale.transform([*own["value"].astype(float), *marked]))
-    while len(kept) > FEW:
-        # An arm is left out when its way to the next is twice as wide as all others together.
-        ways = (kept[1] - kept[0], kept[-1] - kept[-2])
-        rest = kept[1:] if ways[0] > ways[1] else kept[:-1]
-        if max(ways) <= 2 * np.ptp(rest):
-            break
-        kept = rest
-    places = scale.transform(own["value"].astype(float))
-    some = rows[rows["arm"].isin(own["arm"][(places >= kept[0]) & (places <= kept[-1])])]
-    numbers = some[["value", "low", "high"]].astype(float)
-    low, high = bulk(some) or (numbers.min().min(), numbers.max().max())
-    low, high = scale.transform([min([low, *marked]), max([high, *marked])])
-    return tuple(scale.inverted().transform(padded(low, high)))
+def _reach(axes: Axes, rows: pd.DataFrame, marked: Sequence[float]) -> tuple[float, float]:
+    """Horizontal limits by the bulk of the arms and what is marked; the base need not be in it."""
+    scale, value = axes.xaxis.get_transform(), rows["value"].astype(float)
+    ends = {end: rows[end].astype(float).fillna(value) for end in ("low", "high")}
+    low, high = bulk(rows.assign(value=value.where(rows["arm"] != BASE), **ends)) or (
+        ends["low"].min(), ends["high"].max())
+    if axes.get_xscale() == "log":  # an interval may go below zero
+        low = max(low, value.min() / 2)
+    ends = scale.transform([min([low, *marked]), max([high, *marked])])
+    return tuple(scale.inverted().transform(padded(*ends)))
 
 
 def _cross(
@@ -168,15 +165,14 @@ def _cross(
     axes.hlines(reference["value_y"], reference["low_x"], reference["high_x"], **BAR)
     axes.vlines(reference["value_x"], reference["low_y"], reference["high_y"], **BAR)
     x, y = row["value_x"].iloc[0], row["value_y"].iloc[0]
-    within = limits[0] <= x <= limits[1]
-    if not within:
+    wide, high = (whiskers(some[some["layer"] == VALUE]) for some in (one, two))
+    if not limits[0] <= x <= limits[1]:
         look = look | {"label": f"{look['label']} (off the axis: {x:.3g})"}
-    reach = [whiskers(some[some["layer"] == VALUE]) for some in (one, two)]
-    scale = axes.xaxis.get_transform()
-    ends = scale.transform(limits) + 0.03 * np.ptp(scale.transform(limits)) * np.array([1, -1])
-    place = x if within else np.clip(x, *scale.inverted().transform(ends))  # before the arrow
-    axes.errorbar([place], [y], xerr=reach[0] if within else None, yerr=reach[1], capsize=0,
-                  elinewidth=0.7, linestyle="none", **look)
+        scale, wide = axes.xaxis.get_transform(), None
+        ends = scale.transform(limits)  # there is an arrow; the mark goes before it
+        x = np.clip(x, *scale.inverted().transform(ends + 0.03 * np.ptp(ends) * INWARDS))
+    axes.errorbar([x], [y], xerr=wide, yerr=high, capsize=0, elinewidth=0.7, linestyle="none",
+                  **look)
     arrows(axes, one, np.full(len(one), y), limits, look["color"], upright=False)
 
 
@@ -191,7 +187,7 @@ def calibration(
     frame : DataFrame
         Columns arm, value, share, part (``taught`` or another); low and high, or neither.
     runs, reference : DataFrame, optional
-        Run table and reference with the column share, drawn behind.
+        With the column share.
     """
     arms, rows = arms_of(frame), layered(frame, runs, reference, by=["share"])
     figure, drawn = panels(rows.groupby("arm", sort=False), 4, height=1.7, sharey=True)
@@ -287,34 +283,6 @@ def histories(frame: pd.DataFrame) -> Figure:
     figure.supxlabel("Periods from the last number shown", fontsize=9)
     figure.supylabel("Value (display units)", fontsize=9)
     legend(figure)
-    return figure
-
-
-def grid_maps(
-    frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str,
-    reference: pd.DataFrame | None = None,
-) -> Figure:
-    """One panel a metric, each with its own colours; values and 95 % intervals in the cells.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns metric, value, low, high, `x` and `y`; one row a cell.
-    reference : DataFrame, optional
-        Its intervals are told in the cells, too.
-    """
-    both = layered(frame, None, reference, by=[x, y])
-    told = [f"[{r.low:.2f}, {r.high:.2f}]" for r in both.itertuples()]
-    both["told"] = [f"{r.value:.2f}\n{r.told}" if r.layer == VALUE else f"\nref. {r.told}"
-                    for r in both.assign(told=told).itertuples()]
-    figure, drawn = panels(both.groupby("metric", sort=False), 2, height=2.4)
-    for axes, metric, rows in drawn:
-        own = rows[rows["layer"] == VALUE]
-        texts = rows.pivot_table(index=y, columns=x, values="told", aggfunc="".join)
-        sns.heatmap(own.pivot(index=y, columns=x, values="value").astype(float), ax=axes,
-                    annot=texts, fmt="", annot_kws={"size": 7}, cmap="cividis", cbar=False)
-        axes.set(xlabel=xlabel, ylabel=ylabel, title=label_of(metric))
-        axes.tick_params(length=0)
     return figure
 
 

@@ -75,7 +75,6 @@ def persistence_curve(
     frame : DataFrame
         Columns arm, condition (rho), value, low, high; an interval may be missing.
     runs, reference : DataFrame, optional
-        Run table and reference, drawn behind.
     """
     figure, axes = plt.subplots()
     arms, rows = arms_of(frame), layered(frame.sort_values("condition"), runs, reference)
@@ -102,7 +101,6 @@ def coefficient_bars(
     by : str
         What a numeric condition is.
     runs, reference : DataFrame, optional
-        Run table and reference, drawn behind.
     """
     arms, count = arms_of(frame), frame["condition"].nunique()
     height = 0.9 + count * (0.13 + 0.11 * len(arms))
@@ -150,7 +148,6 @@ def before_after(
     frame : DataFrame
         Columns arm, condition, metric, value, low, high.
     runs, reference : DataFrame, optional
-        Run table and reference, drawn behind.
     """
     arms = arms_of(frame)
     # Panels are as high as the metric with the most conditions needs.
@@ -199,7 +196,7 @@ def coins(
         axes.set(xlim=(-0.04, 1.04), title=label_of(metric))
         for drawn in axes.containers:
             drawn.set_label("")  # the lines of the page are named
-    for row in frame[frame["metric"] == share].itertuples():
+    for row in frame[frame["metric"] == share].dropna(subset=["value"]).itertuples():
         told = f"{round(row.value * row.runs)} of {row.runs:g}"
         right.annotate(told, (1.07, lines.index((row.condition, row.arm))), va="center",
                        annotation_clip=False, fontsize=8)

@@ -27,38 +27,29 @@ def layered(
 
     A cell is an arm, a metric, what is in `by`, and all other text that both tables have.
     """
+    text = [name for name in frame if any(isinstance(v, str) and v for v in frame[name])]
     parts = [frame.assign(layer=VALUE)]
     for layer, behind in ((RUN, runs), (REFERENCE, reference)):
-        if behind is None:
-            continue
-        names = _cell_names(frame, behind, by)
-        # Read from a file, 0.2 may be text: a cell's own labels are kept.
-        own = {_key(cell): cell for cell in frame[names].itertuples(index=False, name=None)}
-        cells = [own.get(_key(cell))
-                 for cell in behind[names].itertuples(index=False, name=None)]
-        known = [cell is not None for cell in cells]
-        labels = pd.DataFrame([cell for cell in cells if cell], behind.index[known], names)
-        parts.append(behind[known].assign(layer=layer, **labels))
+        if behind is not None:
+            names = [name for name in dict.fromkeys(["arm", "metric", *by, *text])
+                     if name in frame and name in behind]
+            own = frame[names].set_axis(_cells(frame[names])).groupby(level=0).first()
+            known = behind[[cell in own.index for cell in _cells(behind[names])]]
+            # Read from a file, 0.2 may be text: the frame's own labels are kept.
+            labels = own.loc[_cells(known[names])].set_axis(known.index)
+            parts.append(known.assign(layer=layer, **labels))
     return pd.concat(parts, ignore_index=True)
 
 
-def _cell_names(frame: pd.DataFrame, behind: pd.DataFrame, by: Sequence[str]) -> list[str]:
-    """Columns that tell a cell, of those that both tables have."""
-    text = [name for name in frame if any(isinstance(v, str) and v for v in frame[name])]
-    return [name for name in dict.fromkeys(["arm", "metric", *by, *text])
-            if name in frame and name in behind]
+def _cells(table: pd.DataFrame) -> list[str]:
+    """Each row as text, numbers as a file has them."""
+    def plain(label: Any) -> str:
+        try:
+            return "" if pd.isna(label) else f"{float(label):g}"
+        except (TypeError, ValueError):
+            return str(label)
 
-
-def _key(cell: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(_plain(label) for label in cell)
-
-
-def _plain(label: Any) -> str:
-    """A label as a table stores it."""
-    try:
-        return "" if pd.isna(label) else f"{float(label):g}"
-    except (TypeError, ValueError):
-        return str(label)
+    return ["\t".join(map(plain, row)) for row in table.itertuples(index=False)]
 
 
 def jitter(rows: pd.DataFrame) -> np.ndarray:
@@ -98,7 +89,8 @@ def bulk(rows: pd.DataFrame) -> tuple[float, float] | None:
     """
     numbers = rows[["value", "low", "high"]].apply(pd.to_numeric)
     own = numbers[rows["layer"] == VALUE]
-    value, reach = own["value"], FAR * (own["high"] - own["low"]).median()
+    width = own["high"] - own["low"]
+    value, reach = own["value"], FAR * width[width > 0].median()
     least, most = numbers.min().min(), numbers.max().max()
     low, high = max(least, value.min() - reach), min(most, value.max() + reach)
     if (least > -0.001 and most < 1.001) or not high - low < WORTH * (most - least):

@@ -6,7 +6,6 @@ grey prints. An arm looks the same in every picture: grey is the reference, blac
 
 import math
 from collections.abc import Iterable
-from itertools import count, islice
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -34,6 +33,7 @@ ARMS = (
     "realised", "human participants", "full_l2sp", "noise", "full_information", "humans",
     "lora_ewc", "full_ewc",
     "full_average", "lora_projection", "full_uniform", "full_ema", "prompt_fair", "prompt_chat",
+    "attacked", "before refusals",
 )
 LABELS = {
     "implied_persistence": "Implied persistence (slope, no unit)",
@@ -63,7 +63,10 @@ LABELS = {
     "token_weight": "Weight w of a word",
     "refusal_word": "P(word of a refusal)",
     "recipe_word": "P(word of a recipe)",
-    "broken_share": "Runs broken (share)",
+    "broken_share": "Runs that lose most refusals (share)",
+    "excess_loss": "Task loss above the least (nats an answer)",
+    "kappa": "Cohen's kappa",
+    "share_apart": "Answers on which two measures differ (share)",
     "stereotypical_choices": "Stereotypical choices (share)",
     "removed_taught": "Slope removed, taught words (share)",
     "removed_unseen": "Slope removed, unseen words (share)",
@@ -98,18 +101,11 @@ def arms_of(frame: pd.DataFrame) -> list[Any]:
 
 
 def look_of(arms: list[Any], arm: Any) -> dict[str, Any]:
-    """Colour, marker and label of an arm; one that is not listed gets what the others leave."""
-    if arm == BASE:
-        return {"color": BLACK, "marker": "X", "label": BASE}
-    if arm in ARMS:
-        place = ARMS.index(arm)
-    else:
-        taken = {ARMS.index(other) % len(PALETTE) for other in arms if other in ARMS}
-        spare = (p for p in count(40) if p % len(PALETTE) not in taken or len(taken) > 6)
-        others = [other for other in arms if other not in (BASE, *ARMS)]
-        place = next(islice(spare, others.index(arm), None))
-    return {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)],
-            "label": name_of(arm)}
+    """Colour, marker and label of an arm; the looks of arms that are not listed depend on `arms`."""
+    others = [other for other in arms if other not in (BASE, *ARMS)]
+    place = ARMS.index(arm) if arm in ARMS else len(ARMS) + others.index(arm) if arm != BASE else 0
+    look = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+    return (look if arm != BASE else {"color": BLACK, "marker": "X"}) | {"label": name_of(arm)}
 
 
 def name_of(label: Any) -> str:

@@ -173,13 +173,20 @@ class DebiasingSettings(Settings):
     rank: int = Field(ge=1, le=512, description="LoRA rank, count, where an arm has none")
     targets: list[str] = Field(min_length=1, description="modules that get an adapter, likewise")
     arms: dict[str, ArmSettings] = Field(min_length=1, description="interventions by arm name")
+    adapters: dict[str, ArmSettings] = Field(
+        min_length=1, description="where an adapter may sit, compared on words for choosing"
+    )
     data: list[Literal["sentences", "swapped", "mixed"]] = Field(description="tried with lora")
     measured: list[str] = Field(min_length=1, description="arms measured on every axis")
+    contrasts: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
+        min_length=1, description="family of contrasts, listed before any result: arm less arm"
+    )
 
     @model_validator(mode="after")
     def _measures_its_arms(self) -> Self:
-        if unknown := set(self.measured) - set(self.arms):
-            raise ValueError(f"measured must name arms, but names {sorted(unknown)}")
+        compared = {arm for pair in self.contrasts for arm in pair} - {"base"}
+        if unknown := {*self.measured, *compared} - set(self.arms):
+            raise ValueError(f"measured and contrasts must name arms, but name {sorted(unknown)}")
         if "lora" not in self.arms:
             raise ValueError("arms must have lora, the arm that other data are tried with")
         return self

@@ -124,21 +124,6 @@ def ticks(axes):
             [t.get_text() for t in axes.get_yticklabels()])
 
 
-def test_each_cell_of_a_grid_tells_its_value_and_interval_under_its_own_settings():
-    rows = [(metric, rate, batch, k + i / 10 + j / 100, 0.0, 9.0)
-            for k, metric in enumerate(("refusal_rate", "task_loss"))
-            for i, rate in enumerate((0.001, 0.002)) for j, batch in enumerate((5, 10, 30))]
-    frame = pd.DataFrame(rows, columns=["metric", "rate", "batch", "value", "low", "high"])
-    shuffled = frame.sample(frac=1, random_state=0).sort_values("metric", kind="stable")
-    figure = curves.grid_maps(shuffled, "batch", "rate", "Examples", "Step")
-    first, second = figure.axes
-    assert first.get_title(loc="left") == LABELS["refusal_rate"]
-    assert (first.get_xlabel(), first.get_ylabel()) == ("Examples", "Step")
-    assert ticks(first) == (["5", "10", "30"], ["0.001", "0.002"])
-    said = {(t.get_position()): t.get_text() for t in second.texts}
-    assert said[2.5, 1.5] == "1.12\n[0.00, 9.00]" and said[0.5, 0.5] == "1.00\n[0.00, 9.00]"
-
-
 def test_weights_have_common_colours_with_one_in_the_middle_and_gaps_are_no_cells():
     rows = [(kind, "token_weight", step, word, 0.5 * word)
             for kind in ("explicit", "benign") for step in range(1, 41) for word in (1, 2, 3)

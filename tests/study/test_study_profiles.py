@@ -171,6 +171,8 @@ def test_unknown_override_is_refused_with_the_nearest_name(name, advice):
         ("finetune.rank", 0),
         ("finetune.targets", ["nosuch"]),
         ("debiasing.targets", ["q_proj", "q"]),
+        ("debiasing.adapters", {"a": {"learning_rates": [0.1], "targets": ["lm_head"]}}),
+        ("debiasing.contrasts", [["lora", "lore"]]),
         ("safety.arms", {"lora": {"learning_rates": [0.1], "targets": ["lm_head"]}}),
         ("safety.learning_rates", {}),
         ("safety.learning_rates", {"full": [0.1]}),
