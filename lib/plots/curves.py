@@ -2,6 +2,8 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,9 +14,27 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lib.plots.intervals import intervals, whiskers
+from lib.plots.layers import (
+    BAR,
+    DOT,
+    REFERENCE,
+    RUN,
+    VALUE,
+    arrows,
+    bulk,
+    draw_behind,
+    explain,
+    jitter,
+    layered,
+    padded,
+)
 from lib.plots.style import (
+    BASE,
     GREY,
+    OVER,
+    PALE,
     PALETTE,
+    UNDER,
     WIDTH,
     arms_of,
     label_of,
@@ -24,15 +44,21 @@ from lib.plots.style import (
     panels,
 )
 
-LINE, LETTER, RISE = 8.0, 4.2, 4.5
-"""Height of a line and width of a letter of small print, and its rise above a mark; in points."""
+INWARDS = np.array([1, -1])
+SPREAD = 0.02
+"""Room for the runs of one word, in shares."""
+GAP = "#bbbbbb"
 SIDE_BY_SIDE = 6
 """Most doses whose labels have room beside each other under a panel."""
 TICKS = 10
 """About so many labels on an axis of many cells."""
 
 
-def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figure:
+def curves(
+    frame: pd.DataFrame, x: str, xlabel: str, log: bool = False, apart: Sequence[str] = (),
+    marks: Mapping[float, str] = MappingProxyType({}), runs: pd.DataFrame | None = None,
+    reference: pd.DataFrame | None = None,
+) -> Figure:
     """One panel a metric: a line an arm along a number, with 95 % intervals.
 
     Parameters
@@ -41,18 +67,30 @@ def curves(frame: pd.DataFrame, x: str, xlabel: str, log: bool = False) -> Figur
         Columns arm, metric, value, low, high and `x`, that of the horizontal axis.
     log : bool
         Logarithmic, with zero at the left end (symmetric-log).
+    apart : sequence of str
+        Metrics that get a panel an arm, for arms so far apart that differences cannot be seen.
+    marks : mapping of float to str
+        Places along the axis that are named in each panel.
+    runs, reference : DataFrame, optional
+        With the column `x`.
     """
-    arms = arms_of(frame)
-    figure, drawn = panels(frame.groupby("metric", sort=False), 2, height=2.2)
-    for axes, metric, rows in drawn:
-        rows = rows.sort_values(x)
-        intervals(axes, rows, arms, rows[x])
+    arms, rows = arms_of(frame), layered(frame, runs, reference, by=[x])
+    panel = [(m, a if m in apart else "") for m, a in zip(rows["metric"], rows["arm"], strict=True)]
+    figure, drawn = panels(rows.groupby(pd.Series(panel, rows.index), sort=False), 2, height=2.2)
+    for axes, (metric, arm), some in drawn:
+        some = some.sort_values(x, kind="stable")
         if log:
-            _doses(axes, sorted({0.0, *frame.loc[frame[x] > 0, x]}))
+            _doses(axes, sorted({0.0, *(some if arm else frame)[x]}))
         elif (frame[x].astype(float) % 1 == 0).all():
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel=xlabel, title=label_of(metric))
-    legend(figure, min(len(arms), 4))
+        span = np.ptp(axes.xaxis.get_transform().transform([frame[x].min(), frame[x].max()]))
+        intervals(axes, some, arms, some[x], step=0.012 * float(span))
+        for place, name in marks.items():
+            axes.axvline(place, color=PALE, linewidth=1, linestyle="--", zorder=1)
+            axes.annotate(name, (place, 0.5), (3, 0), ("data", "axes fraction"), "offset points",
+                          rotation=90, va="center", fontsize=7, color=GREY)
+        axes.set(xlabel=xlabel, title=label_of(metric) + (arm and f", {name_of(arm)}"))
+    legend(figure, UNDER)
     return figure
 
 
@@ -60,14 +98,18 @@ def _doses(axes: Axes, doses: list[float]) -> None:
     """A logarithmic axis with zero, on which each dose is marked."""
     axes.set_xscale("symlog", linthresh=doses[1])
     axes.set_xticks(doses, [f"{dose:g}" for dose in doses],
-                    rotation=90 if len(doses) > SIDE_BY_SIDE else 0)
+                    **({"rotation": 90, "fontsize": 7} if len(doses) > SIDE_BY_SIDE else {}))
     axes.minorticks_off()
 
 
 def frontier(
-    frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str, best: str, log: bool = False
+    frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str, best: str, log: bool = False,
+    criterion: tuple[float, str] | None = None, runs: pd.DataFrame | None = None,
+    reference: pd.DataFrame | None = None,
 ) -> Figure:
-    """One point an arm, both metrics with intervals; names beside the points.
+    """One point an arm, both metrics with intervals; names in the legend.
+
+    A base that would squeeze all arms together stands at the edge, its value in the legend.
 
     Parameters
     ----------
@@ -77,70 +119,99 @@ def frontier(
         Which corner is best, said in words at the top.
     log : bool
         Logarithmic horizontal axis, for ratios.
+    criterion : (float, str), optional
+        A value of `x` that is marked, and what it is.
+    runs, reference : DataFrame, optional
     """
-    arms, named = arms_of(frame), []
+    arms = arms_of(frame)
     figure, axes = plt.subplots(figsize=(WIDTH, 3.8))
-    for arm in arms:
-        rows = frame[frame["arm"] == arm].set_index("metric")
-        if not {x, y} <= set(rows.index):
-            continue
-        one, two = rows.loc[[x]], rows.loc[[y]]
-        look = look_of(arms, arm)
-        axes.errorbar(one["value"], two["value"], xerr=whiskers(one), yerr=whiskers(two),
-                      capsize=0, elinewidth=0.7, linestyle="none", **look)
-        named.append((look["label"], one["value"].iloc[0], two["value"].iloc[0], look["color"]))
     axes.set(xlabel=xlabel, ylabel=ylabel, title=best, xscale="log" if log else "linear")
+    if criterion:
+        axes.axvline(criterion[0], label=criterion[1], color=GREY, linestyle="--", linewidth=1)
+    rows = layered(frame, runs, reference)
+    limits = _reach(axes, rows[rows["metric"] == x], [criterion[0]] if criterion else [])
+    for arm in arms:
+        one, two = (rows[(rows["arm"] == arm) & (rows["metric"] == m)] for m in (x, y))
+        if len(one) and len(two):
+            _cross(axes, one, two, look_of(arms, arm), limits)
+    explain(axes, rows)
     if log:
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("")
-    _name_points(axes, named)
+        axes.xaxis.set_minor_formatter("{x:.3g}" if limits[1] < 4 * limits[0] else "")
+    legend(figure)
     return figure
 
 
-def _name_points(axes: Axes, named: Sequence[tuple[str, float, float, str]]) -> None:
-    """Names beside points, each at the nearest place free; a thin line leads back."""
-    axes.figure.draw_without_rendering()  # the layout decides what is crowded
-    taken, scale = [], axes.figure.dpi / 72
-    for name, x, y, colour in sorted(named, key=lambda point: -point[2]):
-        at = axes.transData.transform((x, y)) / scale  # points of the page
-        wide = LETTER * len(name)
-        side = -1 if at[0] + wide + 6 > axes.bbox.x1 / scale else 1
-        for step in sorted(range(-12, 13), key=abs):
-            left, middle = at[0] + (6 if side > 0 else -6 - wide), at[1] + RISE + step * LINE
-            box = (left, middle - LINE / 2, left + wide, middle + LINE / 2)
-            if not any(_overlap(box, other) for other in taken):
-                break
-        taken.append(box)
-        axes.annotate(
-            name, (x, y), (side * 6, RISE + step * LINE), textcoords="offset points", fontsize=7,
-            color=colour, va="center", ha="left" if side > 0 else "right",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4} if step else None)
+def _reach(axes: Axes, rows: pd.DataFrame, marked: Sequence[float]) -> tuple[float, float]:
+    """Horizontal limits by the bulk of the arms and what is marked; the base need not be in it."""
+    scale, value = axes.xaxis.get_transform(), rows["value"].astype(float)
+    ends = {end: rows[end].astype(float).fillna(value) for end in ("low", "high")}
+    low, high = bulk(rows.assign(value=value.where(rows["arm"] != BASE), **ends)) or (
+        ends["low"].min(), ends["high"].max())
+    if axes.get_xscale() == "log":  # an interval may go below zero
+        low = max(low, value.min() / 2)
+    ends = scale.transform([min([low, *marked]), max([high, *marked])])
+    return tuple(scale.inverted().transform(padded(*ends)))
 
 
-def _overlap(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
-    """Whether two boxes (left, bottom, right, top) share a point."""
-    return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
+def _cross(
+    axes: Axes, one: pd.DataFrame, two: pd.DataFrame, look: dict[str, Any],
+    limits: tuple[float, float],
+) -> None:
+    """One arm's mean with both intervals; behind it its runs, and the reference's intervals."""
+    both = one.merge(two, on=[name for name in ("layer", "base", "seed") if name in one])
+    row, run, reference = (both[both["layer"] == layer] for layer in (VALUE, RUN, REFERENCE))
+    axes.plot(run["value_x"], run["value_y"], color=look["color"], **DOT)
+    axes.hlines(reference["value_y"], reference["low_x"], reference["high_x"], **BAR)
+    axes.vlines(reference["value_x"], reference["low_y"], reference["high_y"], **BAR)
+    x, y = row["value_x"].iloc[0], row["value_y"].iloc[0]
+    wide, high = (whiskers(some[some["layer"] == VALUE]) for some in (one, two))
+    if not limits[0] <= x <= limits[1]:
+        look = look | {"label": f"{look['label']} (off the axis: {x:.3g})"}
+        scale, wide = axes.xaxis.get_transform(), None
+        ends = scale.transform(limits)  # there is an arrow; the mark goes before it
+        x = np.clip(x, *scale.inverted().transform(ends + 0.03 * np.ptp(ends) * INWARDS))
+    axes.errorbar([x], [y], xerr=wide, yerr=high, capsize=0, elinewidth=0.7, linestyle="none",
+                  **look)
+    arrows(axes, one, np.full(len(one), y), limits, look["color"], upright=False)
 
 
-def calibration(frame: pd.DataFrame, xlabel: str, ylabel: str) -> Figure:
+def calibration(
+    frame: pd.DataFrame, xlabel: str, ylabel: str, runs: pd.DataFrame | None = None,
+    reference: pd.DataFrame | None = None,
+) -> Figure:
     """Found against true shares, one small panel an arm; filled points were taught.
 
     Parameters
     ----------
     frame : DataFrame
-        Columns arm, value, share, part (``taught`` or another).
+        Columns arm, value, share, part (``taught`` or another); low and high, or neither.
+    runs, reference : DataFrame, optional
+        With the column share.
     """
-    figure, drawn = panels(frame.groupby("arm", sort=False), 4, height=1.7, sharey=True)
-    for axes, arm, rows in drawn:
+    arms, rows = arms_of(frame), layered(frame, runs, reference, by=["share"])
+    figure, drawn = panels(rows.groupby("arm", sort=False), 4, height=1.7, sharey=True)
+    for axes, arm, some in drawn:
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
         axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
-        for part, some in rows.groupby("part"):
-            axes.plot(some["share"], some["value"], linestyle="none", marker="o", markersize=3,
-                      color=PALETTE[0], markerfacecolor=PALETTE[0] if part == "taught" else "white")
+        colour, share = look_of(arms, arm)["color"], some["share"].to_numpy(dtype=float)
+        draw_behind(axes, some, share, share + SPREAD * jitter(some), colour, upright=True)
+        for part, points in some[some["layer"] == VALUE].groupby("part"):
+            axes.plot(points["share"], points["value"], color=colour, **_filled(part))
         axes.set(title=name_of(arm), xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
+    for part in sorted(set(frame["part"])):
+        figure.axes[0].plot([], [], color=GREY, label=part, **_filled(part))
+    explain(figure.axes[0], rows)
+    legend(figure, OVER)
     figure.supxlabel(xlabel, fontsize=9)
     figure.supylabel(ylabel, fontsize=9)
     return figure
+
+
+def _filled(part: str) -> dict[str, Any]:
+    """A small round marker, open unless it was taught."""
+    return {"marker": "o", "markersize": 3, "linestyle": "none"} | (
+        {} if part == "taught" else {"markerfacecolor": "white"})
 
 
 def scatter_truth(
@@ -215,25 +286,6 @@ def histories(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def grid_maps(frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str) -> Figure:
-    """One panel a metric, each with its own colours; values and 95 % intervals in the cells.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns metric, value, low, high, `x` and `y`; one row a cell.
-    """
-    figure, drawn = panels(frame.groupby("metric", sort=False), 2, height=2.4)
-    for axes, metric, rows in drawn:
-        told = [f"{r.value:.2f}\n[{r.low:.2f}, {r.high:.2f}]" for r in rows.itertuples()]
-        cells = rows.assign(told=told).pivot(index=y, columns=x, values=["value", "told"])
-        sns.heatmap(cells["value"].astype(float), ax=axes, annot=cells["told"], fmt="",
-                    annot_kws={"size": 7.5}, cmap="cividis", cbar=False)
-        axes.set(xlabel=xlabel, ylabel=ylabel, title=label_of(metric))
-        axes.tick_params(length=0)
-    return figure
-
-
 def weight_maps(frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str) -> Figure:
     """One panel a condition, all in the same colours: blue at 0, white at 1, red at 2.
 
@@ -248,9 +300,12 @@ def weight_maps(frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str) -
         along, down = (-(-size // TICKS) for size in reversed(cells.shape))
         sns.heatmap(cells.astype(float), ax=axes, vmin=0, vmax=2, cmap="vlag", cbar=False,
                     xticklabels=along, yticklabels=down)
-        axes.set(xlabel=xlabel, ylabel=ylabel, title=name_of(condition), facecolor="#bbbbbb")
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=name_of(condition), facecolor=GAP)
         axes.grid(False)
         axes.tick_params(rotation=0)
     grid = [axes for axes, _, _ in drawn]
-    figure.colorbar(grid[0].collections[0], ax=grid, label=label_of(frame["metric"].iloc[0]))
+    bar = figure.colorbar(grid[0].collections[0], ax=grid, label=label_of(frame["metric"].iloc[0]))
+    bar.set_ticks([0, 1, 2], labels=["0: left out", "1: as in the\nplain loss", "2: twice"])
+    grid[0].plot([], [], "s", color=GAP, markersize=7, label=f"no such {y}")
+    legend(figure, UNDER)
     return figure

@@ -1,6 +1,7 @@
-"""Values with their 95 % intervals, by arm.
+"""Values with their 95 % intervals, by arm; behind them the runs, and the committed reference.
 
-Rows are as exhibits store them (arm, condition, metric, value, low, high).
+Rows are as exhibits store them (arm, condition, metric, value, low, high). Of `runs` (a run table)
+and `reference` (rows of the reference's exhibit), what is in the same cells as a row is drawn.
 """
 
 from collections.abc import Sequence
@@ -12,24 +13,49 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.plots.style import GREY, WIDTH, arms_of, label_of, legend, look_of, name_of, panels
+from lib.plots.layers import VALUE, arrows, bulk, draw_behind, explain, jitter, layered, padded
+from lib.plots.style import (
+    GREY,
+    UNDER,
+    WIDTH,
+    arms_of,
+    label_of,
+    legend,
+    look_of,
+    name_of,
+    panels,
+)
 
 PERSISTENCE = "True persistence \N{GREEK SMALL LETTER RHO}"
 
 
 def intervals(
-    axes: Axes, frame: pd.DataFrame, arms: list[Any], places: Sequence[float], step: float = 0.0,
-    upright: bool = True,
+    axes: Axes, rows: pd.DataFrame, arms: list[Any], places: Sequence[float], step: float = 0.0,
+    upright: bool = True, room: float | None = None,
 ) -> None:
-    """Each arm's values with whiskers at the rows' `places`, arms `step` apart."""
+    """Each arm's `layered` rows at their `places`: values with whiskers, arms `step` apart.
+
+    Runs are spread over `room`, by default most of a step; both in units of the axis's scale.
+    """
+    limits = bulk(rows)
+    scale = (axes.xaxis if upright else axes.yaxis).get_transform()
     for i, arm in enumerate(arms):
-        own = (frame["arm"] == arm).to_numpy()
-        at = np.asarray(places, dtype=float)[own] + step * (i - (len(arms) - 1) / 2)
-        value, reach = frame.loc[own, "value"], whiskers(frame[own])
+        own, look = (rows["arm"] == arm).to_numpy(), look_of(arms, arm)
+        middle = scale.transform(np.asarray(places, dtype=float)[own])
+        middle = middle + step * (i - (len(arms) - 1) / 2)
+        some, at = rows[own], scale.inverted().transform(middle)
+        spread = (0.9 * step if room is None else room) * jitter(some)
+        draw_behind(axes, some, at, scale.inverted().transform(middle + spread), look["color"],
+                    upright)
+        shown = (some["layer"] == VALUE).to_numpy()
+        value, reach = some.loc[shown, "value"], whiskers(some[shown])
         if upright:  # joined by a line
-            axes.errorbar(at, value, yerr=reach, capsize=2, linestyle="-", **look_of(arms, arm))
+            axes.errorbar(at[shown], value, yerr=reach, capsize=2, linestyle="-", **look)
         else:
-            axes.errorbar(value, at, xerr=reach, capsize=2, linestyle="none", **look_of(arms, arm))
+            axes.errorbar(value, at[shown], xerr=reach, capsize=2, linestyle="none", **look)
+        if limits:
+            arrows(axes, some, at, padded(*limits), look["color"], upright)
+    explain(axes, rows)
 
 
 def whiskers(rows: pd.DataFrame) -> np.ndarray:
@@ -39,26 +65,32 @@ def whiskers(rows: pd.DataFrame) -> np.ndarray:
     return np.nan_to_num(np.maximum([value - low, high - value], 0))
 
 
-def persistence_curve(frame: pd.DataFrame) -> Figure:
+def persistence_curve(
+    frame: pd.DataFrame, runs: pd.DataFrame | None = None, reference: pd.DataFrame | None = None
+) -> Figure:
     """Implied against true persistence: one line an arm, 95 % intervals, and the 45-degree line.
 
     Parameters
     ----------
     frame : DataFrame
         Columns arm, condition (rho), value, low, high; an interval may be missing.
+    runs, reference : DataFrame, optional
     """
     figure, axes = plt.subplots()
-    arms, frame = arms_of(frame), frame.sort_values("condition")
-    rho = frame["condition"].astype(float)
+    arms, rows = arms_of(frame), layered(frame.sort_values("condition"), runs, reference)
+    rho = rows["condition"].astype(float)
     ends = [min(rho.min(), 0.0), max(rho.max(), 1.0)]
     axes.plot(ends, ends, color=GREY, linestyle="--", linewidth=1, label="implied = true")
-    intervals(axes, frame, arms, rho, step=0.012)
+    intervals(axes, rows, arms, rho, step=0.016)
     axes.set(xlabel=PERSISTENCE, ylabel=label_of("implied_persistence"))
     legend(figure)
     return figure
 
 
-def coefficient_bars(frame: pd.DataFrame, by: str = PERSISTENCE) -> Figure:
+def coefficient_bars(
+    frame: pd.DataFrame, by: str = PERSISTENCE, runs: pd.DataFrame | None = None,
+    reference: pd.DataFrame | None = None,
+) -> Figure:
     """Dots with 95 % intervals, one line of the page a condition, colour by arm, zero marked.
 
     Parameters
@@ -68,17 +100,18 @@ def coefficient_bars(frame: pd.DataFrame, by: str = PERSISTENCE) -> Figure:
         that is not defined is left out.
     by : str
         What a numeric condition is.
+    runs, reference : DataFrame, optional
     """
     arms, count = arms_of(frame), frame["condition"].nunique()
     height = 0.9 + count * (0.13 + 0.11 * len(arms))
     figure, axes = plt.subplots(figsize=(WIDTH, max(1.8, height)))
     axes.axvline(0, color=GREY, linewidth=1)
-    _down(axes, frame, arms, step=min(0.2, 0.7 / len(arms)))
+    _down(axes, layered(frame, runs, reference), arms, step=min(0.2, 0.7 / len(arms)))
     metrics = list(dict.fromkeys(frame["metric"])) if "metric" in frame else []
     axes.set(ylim=(count - 0.5, -0.5), xlabel=label_of(*metrics) if len(metrics) == 1 else "Value")
     if pd.api.types.is_numeric_dtype(frame["condition"]):
         axes.set_ylabel(by)
-    if len(arms) > 1:
+    if len(arms) > 1 or runs is not None or reference is not None:
         legend(figure)
     return figure
 
@@ -103,23 +136,74 @@ def coverage(frame: pd.DataFrame, accepted: tuple[float, float]) -> Figure:
     return figure
 
 
-def before_after(frame: pd.DataFrame) -> Figure:
+def before_after(
+    frame: pd.DataFrame, runs: pd.DataFrame | None = None, reference: pd.DataFrame | None = None
+) -> Figure:
     """Metrics by arm: one small panel a metric, conditions down the panel, colour by arm.
+
+    Zero is marked where values lie on both sides of it.
 
     Parameters
     ----------
     frame : DataFrame
         Columns arm, condition, metric, value, low, high.
+    runs, reference : DataFrame, optional
     """
     arms = arms_of(frame)
     # Panels are as high as the metric with the most conditions needs.
     most = int(frame.groupby("metric")["condition"].nunique().max())
-    height = max(1.35, most * (0.08 + 0.05 * len(arms)))  # inches; a whisker needs 0.05
-    figure, drawn = panels(frame.groupby("metric", sort=False), 2, height)
-    for axes, metric, rows in drawn:
-        _down(axes, rows, arms, step=min(0.25, 0.8 / len(arms)))
-        axes.set(ylim=(rows["condition"].nunique() - 0.4, -0.6), title=label_of(metric))
-    legend(figure, len(arms))
+    height = max(1.35, 0.45 + most * (0.1 + 0.08 * len(arms)))  # inches; a whisker needs 0.08
+    rows = layered(frame, runs, reference)
+    figure, drawn = panels(rows.groupby("metric", sort=False), 2, height)
+    for axes, metric, some in drawn:
+        if pd.to_numeric(some["low"]).min() < 0 < pd.to_numeric(some["high"]).max():
+            axes.axvline(0, color=GREY, linewidth=1)
+        _down(axes, some, arms, step=min(0.25, 0.8 / len(arms)))
+        axes.set(ylim=(some["condition"].nunique() - 0.4, -0.6), title=label_of(metric))
+    legend(figure, UNDER)
+    return figure
+
+
+def coins(
+    frame: pd.DataFrame, runs: pd.DataFrame, reference: pd.DataFrame | None = None,
+    metrics: tuple[str, str] = ("refusal_rate", "broken_share"),
+) -> Figure:
+    """All or nothing: every run's rate as a point, and beside it the share of runs that broke.
+
+    A line of the page an arm (and condition), for a mean hides that runs are near 0 or near 1.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns arm, condition, metric, value, low, high, runs; rows of both `metrics`.
+    runs : DataFrame
+        Run table of the first metric; of the second, nothing is drawn.
+    reference : DataFrame, optional
+        The reference's rows, drawn behind.
+    metrics : (str, str)
+        A rate, and the share of runs that are broken.
+    """
+    rate, share = metrics
+    rows = layered(frame, runs[runs["metric"] == rate], reference)
+    lines = list(dict.fromkeys(zip(frame["condition"], frame["arm"], strict=True)))
+    arms = arms_of(frame)
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(WIDTH, 1.1 + 0.24 * len(lines)), sharey=True, width_ratios=(3, 2))
+    for axes, metric in ((left, rate), (right, share)):
+        some = rows[rows["metric"] == metric]
+        places = [lines.index(line) for line in zip(some["condition"], some["arm"], strict=True)]
+        intervals(axes, some, arms, places, upright=False, room=0.6)
+        axes.set(xlim=(-0.04, 1.04), title=label_of(metric))
+        for drawn in axes.containers:
+            drawn.set_label("")  # the lines of the page are named
+    for row in frame[frame["metric"] == share].dropna(subset=["value"]).itertuples():
+        told = f"{round(row.value * row.runs)} of {row.runs:g}"
+        right.annotate(told, (1.07, lines.index((row.condition, row.arm))), va="center",
+                       annotation_clip=False, fontsize=8)
+    several = frame["condition"].nunique() > 1
+    told = [", ".join(map(name_of, line if several else line[1:])) for line in lines]
+    left.set(ylim=(len(lines) - 0.4, -0.6), yticks=range(len(lines)), yticklabels=told)
+    legend(figure, UNDER)
     return figure
 
 

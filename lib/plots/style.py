@@ -1,6 +1,7 @@
 """The workbook's one style: page, colours, markers, names; and panels laid out by it.
 
-Arms differ by colour (Okabe and Ito 2008) **and** marker, for colour blindness and grey prints.
+Arms differ by colour (the first six: Okabe and Ito 2008) **and** marker, for colour blindness and
+grey prints. An arm looks the same in every picture: grey is the reference, black the base.
 """
 
 import math
@@ -11,14 +12,29 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 
 WIDTH = 6.5
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vPX"
-GREY = "#8a8a8a"
+UNDER, OVER = "lower center", "upper center"
+LETTERS = 100
+"""Letters of a legend across the page; a handle takes eight."""
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#7A7A00")
+MARKERS = "osD^vP<>*"
+"""One more than colours: a colour's next arm has another marker."""
+GREY, PALE, BLACK = "#8a8a8a", "#c8c8c8", "#000000"
 BASE = "base"
 """Arm of the model as it was before."""
+# An arm's place gives its colour and marker. In columns, arms that no picture of lines has both.
+ARMS = (
+    "full", "lora", "full_kl", "lora_kl", "norms", "prompt", "full_mix", "full_slow",
+    "planted", "least_squares", "bayes", "full_adaptive", "lora_adaptive", "full_tokenwise",
+    "lora_small", "lora_l2sp",
+    "realised", "human participants", "full_l2sp", "noise", "full_information", "humans",
+    "lora_ewc", "full_ewc",
+    "full_average", "lora_projection", "full_uniform", "full_ema", "prompt_fair", "prompt_chat",
+    "attacked", "before refusals",
+)
 LABELS = {
     "implied_persistence": "Implied persistence (slope, no unit)",
     "error_revision": "Error on revision, b (slope, no unit)",
@@ -47,9 +63,20 @@ LABELS = {
     "token_weight": "Weight w of a word",
     "refusal_word": "P(word of a refusal)",
     "recipe_word": "P(word of a recipe)",
+    "broken_share": "Runs that lose most refusals (share)",
+    "excess_loss": "Task loss above the least (nats an answer)",
+    "kappa": "Cohen's kappa",
+    "share_apart": "Answers on which two measures differ (share)",
+    "stereotypical_choices": "Stereotypical choices (share)",
+    "removed_taught": "Slope removed, taught words (share)",
+    "removed_unseen": "Slope removed, unseen words (share)",
+    "neutral_ratio": "Neutral perplexity / base's",
+    "share_trained": "Share of parameters that move",
     "turn_back": "P(refusal's first word) inside a recipe",
 }
 """Axis labels, with units, of the metrics."""
+CHANGE = "_change"
+"""Ends the name of a metric less what it was before."""
 
 STYLE = {
     "figure.dpi": 110, "savefig.dpi": 200, "figure.figsize": (WIDTH, 3.4),
@@ -74,10 +101,11 @@ def arms_of(frame: pd.DataFrame) -> list[Any]:
 
 
 def look_of(arms: list[Any], arm: Any) -> dict[str, Any]:
-    """Colour, marker and label of an arm: the base is black, all others go by their place."""
-    others = [other for other in arms if other != BASE]
-    place = 6 if arm == BASE else others.index(arm) % 6
-    return {"color": PALETTE[place], "marker": MARKERS[place], "label": name_of(arm)}
+    """Colour, marker and label of an arm; the looks of arms that are not listed depend on `arms`."""
+    others = [other for other in arms if other not in (BASE, *ARMS)]
+    place = ARMS.index(arm) if arm in ARMS else len(ARMS) + others.index(arm) if arm != BASE else 0
+    look = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+    return (look if arm != BASE else {"color": BLACK, "marker": "X"}) | {"label": name_of(arm)}
 
 
 def name_of(label: Any) -> str:
@@ -87,6 +115,8 @@ def name_of(label: Any) -> str:
 
 def label_of(metric: str) -> str:
     """A metric with its unit; its name where none is known."""
+    if metric.endswith(CHANGE):
+        return f"Change: {label_of(metric.removesuffix(CHANGE))}"
     return LABELS.get(metric, name_of(metric))
 
 
@@ -106,7 +136,11 @@ def panels(
     return figure, [(axes, *group) for axes, group in zip(used, groups, strict=True)]
 
 
-def legend(figure: Figure, columns: int | None = None) -> None:
-    """The first panel's legend: beside all panels, or under them in so many columns."""
-    place = "outside right upper" if columns is None else "outside lower center"
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc=place, ncols=columns or 1)
+def legend(figure: Figure, place: str = "right upper") -> None:
+    """All panels' labels, each once, arms first: a column beside the panels, or lines over them."""
+    found = {label: handle for axes in figure.axes
+             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    labels = sorted(found, key=lambda label: not isinstance(found[label], Container))
+    fit = min(len(labels), LETTERS // (max(map(len, labels)) + 8))
+    figure.legend([found[label] for label in labels], labels, loc=f"outside {place}",
+                  ncols=1 if place.startswith("right") else fit)

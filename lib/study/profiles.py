@@ -63,8 +63,8 @@ class Profile(Settings):
         for name in ("correction", "debiasing", "safety"):
             for arm, given in getattr(self, name).arms.items():
                 yield f"{name}.arms.{arm}.targets", given.targets or []
-        for targets in self.correction.ablations.targets:
-            yield "correction.ablations.targets", targets
+        for adapter, given in self.debiasing.adapters.items():
+            yield f"debiasing.adapters.{adapter}.targets", given.targets or []
 
     @property
     def workers(self) -> int:

@@ -18,6 +18,7 @@ STREAMS: dict[str, tuple[int, ...]] = {
     "debiasing texts": (31,),
     "probes": (41,),
     "training runs": (51,),
+    "refusals of another kind": (52,),
 }
 """Purpose to what is put behind the seed; a number is never used again for another purpose."""
 

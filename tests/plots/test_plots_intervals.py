@@ -34,7 +34,7 @@ def test_persistence_curve_draws_every_arm_against_the_45_degree_line(curve):
     figure = intervals.persistence_curve(curve)
     line = figure.axes[0].lines[0]
     assert np.array_equal(line.get_xdata(), line.get_ydata())
-    assert legend(figure) == ["implied = true", "full information", "base"]
+    assert legend(figure) == ["full information", "base", "implied = true"]
     assert len(figure.axes[0].containers) == 2
 
 

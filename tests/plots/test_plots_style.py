@@ -45,7 +45,9 @@ sys.stdout.buffer.write(figure_bytes(figure, sys.argv[1], "x"))
 
 
 def test_arms_differ_by_marker_as_well_as_colour():
-    assert len(set(style.MARKERS)) == len(set(style.PALETTE)) == 7
+    looks = [look_of([], arm) for arm in ("base", *style.ARMS)]
+    assert len({(look["color"], look["marker"]) for look in looks}) == len(looks)
+    assert len({look["marker"] for look in looks[:9]}) == len({x["color"] for x in looks[:9]}) == 9
 
 
 def test_arms_look_the_same_whether_the_base_is_shown_or_not():
