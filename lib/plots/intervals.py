@@ -160,6 +160,7 @@ def before_after(
             axes.axvline(0, color=GREY, linewidth=1)
         _down(axes, some, arms, step=min(0.25, 0.8 / len(arms)))
         axes.set(ylim=(some["condition"].nunique() - 0.4, -0.6), title=label_of(metric))
+        axes.locator_params(axis="x", nbins=5)
     legend(figure, UNDER)
     return figure
 
@@ -196,7 +197,7 @@ def coins(
         axes.set(xlim=(-0.04, 1.04), title=label_of(metric))
         for drawn in axes.containers:
             drawn.set_label("")  # the lines of the page are named
-    for row in frame[frame["metric"] == share].itertuples():
+    for row in frame[frame["metric"] == share].dropna(subset=["value"]).itertuples():
         told = f"{round(row.value * row.runs)} of {row.runs:g}"
         right.annotate(told, (1.07, lines.index((row.condition, row.arm))), va="center",
                        annotation_clip=False, fontsize=8)
