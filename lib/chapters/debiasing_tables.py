@@ -83,7 +83,7 @@ def log_odds_slope(words: pd.DataFrame) -> Estimate:
 
 def r_squared(words: pd.DataFrame) -> Estimate:
     """Share of the variance of log odds that the planted share explains; no interval of its own."""
-    value, gone = float(_log_odds_fit(words).rsquared), float("nan")
+    value, gone = float(_log_odds(words).corr(words["share"]) ** 2), float("nan")
     return Estimate("r_squared", value, gone, gone, gone, len(words), words["cluster"].nunique(),
                     "OLS")
 
