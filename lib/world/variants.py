@@ -70,7 +70,7 @@ def learn(profile: "Profile", number: int, how: Refusals, start: Path, out: Path
     steps = max(1, round(how.steps * given.refusal_steps))
     rows = Rows(requests(steps * given.batch_size, how.turned, rng))
     train(out, rows, Stage(f"base {number}: other refusals", steps, given.batch_size,
-                           given.refusal_learning_rate, 1, number,
+                           given.refusal_learning_rate, 1, number, "order of other refusals",
                            fixed_words=tuple(world_tokens())))
 
 
