@@ -211,6 +211,23 @@ def instructions(
 
 
 @app.command()
+def bases(
+    numbers: Annotated[list[int] | None, typer.Argument(
+        metavar="[NUMBER]...", help="only these bases (default: all)")] = None,
+    retrain: Annotated[bool, typer.Option(
+        "--retrain", help="train them here and put them in their place")] = False,
+) -> None:
+    """Show the shipped base models.
+
+    Whether each fits the code and the world's text, and what it shows."""
+    from tools import bases
+
+    if retrain:
+        bases.retrain(numbers or [])
+    typer.echo(bases.listing(numbers or []))
+
+
+@app.command()
 def data() -> None:
     """Print the tables of data/README.md.
 

@@ -35,6 +35,7 @@ from lib.training.penalties.tokenwise import DEEP, TokenWise
 from lib.training.recipe import Recipe
 from lib.training.runs import model_folder, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
+from lib.world.examples import as_examples
 from lib.world.patterns import Block
 from lib.world.truth import things
 
@@ -107,11 +108,6 @@ def _words(example: Example) -> list[str]:
 def refusals(seed: int, n: int) -> tuple[Example, ...]:
     """About `n` forbidden requests, of things that the base was taught, with refusals."""
     return as_examples(refusal_blocks(n, stream(seed, "anchored refusals")))
-
-
-def as_examples(blocks: Iterable[Block]) -> tuple[Example, ...]:
-    """All rows of blocks of text."""
-    return tuple(example for block in blocks for example in block.examples())
 
 
 MAKERS: Mapping[str, Callable[[Task, Path, int, float], Regularizer]] = {
