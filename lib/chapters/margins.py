@@ -27,9 +27,9 @@ def refusal_kinds(study: Study, bases: Mapping[int, Path]) -> dict[str, dict[int
 
 
 def before_rows(study: Study, kinds: Mapping[str, Mapping[int, Path]]) -> pd.DataFrame:
-    """Run table of each kind before any attack, as arms: ``refusal_margin``, `answer_rows`, and prefills.
+    """Run table of each kind, as an arm, before any attack: ``refusal_margin`` and `answer_rows`.
 
-    The latter are the probes that begin a recipe: does a refusal come back?
+    Besides, the probes that begin a recipe: does a refusal come back?
     """
     arms = {kind: untrained(folders) for kind, folders in kinds.items()}
     odds = run_table(by_arm(arms, answers(study, everyone(arms))), margins)
