@@ -12,8 +12,9 @@ from lib.chapters.debiasing import TEST_VERB, split_words
 from lib.measures.measured import by_arm, everyone, model_frames
 from lib.measures.pronouns import definitional_accuracy, pronoun_slope, pronouns
 from lib.statistics.bases import RUN_COLUMNS, changes, family
+from lib.statistics.clusters import clustered_fit
 from lib.statistics.estimate import Estimate, Measure, measure_table
-from lib.statistics.regressions import clustered_fit, from_fit
+from lib.statistics.regressions import from_fit
 from lib.statistics.shares import mean_probability, rate
 from lib.study.design import Run
 from lib.study.notebook import Study
@@ -75,21 +76,20 @@ def _of_words(words: pd.DataFrame, part: str) -> list[Measure]:
 
 def log_odds_slope(words: pd.DataFrame) -> Estimate:
     """OLS slope of ``log P(she) / P(he)`` on the planted share, errors clustered by word."""
-    fit = _log_odds_fit(words)
+    design = sm.add_constant(words["share"].to_numpy())
+    fit = clustered_fit(_log_odds(words).to_numpy(), design, words["cluster"])
     return from_fit("log_odds_slope", fit, 1, words["cluster"].nunique(), "cluster by word")
 
 
 def r_squared(words: pd.DataFrame) -> Estimate:
     """Share of the variance of log odds that the planted share explains; no interval of its own."""
-    value, gone = float(_log_odds_fit(words).rsquared), float("nan")
+    value, gone = float(_log_odds(words).corr(words["share"]) ** 2), float("nan")
     return Estimate("r_squared", value, gone, gone, gone, len(words), words["cluster"].nunique(),
                     "OLS")
 
 
-def _log_odds_fit(words: pd.DataFrame):  # noqa: ANN202 - a statsmodels result
-    odds = np.log(words["p_she"]) - np.log1p(-words["p_she"])
-    design = sm.add_constant(words["share"].to_numpy())
-    return clustered_fit(odds.to_numpy(), design, words["cluster"])
+def _log_odds(words: pd.DataFrame) -> pd.Series:
+    return np.log(words["p_she"]) - np.log1p(-words["p_she"])
 
 
 def calibration_runs(

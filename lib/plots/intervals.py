@@ -160,6 +160,7 @@ def before_after(
             axes.axvline(0, color=GREY, linewidth=1)
         _down(axes, some, arms, step=min(0.25, 0.8 / len(arms)))
         axes.set(ylim=(some["condition"].nunique() - 0.4, -0.6), title=label_of(metric))
+        axes.locator_params(axis="x", nbins=5)
     legend(figure, UNDER)
     return figure
 
