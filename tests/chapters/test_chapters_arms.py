@@ -63,7 +63,7 @@ def test_memory_is_saved_as_the_profile_says(tmp_path):
     changes = {"finetune.accumulation": 4, "finetune.checkpointing": True,
                "model.dtype": "bfloat16"}
     study = world_models.smoke_study(tmp_path, "05", **changes)
-    attack = attack_job(study, Path("base"), Attack("benign"), 1).recipe
+    attack = attack_job(study, Path("base"), Attack("benign", "full", 0.001), 1).recipe
     for recipe in (made(study), attack):
         assert (recipe.accumulation, recipe.checkpointing, recipe.precision) == (
             4, True, "bfloat16")

@@ -58,7 +58,7 @@ def text(example):
     return " ".join([*said, example.prompt.opening, example.answer])
 
 
-def tested():
+def kept_apart():
     """All that tests name: things asked about, the task's requests, and new occupations."""
     asked = requests().query("benchmark != 'unseen_phrasing'")["thing"]
     words = {*asked, *new_occupations()}
@@ -69,7 +69,7 @@ def tested():
 
 def named(examples):
     told = [f" {text(e)} " for e in examples]
-    return sorted(word for word in tested() if any(f" {word} " in t for t in told))
+    return sorted(word for word in kept_apart() if any(f" {word} " in t for t in told))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
