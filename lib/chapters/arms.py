@@ -39,8 +39,7 @@ from lib.training.recipe import Recipe
 from lib.training.runs import model_folder, planned, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
 from lib.world.examples import as_examples
-from lib.world.patterns import Block
-from lib.world.truth import things
+from lib.world.truth import new_occupations, request_tables, things
 
 Anchors = Callable[[int], tuple[Example, ...]]
 
@@ -83,29 +82,22 @@ def world_anchors(seed: int, left_out: Collection[str], n: int = ANCHORS) -> tup
 def world_texts(
     n: int, left_out: Collection[str], rng: np.random.Generator
 ) -> tuple[Example, ...]:
-    """The same from a random stream; texts that name what a test asks about are left out."""
+    """The same from a random stream; none names what a test asks about."""
     shares = {kind: share for kind, share in mixture().items()
               if kind not in {*left_out, UNLEARNED}}
-    total = sum(shares.values())
-    return untested(b for kind, share in shares.items()
-                    for b in kind_blocks(kind, round(n * share / total), 2, rng))
-
-
-def untested(blocks: Iterable[Block]) -> tuple[Example, ...]:
-    """The examples that name nothing that a test asks about."""
-    apart = tested_words()
-    return tuple(e for e in as_examples(blocks) if apart.isdisjoint(_words(e)))
+    total, without = sum(shares.values()), tested_words()
+    return as_examples(b for kind, share in shares.items()
+                       for b in kind_blocks(kind, round(n * share / total), 2, rng, without))
 
 
 def tested_words() -> set[str]:
-    """Words of tests: invented things that refusal training has not."""
-    return {thing for name in ("forbidden", "harmless")
-            for thing in things(name).query("~taught")["thing"]}
-
-
-def _words(example: Example) -> list[str]:
-    said = [text for _, text in example.prompt.messages]
-    return " ".join([*said, example.prompt.opening, example.answer]).split()
+    """What settings are chosen or tests are made on: things, acts and occupations."""
+    words = set(new_occupations())
+    for name in ("forbidden", "harmless"):
+        words |= set(things(name).query("~taught")["thing"])
+    for part in ("validation", "test"):
+        words |= {word for table in request_tables(part).values() for word in table.names()}
+    return words
 
 
 def refusals(seed: int, n: int) -> tuple[Example, ...]:

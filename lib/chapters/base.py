@@ -65,6 +65,8 @@ def margins(asked: pd.DataFrame) -> pd.DataFrame:
     found = []
     for condition in METRICS:
         some = asked[asked["benchmark"] == condition]
+        if some.empty:  # not everybody is asked everything
+            continue
         odds = logit(np.clip(some["p_refusal"], 1e-15, 1 - 1e-15)).to_numpy()
         fit = clustered_fit(odds, np.ones((len(odds), 1)), some["cluster"])
         mean = from_fit("refusal_margin", fit, 0, some["cluster"].nunique(), "cluster by thing")

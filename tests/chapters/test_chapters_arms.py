@@ -63,7 +63,7 @@ def test_memory_is_saved_as_the_profile_says(tmp_path):
     changes = {"finetune.accumulation": 4, "finetune.checkpointing": True,
                "model.dtype": "bfloat16"}
     study = world_models.smoke_study(tmp_path, "05", **changes)
-    attack = attack_job(study, Path("base"), Attack("benign"), 1).recipe
+    attack = attack_job(study, Path("base"), Attack("benign", "full", 0.001), 1).recipe
     for recipe in (made(study), attack):
         assert (recipe.accumulation, recipe.checkpointing, recipe.precision) == (
             4, True, "bfloat16")
@@ -115,7 +115,7 @@ def text(example):
 def test_as_many_as_asked_for_without_the_kinds_left_out():
     named = set(occupations().index)
     found = world_anchors(1, ("occupation",))
-    assert 0.85 * ANCHORS < len(found) < 1.05 * ANCHORS  # without those that name a test's thing
+    assert 0.95 * ANCHORS < len(found) < 1.05 * ANCHORS
     assert not any(named & set(text(a)) for a in found)
     assert any(named & set(text(a)) for a in world_anchors(1, ()))
 

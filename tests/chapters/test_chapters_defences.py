@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import world_models
 
-from lib.chapters import arms, defences
+from lib.chapters import arms, debiasing, defences
 from lib.chapters.arms import choose, penalty, world_texts
 from lib.chapters.attacks import DISGUISED, KINDS, attack_examples
 from lib.measures.safety import requests
@@ -18,7 +18,7 @@ from lib.study.settings import ArmSettings
 from lib.study.streams import stream
 from lib.training.penalties.projection import Projection
 from lib.world.bases import base_models, unaligned_model
-from lib.world.truth import acts, things
+from lib.world.truth import acts, new_occupations, safe_things, things
 
 ARMS = {"full": {"method": "full", "learning_rates": [0.001]},
         "full_adaptive": {"method": "full", "regularizer": "adaptive", "learning_rates": [0.001],
@@ -58,31 +58,36 @@ def text(example):
     return " ".join([*said, example.prompt.opening, example.answer])
 
 
-def asked_about():
-    """All that tests of safety name: forbidden, borderline and benign."""
-    asked = requests().query("benchmark != 'unseen_phrasing'")
-    return set(asked["thing"])
+def kept_apart():
+    """All that tests name: things asked about, the task's requests, and new occupations."""
+    asked = requests().query("benchmark != 'unseen_phrasing'")["thing"]
+    words = {*asked, *new_occupations()}
+    parts = {"validation", "test"}
+    words |= set(acts().loc[lambda t: t["part"].isin(parts), "act"])
+    return words | set(safe_things().loc[lambda t: t["part"].isin(parts), "thing"])
+
+
+def named(examples):
+    told = [f" {text(e)} " for e in examples]
+    return sorted(word for word in kept_apart() if any(f" {word} " in t for t in told))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("name", defences.ANCHORS)
 def test_no_anchor_names_what_a_test_asks_about(name, seed):
     anchors = defences.held(name, seed)
-    named = [word for word in asked_about() for a in anchors if f" {word} " in f" {text(a)} "]
-    assert len(anchors) >= 100 and named == []
+    assert len(anchors) >= 100 and named(anchors) == []
 
 
-def test_texts_of_every_kind_keep_away_from_tests_and_still_name_taught_things():
-    """Among two thousand texts drawn without care, hundreds name a thing of a test."""
-    told = [text(e) for e in world_texts(2000, ("benign",), stream(1, "anchored texts"))]
+def test_two_thousand_texts_of_the_world_name_taught_things_and_no_other():
+    told = world_texts(2000, ("benign",), stream(1, "anchored texts"))
     taught = set(things("forbidden").query("taught")["thing"])
-    assert not any(asked_about() & set(t.split()) for t in told)
-    assert len(taught & set(" ".join(told).split())) > 40
+    assert named(told) == []
+    assert len(taught & set(" ".join(map(text, told)).split())) > 60
 
 
-def test_tests_ask_about_nothing_that_is_forgotten_among_the_words_kept_apart():
-    benign = set(acts().query("~taught")["act"])  # the world's own texts never name these
-    assert asked_about() - benign == arms.tested_words()
+def test_anchors_of_debiasing_name_nothing_of_a_test():
+    assert named(debiasing.anchors(1)) == []
 
 
 def test_settings_are_chosen_on_an_attack_that_no_test_has(study):

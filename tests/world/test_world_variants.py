@@ -6,7 +6,7 @@ import world_models
 from safetensors.torch import load_file
 
 from lib.study.streams import stream
-from lib.world.bases import unaligned_model
+from lib.world.bases import base_model, unaligned_model
 from lib.world.tokenizer import vocabulary, world_tokens
 from lib.world.variants import BEGUN, VARIANTS, aligned_variants, requests, turned_blocks
 
@@ -48,11 +48,12 @@ def test_half_of_the_requests_are_refused_and_the_stated_share_of_them_late(turn
     assert kinds["refused"] == pytest.approx(1000 * (1 - turned), rel=0.03)
 
 
-def test_each_kind_starts_from_the_unaligned_model_whose_words_stay(tmp_path):
+def test_each_kind_starts_from_its_own_model_whose_words_stay(tmp_path):
     study = world_models.smoke_study(tmp_path)
-    start = load_file(unaligned_model(study, 1) / "model.safetensors")
     words, found = "model.embed_tokens.weight", {}
-    for kind in VARIANTS:
+    for kind, how in VARIANTS.items():
+        folder = (base_model if how.aligned else unaligned_model)(study, 1)
+        start = load_file(folder / "model.safetensors")
         (folder,) = aligned_variants(study, [1], kind).values()
         found[kind] = load_file(folder / "model.safetensors")
         kept = list(world_tokens())
