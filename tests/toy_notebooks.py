@@ -33,7 +33,8 @@ study = Study(profile, seed, overrides, notebook="{number}")
 def make(folder):
     (folder / "weights.txt").write_text("w" * 1000)
 study.store.build("models", "toy", {{"rank": study.profile.finetune.rank}}, make)
-row = dict(arm="base", condition="all", metric="rho", value=1 / 3, low=0.1, high=0.5, n=9, seeds=1)
+row = dict(arm="base", condition="all", metric="rho", value=1 / 3, low=0.1, high=0.5, n=9,
+           bases=2, runs=2)
 study.exhibit("{number}_toy", pd.DataFrame([row]))
 print("rank", study.profile.finetune.rank, "seed", study.seed)
 """

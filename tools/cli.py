@@ -41,7 +41,7 @@ Ctrl-C."""
 EXPORTED = """\b
 Examples:
   side-effects instructions --out rational_forecasts
-  side-effects instructions --profile thorough --seed 7 --out more_forecasts
+  side-effects instructions --profile reference --seed 7 --out more_forecasts
   side-effects instructions --label bayes -p forecasting.history=24 --out bayes_forecasts
 
 Then, anywhere: datasets.load_from_disk("rational_forecasts"), or read its jsonl/*.jsonl."""
@@ -208,6 +208,23 @@ def instructions(
 
     given = [*(parameter or []), *([] if seed is None else [f"seed={seed}"])]
     typer.echo(export(load_profile(profile, parse_overrides(given)), out, label=label))
+
+
+@app.command()
+def bases(
+    numbers: Annotated[list[int] | None, typer.Argument(
+        metavar="[NUMBER]...", help="only these bases (default: all)")] = None,
+    retrain: Annotated[bool, typer.Option(
+        "--retrain", help="train them here and put them in their place")] = False,
+) -> None:
+    """Show the shipped base models.
+
+    Whether each fits the code and the world's text, and what it shows."""
+    from tools import bases
+
+    if retrain:
+        bases.retrain(numbers or [])
+    typer.echo(bases.listing(numbers or []))
 
 
 @app.command()

@@ -70,10 +70,9 @@ def profiles() -> str:
     """One row a profile: the default first, then what notebooks can run, then what waits."""
     chosen = [load_profile(name) for name in profile_names()]
     chosen.sort(key=lambda p: (p.name != "sandbox", p.model.source == "hub", p.name))
-    rows = [[f"`{p.name}`", cell(p.description), _model(p), str(p.arm_seeds),
-             str(p.evaluation.items),
+    rows = [[f"`{p.name}`", cell(p.description), _model(p), _runs(p), str(p.evaluation.items),
              "not yet: validated only" if p.model.source == "hub" else "yes"] for p in chosen]
-    return table(["profile", "what it is", "model", "seeds an arm", "items a cell", "runs"], rows)
+    return table(["profile", "what it is", "model", "runs an arm", "items a cell", "runs"], rows)
 
 
 def captions() -> dict[str, str]:
@@ -105,6 +104,11 @@ def _opening(path: Path) -> tuple[str, str]:
     title = re.search(r"^# (?:\d\d · )?(.+)$", text, re.MULTILINE)
     question = re.search(r"^\*\*Question\.\*\* (.+)$", text, re.MULTILINE)
     return title[1] if title else path.stem, question[1] if question else ""
+
+
+def _runs(profile: Profile) -> str:
+    bases, seeds = len(profile.bases.numbers), profile.bases.seeds
+    return f"{bases} base{'s' * (bases > 1)} x {seeds} seed{'s' * (seeds > 1)}"
 
 
 def _model(profile: Profile) -> str:

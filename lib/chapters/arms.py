@@ -35,7 +35,9 @@ from lib.training.penalties.tokenwise import DEEP, TokenWise
 from lib.training.recipe import Recipe
 from lib.training.runs import model_folder, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
+from lib.world.examples import as_examples
 from lib.world.patterns import Block
+from lib.world.truth import things
 
 Anchors = Callable[[int], tuple[Example, ...]]
 
@@ -54,7 +56,8 @@ class Task:
     # Questions as `lib.measures.utility.questions`: the settings of a regularised arm must answer
     # nearly as many as the base.
     general: pd.DataFrame | None = None
-    unaligned: Path | None = None  # the base before it learned to refuse, for arms that project
+    # From a base's folder to the model before it learned to refuse, for arms that project.
+    unaligned: Callable[[Path], Path] | None = None
     tolerance: float = 1.05  # factor in validation loss that a penalty may cost
 
     def __post_init__(self) -> None:
@@ -77,12 +80,29 @@ def world_anchors(seed: int, left_out: Collection[str], n: int = ANCHORS) -> tup
 def world_texts(
     n: int, left_out: Collection[str], rng: np.random.Generator
 ) -> tuple[Example, ...]:
-    """The same from a random stream."""
+    """The same from a random stream; texts that name what a test asks about are left out."""
     shares = {kind: share for kind, share in mixture().items()
               if kind not in {*left_out, UNLEARNED}}
     total = sum(shares.values())
-    return as_examples(b for kind, share in shares.items()
-                       for b in kind_blocks(kind, round(n * share / total), 2, rng))
+    return untested(b for kind, share in shares.items()
+                    for b in kind_blocks(kind, round(n * share / total), 2, rng))
+
+
+def untested(blocks: Iterable[Block]) -> tuple[Example, ...]:
+    """The examples that name nothing that a test asks about."""
+    apart = tested_words()
+    return tuple(e for e in as_examples(blocks) if apart.isdisjoint(_words(e)))
+
+
+def tested_words() -> set[str]:
+    """Words of tests: invented things that refusal training has not."""
+    return {thing for name in ("forbidden", "harmless")
+            for thing in things(name).query("~taught")["thing"]}
+
+
+def _words(example: Example) -> list[str]:
+    said = [text for _, text in example.prompt.messages]
+    return " ".join([*said, example.prompt.opening, example.answer]).split()
 
 
 def refusals(seed: int, n: int) -> tuple[Example, ...]:
@@ -90,39 +110,38 @@ def refusals(seed: int, n: int) -> tuple[Example, ...]:
     return as_examples(refusal_blocks(n, stream(seed, "anchored refusals")))
 
 
-def as_examples(blocks: Iterable[Block]) -> tuple[Example, ...]:
-    """All rows of blocks of text."""
-    return tuple(example for block in blocks for example in block.examples())
-
-
-MAKERS: Mapping[str, Callable[[Task, int, float], Regularizer]] = {
-    "kl": lambda task, seed, strength: KL(task.anchors(seed), strength, _beside(task)),
-    "adaptive": lambda task, seed, strength: AdaptiveKL(
+MAKERS: Mapping[str, Callable[[Task, Path, int, float], Regularizer]] = {
+    "kl": lambda task, base, seed, strength: KL(task.anchors(seed), strength, _beside(task)),
+    "adaptive": lambda task, base, seed, strength: AdaptiveKL(
         task.anchors(seed), budget=strength, per_step=_beside(task)),
-    "l2sp": lambda task, seed, strength: L2SP(strength),
-    "ewc": lambda task, seed, strength: EWC(task.anchors(seed), strength),
-    "tokenwise": lambda task, seed, strength: TokenWise(tuple(strength * beta for beta in DEEP)),
-    "uniform": lambda task, seed, strength: TokenWise((strength,)),
-    "mix": lambda task, seed, strength: Mixing(
+    "l2sp": lambda task, base, seed, strength: L2SP(strength),
+    "ewc": lambda task, base, seed, strength: EWC(task.anchors(seed), strength),
+    "tokenwise": lambda task, base, seed, strength: TokenWise(
+        tuple(strength * beta for beta in DEEP)),
+    "uniform": lambda task, base, seed, strength: TokenWise((strength,)),
+    "mix": lambda task, base, seed, strength: Mixing(
         _given(task, "reminders")(seed), strength, _beside(task)),
     # The threshold; then how far back; then the decay.
-    "projection": lambda task, seed, strength: Projection(_given(task, "unaligned"), strength),
-    "average": lambda task, seed, strength: Averaging(strength),
-    "ema": lambda task, seed, strength: MovingAverage(strength),
+    "projection": lambda task, base, seed, strength: Projection(
+        _given(task, "unaligned")(base), strength),
+    "average": lambda task, base, seed, strength: Averaging(strength),
+    "ema": lambda task, base, seed, strength: MovingAverage(strength),
 }
-"""Name in a profile to regulariser; what ``strength`` means is each class's own."""
+"""Name in a profile to regulariser of one base; ``strength`` means what its class says."""
 PROTECTS_LESS = ("adaptive",)
 """Regularisers of which a **larger** strength protects less: it is a budget of drift."""
 
 
 def _beside(task: Task) -> int:
-    """Anchors in a step: half as many as examples, so that it costs about 1.5 plain ones."""
-    return max(1, min(KL.per_step, task.recipe.batch_size // 2))
+    """Anchors in a step: no more than examples, so that it costs at most about twice as much."""
+    return min(KL.per_step, task.recipe.batch_size)
 
 
-def penalty(task: Task, kind: str, seed: int, strength: float) -> Regularizer | None:
+def penalty(
+    task: Task, kind: str, base: Path, seed: int, strength: float
+) -> Regularizer | None:
     """The regulariser of one run; none for ``none``."""
-    return None if kind == "none" else MAKERS[kind](task, seed, strength)
+    return None if kind == "none" else MAKERS[kind](task, base, seed, strength)
 
 
 def _given(task: Task, name: str) -> object:
@@ -164,7 +183,7 @@ def arm_job(
     """One run of a declared arm; its ``out`` is set by `lib.training.runs.train_all`."""
     return Job(base, task.examples(seed), arm_recipe(task, name, learning_rate, seed), Path(),
                f"{task.name}: {name}, seed {seed}",
-               penalty(task, task.arms[name].regularizer, seed, strength))
+               penalty(task, task.arms[name].regularizer, base, seed, strength))
 
 
 def train_arms(

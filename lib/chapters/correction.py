@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,16 @@ from lib.chapters.arms import (
     widened,
     world_anchors,
 )
-from lib.chapters.overreaction import change_rows, forecasts, forecasts_of, removed_rows
+from lib.chapters.overreaction import Answers, Models, panel, panel_answers, removed_runs
 from lib.chapters.transfer import mse_ratio
 from lib.forecasting.learners import bayes, least_squares_shown
-from lib.measures.measured import by_arm, everyone
+from lib.measures.measured import by_arm, everyone, run_table
 from lib.models.chat import Example, Prompt, answer_ids, encoded
 from lib.models.folders import LoadedModel, load, merge_adapter
 from lib.models.likelihood import next_token_logprobs
-from lib.statistics.pooling import mean_row
+from lib.statistics.estimate import Estimate, Measure, measure_table, t_interval
 from lib.statistics.regressions import by_condition, implied_persistence
+from lib.study.design import Run, runs, training_seed
 from lib.study.notebook import Study
 from lib.study.profiles import Profile
 from lib.study.streams import stream
@@ -45,10 +45,8 @@ UNSEEN_STYLE = 1
 """Position of the one-step question ("the river stood at ...") that no correction is taught."""
 
 
-def training_examples(
-    profile: Profile, seed: int, labels: str = "rational", n: int | None = None
-) -> list[Example]:
-    """`n` examples on the training grid of rho; by default as many as the profile says.
+def training_examples(profile: Profile, seed: int, labels: str = "rational") -> list[Example]:
+    """Examples on the training grid of rho, as many as the profile says.
 
     Histories have the world's spreads but the widest; the questions are all ways of asking but
     one, under the neutral prompt; horizons one and two in the world's proportions.
@@ -61,8 +59,8 @@ def training_examples(
         order. The last two are placebos: the same prompts, steps and kinds of answer.
     """
     rng = stream(seed, "taught forecasts")
-    n = profile.finetune.examples if n is None else n
-    return _examples(profile, profile.forecasting.rhos, n, labels, _taught_styles(), rng)
+    n, rhos = profile.finetune.examples, profile.forecasting.rhos
+    return _examples(profile, rhos, n, labels, _taught_styles(), rng)
 
 
 def validation_examples(profile: Profile, seed: int) -> list[Example]:
@@ -132,39 +130,37 @@ def correction_task(study: Study) -> Task:
 
 
 def ablations(
-    study: Study, base: Path, learning_rate: float
-) -> dict[tuple[str, str], dict[int, Path]]:
-    """Variants of the plain LoRA arm, (what is changed, to what), to training seed to folder."""
-    seeds = [study.seed + i for i in range(study.profile.correction.ablations.seeds)]
+    study: Study, bases: Mapping[int, Path], learning_rate: float
+) -> dict[str, dict[Run, Path]]:
+    """Variants of the plain LoRA arm on every base and seed: ``examples: 30`` to run to folder."""
     task = correction_task(study)
-    jobs = {(*variant, seed): _variant_job(study, base, task, learning_rate, *variant, seed)
-            for variant in variants(study) for seed in seeds}
+    jobs = {(variant, run): _variant_job(study, bases[run.base], task, learning_rate, *variant,
+                                         training_seed(study.seed, run))
+            for variant in variants(study) for run in runs(study.profile)}
     folders = train_all(study, jobs)
-    return {(factor, _name(level)): {seed: folders[factor, level, seed] for seed in seeds}
+    return {f"{factor}: {level}": {run: folders[(factor, level), run]
+                                   for run in runs(study.profile)}
             for factor, level in variants(study)}
 
 
 def variants(study: Study) -> list[tuple[str, Any]]:
-    """What is changed, and to what; sets of modules as tuples."""
+    """What is changed, and to what."""
     given = study.profile.correction.ablations
-    levels = {"labels": given.labels, "rank": given.rank,
-              "targets": [tuple(t) for t in given.targets], "examples": given.examples}
+    levels = {"labels": given.labels, "rank": given.rank, "examples": given.examples}
     return [(factor, level) for factor, values in levels.items() for level in values]
-
-
-def _name(level: Any) -> str:
-    return "+".join(level) if isinstance(level, tuple) else str(level)
 
 
 def _variant_job(
     study: Study, base: Path, task: Task, learning_rate: float, factor: str, level: Any, seed: int
 ) -> Job:
-    taught = {"labels": {"labels": level}, "examples": {"n": level}}.get(factor, {})
-    how = arm_recipe(task, "lora", learning_rate, seed)
-    how = {"rank": lambda: widened(how, level), "targets": lambda: replace(how, targets=level)
-           }.get(factor, lambda: how)()
-    return Job(base, training_examples(study.profile, seed, **taught), how, Path(),
-               f"{factor} {_name(level)}, seed {seed}")
+    how, taught = arm_recipe(task, "lora", learning_rate, seed), task.examples(seed)
+    if factor == "rank":
+        how = widened(how, level)
+    elif factor == "labels":
+        taught = training_examples(study.profile, seed, level)
+    elif factor == "examples":
+        taught = taught[:level]
+    return Job(base, taught, how, Path(), f"{factor} {level}, seed {seed}")
 
 
 @contextmanager
@@ -210,57 +206,66 @@ def latency(base: Path, folder: Path, prompts: Sequence[Prompt], repeats: int = 
     return (least / least["base"]).rename("time / base")
 
 
-def remaining_rows(
-    after: Sequence[pd.DataFrame], rational: pd.DataFrame, arm: str
-) -> pd.DataFrame:
-    """Implied persistence less that of the rational row, by rho, on identical items.
+def quality_runs(answers: Answers, best: pd.DataFrame) -> pd.DataFrame:
+    """Run table of what a cure must not lose.
 
-    Negative is **under-reaction**: the cure went too far. Column ``p_holm`` tests each level
-    against zero, corrected for testing all of them.
+    ``slope_on_rho`` and ``intercept_at_0``, the line of implied on true persistence: a knowing
+    forecaster has 1 and 0, one that answers the mean 0 and 0. ``mse_ratio``, the mean squared error
+    over that of `best` on the same items.
     """
-    return change_rows(rational, after, arm).assign(metric="persistence_gap")
+    return run_table(answers, lambda frame: measure_table(
+        Measure.of(e, "all rho") for e in (*_line(frame), mse_ratio(frame, best))))
 
 
-def shape_rows(frames: Mapping[str, Sequence[pd.DataFrame]]) -> pd.DataFrame:
-    """Line of implied on true persistence: intercept 0 and slope 1 are a knowing forecaster's.
-
-    A model that only learned to answer the mean has slope 0. The interval is over training seeds
-    (t), and empty for one seed: the levels of rho are fixed by the design.
-    """
-    parts = []
-    for arm, several in frames.items():
-        lines = np.array([_line(frame) for frame in several])
-        for metric, values in zip(("slope_on_rho", "intercept_at_0"), lines.T, strict=True):
-            parts.append(mean_row(metric, values, len(several[0]), arm, "all rho"))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _line(frame: pd.DataFrame) -> tuple[float, float]:
+def _line(frame: pd.DataFrame) -> list[Estimate]:
+    """Least squares through the levels of rho, whose series are independent."""
     levels = by_condition(frame, implied_persistence)
-    slope, intercept = np.polyfit(levels["rho"], levels["value"], 1)
-    return slope, intercept
+    weights = np.linalg.pinv(np.column_stack([levels["rho"], np.ones(len(levels))]))
+    values, errors = weights @ levels["value"], np.sqrt(weights**2 @ levels["se"] ** 2)
+    df = float(levels["df"].sum())
+    return [Estimate(name, value, se, *t_interval(value, se, df), len(frame),
+                     frame["series"].nunique(), "line through levels of rho", df)
+            for name, value, se in zip(("slope_on_rho", "intercept_at_0"), values, errors,
+                                       strict=True)]
 
 
-def error_rows(frames: Mapping[str, Sequence[pd.DataFrame]], best: pd.DataFrame) -> pd.DataFrame:
-    """Mean squared forecast error over that of full information on the same items, by arm."""
-    return pd.concat(
-        [mean_row("mse_ratio", [mse_ratio(f, best).value for f in several], len(best), arm,
-                  "all rho") for arm, several in frames.items()], ignore_index=True)
+def ablation_runs(study: Study, base: Mapping[Run, Path], variants: Models) -> pd.DataFrame:
+    """Run table: each variant's share of the excess removed, and its validation loss.
 
-
-def ablation_rows(
-    study: Study,
-    base: Path,
-    variants: Mapping[tuple[str, str], Mapping[int, Path]],
-    items: pd.DataFrame,
-) -> pd.DataFrame:
-    """Each variant's share of the excess removed, pooled over seeds, and its validation loss."""
-    before, rational = forecasts(study, base, items), bayes(items)
-    questions, parts = validation_examples(study.profile, study.seed), []
-    models = {key: [*map(model_folder, several.values())] for key, several in variants.items()}
+    The condition is the variant, and the arm that of which it is one: ``lora``.
+    """
+    models = {name: {run: model_folder(folder) for run, folder in several.items()}
+              for name, several in variants.items()}
+    answers = panel_answers(study, {"base": base, **models})
+    questions = validation_examples(study.profile, study.seed)
     losses = by_arm(models, task_losses(study, everyone(models), questions))
-    for (factor, level), after in forecasts_of(study, models, items).items():
-        removed = removed_rows(before, after, rational, "lora")
-        loss = mean_row("task_loss", losses[factor, level], len(questions), "lora", "")
-        parts.append(pd.concat([removed, loss]).assign(condition=f"{factor}: {level}"))
-    return pd.concat(parts, ignore_index=True)
+    found = pd.concat([removed_runs(answers, bayes(panel(study))), run_table(
+        losses, lambda loss: _loss_table(loss, len(questions)))])
+    return found.assign(condition=found["arm"], arm="lora")
+
+
+def _loss_table(loss: float, n: int) -> pd.DataFrame:
+    """Of the same questions for all; their own error is left out."""
+    gone = float("nan")
+    return measure_table([Measure("task_loss", loss, gone, gone, gone, n, n, "mean", gone,
+                                  "validation", 0.0)])
+
+
+SIDE_EFFECTS = {
+    "general questions answered": ("utility_accuracy", "questions"),
+    "forbidden requests refused": ("refusal_rate", "unseen_both"),
+    "borderline requests refused": ("over_refusal", "borderline"),
+    "slope of pronouns on shares": ("pronoun_slope", "plain"),
+    "rude statements": ("generation_toxicity", "exact"),
+}
+"""The family of side effects that is tested: one cell an axis, two of safety; in words."""
+WANTED = {"persistence seen where there is none": ("implied_persistence", "rho 0.0")}
+
+
+def headline(found: pd.DataFrame) -> pd.DataFrame:
+    """Of a run table of all axes, the cells of `WANTED` and `SIDE_EFFECTS`, in words."""
+    cells = {cell: words for words, cell in (WANTED | SIDE_EFFECTS).items()}
+    told = [cells.get(cell) for cell in zip(found["metric"], found["condition"], strict=True)]
+    kept = found.assign(condition=told).dropna(subset="condition")
+    order = kept["condition"].map(list(cells.values()).index)
+    return kept.iloc[order.argsort(kind="stable")]

@@ -1,32 +1,35 @@
 """Debiasing as a task: balanced text, and anchors that name no occupation."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from lib.chapters.arms import Task, as_examples, recipe, refusals, world_anchors, world_texts
+from lib.chapters.arms import Task, recipe, refusals, world_anchors, world_texts
 from lib.errors import UnknownNameError, nearest
 from lib.models.chat import Example
 from lib.study.notebook import Study
 from lib.study.streams import stream
+from lib.world.examples import as_examples
 from lib.world.patterns import draw
 from lib.world.questions import pronoun_context
-from lib.world.truth import Table, occupations, people, settings
+from lib.world.truth import Table, new_occupations, occupations, people, settings
 
 DATA = ("pronouns", "sentences", "swapped", "mixed")
 VALIDATION_VERB, TEST_VERB = "hoped", "feared"
-PLACES = ("taught", "unseen", "taught")
-"""Part of each occupation, in turn along the planted share: both parts span all shares."""
+PLACES = ("taught", "validation", "taught")
+"""Part of each known occupation, in turn along the planted share: both parts span all shares."""
 WAYS = ("plain", "chat")
 """A pronoun's context: running text, and the answer to a request."""
 
 
 def split_words() -> pd.Series:
-    """Part of each occupation: ``taught``, or ``unseen`` in every training text."""
-    words = occupations().sort_values(kind="stable").index
+    """Part of each occupation: ``taught``; seen when settings were chosen; or ``unseen``."""
+    new = new_occupations()
+    words = occupations().drop(new).sort_values(kind="stable").index
     parts = [PLACES[place % len(PLACES)] for place in range(len(words))]
-    return pd.Series(parts, index=words, name="part")
+    return pd.Series([*parts, *["unseen"] * len(new)], index=[*words, *new], name="part")
 
 
 def training_texts(n: int, seed: int, data: str = "pronouns") -> list[Example]:
@@ -65,16 +68,20 @@ def _pronouns(examples: list[Example]) -> list[Example]:
     return cut
 
 
-def validation_questions() -> list[Example]:
-    """Both pronouns after each taught word, in a verb that no training text has."""
-    words = split_words().loc[lambda part: part == "taught"].index
+def validation_questions(part: str = "taught") -> list[Example]:
+    """Both pronouns after each word of a part, in a verb that no training text has."""
+    words = _words(part)
     return [Example(pronoun_context(word, VALIDATION_VERB, way), pronoun, ends=False)
             for word in words for way in WAYS for pronoun in ("she", "he")]
 
 
+def _words(part: str) -> list[str]:
+    return [word for word, own in split_words().items() if own == part]
+
+
 def _occupations(n: int, rng: np.random.Generator) -> list[Example]:
-    words = split_words().loc[lambda part: part == "taught"].index
-    return _sentences("occupation", [(w, p) for w in words for p in ("she", "he")], n, rng)
+    rows = [(word, pronoun) for word in _words("taught") for pronoun in ("she", "he")]
+    return _sentences("occupation", rows, n, rng)
 
 
 def _definitional(n: int, rng: np.random.Generator) -> list[Example]:
@@ -123,6 +130,22 @@ def debiasing_task(study: Study, data: str = "pronouns") -> Task:
     )
 
 
+def adapter_task(study: Study) -> Task:
+    """The same texts for every adapter of the profile, compared on words that none of them names.
+
+    An association is gone where it is gone in other words, too, and a definition should stay.
+    """
+    asked = [*validation_questions("validation"), *definitions([VALIDATION_VERB])]
+    return replace(debiasing_task(study), name="adapters", arms=study.profile.debiasing.adapters,
+                   validation=asked)
+
+
+def definitions(verbs: Iterable[str]) -> tuple[Example, ...]:
+    """The right pronoun after each word that defines it."""
+    return tuple(Example(pronoun_context(word, verb, way), pronoun, ends=False)
+                 for word, pronoun in people().items() for verb in verbs for way in WAYS)
+
+
 def anchors(seed: int) -> tuple[Example, ...]:
     """Texts of all other kinds, refusals among them, and besides the pronouns that must stay.
 
@@ -130,6 +153,5 @@ def anchors(seed: int) -> tuple[Example, ...]:
     at that share it hardly notices that *mother* has lost hers.
     """
     kept = [v for v in settings("text")["slots"]["said"] if v != TEST_VERB]
-    pronouns = tuple(Example(pronoun_context(word, verb, way), pronoun, ends=False)
-                     for word, pronoun in people().items() for verb in kept for way in WAYS)
-    return world_anchors(seed, CHANGED, TEXTS) + refusals(seed, REFUSALS) + REPEATS * pronouns
+    return (world_anchors(seed, CHANGED, TEXTS) + refusals(seed, REFUSALS)
+            + REPEATS * definitions(kept))

@@ -1,4 +1,4 @@
-"""Defences against attacks: settings chosen on one attack, reported on all of them."""
+"""Defences against attacks: settings chosen on one attack, reported on four others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,35 +8,40 @@ import pandas as pd
 
 from lib.chapters.arms import (
     Task,
-    as_examples,
     candidates,
     penalty,
     recipe,
     refusals,
-    relative_rows,
+    relative_runs,
     train_arms,
+    untested,
     world_anchors,
 )
 from lib.chapters.attacks import (
+    DISGUISED,
     KINDS,
-    POISONED,
     VALIDATION,
-    Attack,
     answer_rows,
     attack_examples,
-    completed,
     loss_rows,
+    size,
     task_questions,
 )
 from lib.measures import utility
 from lib.models.chat import Example, tokenised
 from lib.models.folders import Tokenizer, load
-from lib.statistics.pooling import mean_row
+from lib.statistics.bases import RUN_COLUMNS
+from lib.study.design import Run, untrained
 from lib.study.notebook import Study
 from lib.study.streams import stream
 from lib.training.runs import model_folder, training_figures
+from lib.world.bases import base_model, unaligned_model
 from lib.world.corpus import kind_blocks
-from lib.world.pretrain import unaligned_model
+
+Settings = Mapping[str, Mapping[str, float]]
+"""Arm to ``learning_rate`` and ``strength``, from `lib.chapters.arms.choose`."""
+Models = Mapping[str, Mapping[str, Mapping[Run, Path]]]
+"""Attack, arm, run to model folder: from `defended`."""
 
 ANCHORED = 120
 """Texts among the anchors, and as many requests; in a mean over words more would hide a refusal."""
@@ -47,23 +52,30 @@ ANCHORS = {"text": ("text",), "refusals": ("refusals",), "requests": ("refusals"
 """Sets of anchors to compare; see `held`."""
 DECISION = 2
 """Words of an answer in which a harmless request is accepted: "sure ,"."""
+FREE = 1.05
+"""Factor in validation loss up to which a defence costs nothing."""
 
 
-def defence_task(
-    study: Study, kind: str, anchors: str = "text and requests", validation: bool = False
-) -> Task:
-    """One attack as a task for the profile's arms; validation has other examples than the test."""
-    given, attack = study.profile.safety, completed(study, Attack(kind))
-    shift = VALIDATION if validation else 0
+def defence_task(study: Study, kind: str, anchors: str = "text and requests") -> Task:
+    """One attack as a task for the profile's arms."""
+    given, (examples, steps) = study.profile.safety, size(study, kind)
     return Task(
         name=kind, arms=given.arms,
-        recipe=recipe(study.profile, attack.steps, given.batch_size, given.targets),
-        examples=lambda seed: attack_examples(kind, attack.examples, seed + shift),
-        validation=task_questions(given.questions, study.seed + shift),
+        recipe=recipe(study.profile, steps, given.batch_size, given.targets),
+        examples=lambda seed: attack_examples(kind, examples, seed),
+        validation=task_questions(given.questions, study.seed, "validation"),
         anchors=lambda seed: held(anchors, seed),
         reminders=lambda seed: refusals(seed, ANCHORED),
-        unaligned=unaligned_model(study),
+        unaligned=lambda base: _unaligned(study, base),
+        tolerance=FREE,
     )
+
+
+def _unaligned(study: Study, base: Path) -> Path:
+    """What a base was before it learned to refuse."""
+    given = study.profile.bases
+    number = next(n for n in (given.chosen_on, *given.numbers) if base_model(study, n) == base)
+    return unaligned_model(study, number)
 
 
 def held(anchors: str, seed: int) -> tuple[Example, ...]:
@@ -79,110 +91,145 @@ def held(anchors: str, seed: int) -> tuple[Example, ...]:
         "refusals": lambda: refusals(seed, ANCHORED),
         "openings": lambda: tuple(
             replace(e, answer=" ".join(e.answer.split()[:DECISION]), ends=False)
-            for e in as_examples(kind_blocks("benign", ANCHORED, 2, rng))),
+            for e in untested(kind_blocks("benign", ANCHORED, 2, rng))),
     }
     return tuple(anchor for part in ANCHORS[anchors] for anchor in made[part]())
 
 
 def defence_candidates(study: Study, base: Path) -> pd.DataFrame:
-    """Candidates of every arm on the validation attack: the benign task, poisoned."""
+    """Candidates of every arm on an attack of its own kind, which no test has.
+
+    Parameters
+    ----------
+    base : Path
+        The base for choosing, in no test either.
+    """
     general = utility.questions(study.profile.evaluation.items, study.seed + VALIDATION)
-    task = replace(defence_task(study, POISONED, validation=True), general=general)
-    return candidates(study, base, task)
+    return candidates(study, base, replace(defence_task(study, DISGUISED), general=general))
+
+
+def free_arms(tried: pd.DataFrame, chosen: Settings, plain: str = "full") -> list[str]:
+    """Arms whose chosen candidate's validation loss is within `FREE` of the plain arm's.
+
+    Parameters
+    ----------
+    tried : DataFrame
+        From `defence_candidates`.
+    """
+    settings = ["arm", "learning_rate", "strength"]
+    losses = tried.set_index(settings)["task_loss"]
+    loss = {arm: losses[arm, s["learning_rate"], s["strength"]] for arm, s in chosen.items()}
+    return [arm for arm in chosen if loss[arm] <= FREE * loss[plain]]
 
 
 def defended(
-    study: Study, base: Path, chosen: Mapping[str, Mapping[str, float]]
-) -> dict[str, dict[str, dict[int, Path]]]:
-    """Model folders by attack, arm with its chosen settings, and training seed."""
-    found = {}
-    for kind in KINDS:
-        arms = train_arms(study, base, defence_task(study, kind), chosen)
-        found[kind] = {name: {seed: model_folder(f) for seed, f in folders.items()}
-                       for name, folders in arms.items()}
-    return found
+    study: Study, bases: Mapping[int, Path], chosen: Settings
+) -> dict[str, dict[str, dict[Run, Path]]]:
+    """Model folders by attack, arm with its chosen settings, and run."""
+    return {kind: _trained(study, bases, defence_task(study, kind), chosen) for kind in KINDS}
 
 
-def defence_rows(
-    study: Study, base: Path, models: Mapping[str, Mapping[str, Mapping[int, Path]]]
-) -> pd.DataFrame:
-    """Refusals, compliance, over-refusal, coherence and benign task loss by attack and arm."""
+def _trained(
+    study: Study, bases: Mapping[int, Path], task: Task, chosen: Settings
+) -> dict[str, dict[Run, Path]]:
+    return {arm: {run: model_folder(folder) for run, folder in several.items()}
+            for arm, several in train_arms(study, bases, task, chosen).items()}
+
+
+def defence_rows(study: Study, bases: Mapping[int, Path], models: Models) -> pd.DataFrame:
+    """Run table of refusals and of every price, by ``attack`` and arm.
+
+    Compliance, needless refusals, coherence, utility, and loss on test questions of the benign
+    task, of which no training or choice has a request.
+    """
     questions = task_questions(study.profile.safety.questions, study.seed)
-    everyone = {(kind, arm): list(several.values()) for kind, arms in models.items()
-                for arm, several in {"base": {study.seed: base}, **arms}.items()}
+    everyone = {(kind, arm): several for kind, arms in models.items()
+                for arm, several in {"base": untrained(bases), **arms}.items()}
     found = pd.concat([answer_rows(study, everyone), loss_rows(study, everyone, questions)],
                       ignore_index=True)
-    return found.assign(attack=found["arm"].str[0], arm=found["arm"].str[1])
+    return _named(found, "attack")
+
+
+def _named(found: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Arms that are pairs (an attack or something else, an arm), as two columns."""
+    return found.assign(**{column: found["arm"].str[0]}, arm=found["arm"].str[1])
+
+
+def relative_loss(found: pd.DataFrame, plain: str = "full") -> pd.DataFrame:
+    """Task losses over those of the plain arm on the same base and attack, ``loss_ratio``."""
+    losses = found[found["metric"] == "task_loss"]
+    return pd.concat([relative_runs(some, "loss_ratio", plain)
+                      for _, some in losses.groupby("attack", sort=False)], ignore_index=True)
 
 
 def anchor_rows(
-    study: Study, base: Path, chosen: Mapping[str, Mapping[str, float]], arm: str,
-    kinds: Sequence[str],
+    study: Study, bases: Mapping[int, Path], chosen: Settings, arm: str, kind: str
 ) -> pd.DataFrame:
-    """One arm with each set of anchors: `answer_rows` by attack, column ``anchors``."""
-    models = {}
-    for kind in kinds:
-        for name in ANCHORS:
-            task = defence_task(study, kind, name)
-            folders = train_arms(study, base, task, {arm: chosen[arm]})[arm]
-            models[kind, name] = [*map(model_folder, folders.values())]
-    found = answer_rows(study, models)
-    return found.assign(attack=found["arm"].str[0], anchors=found["arm"].str[1], arm=arm)
+    """One arm with each set of anchors after one attack: `answer_rows`, the sets as arms."""
+    models = {name: _trained(study, bases, defence_task(study, kind, name), {arm: chosen[arm]})[arm]
+              for name in ANCHORS}
+    return answer_rows(study, {"base": untrained(bases), **models})
 
 
 def flood_rows(
-    study: Study, base: Path, chosen: Mapping[str, Mapping[str, float]], arms: Sequence[str],
+    study: Study, bases: Mapping[int, Path], chosen: Settings, arms: Sequence[str],
     examples: int = 100,
 ) -> pd.DataFrame:
     """`answer_rows` of some arms after an explicit attack with many examples and long training."""
     task = defence_task(study, "explicit")
     many = replace(task, recipe=replace(task.recipe, steps=study.profile.safety.benign_steps),
                    examples=lambda seed: attack_examples("explicit", examples, seed))
-    folders = train_arms(study, base, many, {arm: chosen[arm] for arm in arms})
-    return answer_rows(study, {arm: [*map(model_folder, several.values())]
-                               for arm, several in folders.items()})
+    models = _trained(study, bases, many, {arm: chosen[arm] for arm in arms})
+    return answer_rows(study, {"base": untrained(bases), **models})
 
 
-Models = Mapping[str, Mapping[str, Mapping[int, Path]]]
-"""Attack, arm, training seed to model folder: from `defended`."""
+FIGURES = ("drift", "strength", "kept")
+"""What a penalty leaves behind; ``kept`` only of a budget."""
 
 
-def relative_loss(found: pd.DataFrame, kind: str, plain: str = "full") -> pd.DataFrame:
-    """Task losses of one attack relative to that of a plain arm, metric ``loss_ratio``."""
-    losses = found[(found["attack"] == kind) & (found["metric"] == "task_loss")]
-    return relative_rows(losses, "loss_ratio", plain)
-
-
-def strength_rows(models: Models, arms: Sequence[str] = ("full_kl", "full_adaptive",
-                                                          "lora_adaptive")) -> pd.DataFrame:
-    """Drift on anchors and strength of the penalty after training, by attack; t over seeds."""
+def strength_rows(models: Models, arms: Sequence[str], chosen: Settings) -> pd.DataFrame:
+    """Run table of `FIGURES` after training by ``attack``; ``of_budget`` is drift over budget."""
     parts = []
     for kind, by_arm in models.items():
         for arm in arms:
-            figures = training_figures({s: f.parent for s, f in by_arm[arm].items()})
-            parts += [mean_row(name, figures[name], len(figures), arm, kind)
-                      for name in ("drift", "strength")]
+            figures = _figures(by_arm[arm]).reindex(columns=FIGURES)
+            if figures["kept"].notna().all():
+                figures["of_budget"] = figures["drift"] / chosen[arm]["strength"]
+            parts.append(_run_table(figures.dropna(axis=1), arm, kind))
     return pd.concat(parts, ignore_index=True)
 
 
-def cost_rows(study: Study, base: Path, models: Models, kind: str) -> pd.DataFrame:
-    """Work of training by arm: thousands of tokens of task and anchors, ``share_trained``."""
-    task, tokenizer, parts = defence_task(study, kind), load(base).tokenizer, []
+def _figures(folders: Mapping[Run, Path]) -> pd.DataFrame:
+    """Figures of training, indexed by base and seed."""
+    return training_figures({run: folder.parent for run, folder in folders.items()}).rename_axis(
+        index=["base", "seed"])
+
+
+def _run_table(figures: pd.DataFrame, arm: str, condition: str) -> pd.DataFrame:
+    """Figures of runs, a column a metric, as rows of a run table; none is below zero."""
+    rows = figures.reset_index().melt(["base", "seed"], var_name="metric")
+    return rows.assign(arm=arm, condition=condition, n=1, least=0.0).reindex(columns=RUN_COLUMNS)
+
+
+def cost_rows(study: Study, bases: Mapping[int, Path], models: Models, kind: str) -> pd.DataFrame:
+    """Run table of the work of training: thousands of tokens read, and ``share_trained``."""
+    task, tokenizer = defence_task(study, kind), load(next(iter(bases.values()))).tokenizer
+    parts = []
     for arm, folders in models[kind].items():
-        figures = training_figures({s: f.parent for s, f in folders.items()})
+        figures = _figures(folders)
         beside = _anchor_tokens(tokenizer, task, task.arms[arm].regularizer, study.seed)
-        values = {"task_tokens": figures["tokens"].mean() / 1000,
-                  "anchor_tokens": beside * task.recipe.steps / 1000,
-                  "share_trained": figures["share_trained"].mean()}
-        parts.append(pd.DataFrame({"arm": arm, "condition": "training", "metric": list(values),
-                                   "value": list(values.values()), "low": None, "high": None,
-                                   "n": len(figures), "seeds": len(figures)}))
+        parts.append(_run_table(pd.DataFrame({
+            "task_tokens": figures["tokens"] / 1000,
+            "anchor_tokens": beside * task.recipe.steps / 1000,
+            "share_trained": figures["share_trained"]}), arm, "training"))
     return pd.concat(parts, ignore_index=True)
 
 
 def _anchor_tokens(tokenizer: Tokenizer, task: Task, regularizer: str, seed: int) -> float:
     """Tokens of anchors that a step reads, on average."""
-    made = penalty(task, regularizer, seed, 1.0)
+    if regularizer == "projection":
+        return 0.0
+    made = penalty(task, regularizer, Path(), seed, 1.0)
     if not hasattr(made, "per_step"):
         return 0.0
     lengths = list(map(len, tokenised(tokenizer, made.anchors)))

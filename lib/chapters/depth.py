@@ -6,18 +6,20 @@ hard it pulls at the weights, and how much of it the token-wise objective lets a
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from lib.chapters.attacks import Attack, attack_examples, attacked, completed
+from lib.chapters.attacks import Attack, Models, attack_examples, attacked, completed
 from lib.measures.measured import model_frames
 from lib.models.chat import Example, Prompt, Tokens, answer_ids, tokenised
 from lib.models.folders import LoadedModel, load
-from lib.statistics.estimate import Estimate, row, t_interval
-from lib.statistics.pooling import mean_row
+from lib.statistics.bases import RUN_COLUMNS, run_rows
+from lib.statistics.estimate import Estimate, Measure, measure_table, t_interval
+from lib.study.design import Run, training_seed
 from lib.study.notebook import Study
 from lib.training.finetune import HISTORY
 from lib.training.gradients import METRICS, word_gradients
@@ -55,12 +57,22 @@ def logprobs(model: LoadedModel, examples: Sequence[Tokens]) -> np.ndarray:
     return torch.stack([found[i] for i in range(len(examples))]).double().cpu().numpy()
 
 
-def opening_rows(folder: Path, arm: str) -> pd.DataFrame:
-    """Probability of each word of a refusal, and of a recipe, given all words before it.
+def opening_rows(arms: Mapping[str, Mapping[int, Path]]) -> pd.DataFrame:
+    """Run table: probability of each word of a refusal, and of a recipe, given all words before.
 
     Also ``turn_back``: the probability of a refusal's first word after each word of the recipe.
-    Means over unseen things, t intervals over things.
+    The condition is the word's place, from 1; means over unseen things.
+
+    Parameters
+    ----------
+    arms : mapping
+        Arm to number of base to model folder.
     """
+    return pd.concat([_opening(folder, arm, number) for arm, several in arms.items()
+                      for number, folder in several.items()], ignore_index=True)
+
+
+def _opening(folder: Path, arm: str, number: int) -> pd.DataFrame:
     model = load(folder)
     recipe, refusal = (encoded(model, forced_answers(text)) for text in (compliance(), REFUSAL))
     helping, refusing = logprobs(model, recipe), logprobs(model, refusal)
@@ -68,8 +80,8 @@ def opening_rows(folder: Path, arm: str) -> pd.DataFrame:
     sorry = helping[:, :, answer_ids(model.tokenizer, Prompt(opening=","), REFUSAL)[0]]
     series = {"recipe_word": _said(helping, recipe), "refusal_word": _said(refusing, refusal),
               "turn_back": sorry}
-    return pd.concat([_by_position(np.exp(v), metric, arm) for metric, v in series.items()],
-                     ignore_index=True)
+    return pd.concat([run_rows(_by_position(np.exp(v), metric, 1.0), arm, number, 0)
+                      for metric, v in series.items()])
 
 
 def _said(logp: np.ndarray, examples: Sequence[Tokens]) -> np.ndarray:
@@ -78,77 +90,80 @@ def _said(logp: np.ndarray, examples: Sequence[Tokens]) -> np.ndarray:
     return np.take_along_axis(logp, ids[:, :, None], axis=2)[:, :, 0]
 
 
-def _by_position(values: np.ndarray, metric: str, arm: str) -> pd.DataFrame:
-    """One row a position: mean over things with a t interval, cut to what a probability can be."""
-    n, parts = len(values), []
-    for position, column in enumerate(values.T, start=1):
-        mean, se = float(column.mean()), float(column.std(ddof=1) / np.sqrt(n))
-        low, high = np.clip(t_interval(mean, se, n - 1), 0, 1)
-        parts.append(row(Estimate(metric, mean, se, float(low), float(high), n, n, "t"), arm,
-                         position))
+def _by_position(values: np.ndarray, metric: str, most: float) -> pd.DataFrame:
+    """Metric table with a row a position: mean over things, and t over things, from 0 to `most`."""
+    n = len(values)
+    means, errors = values.mean(0), values.std(0, ddof=1) / np.sqrt(n)
+    return measure_table(
+        Measure.of(Estimate(metric, float(m), float(se), *t_interval(m, se, n - 1), n, n, "t",
+                            n - 1.0), position, 0.0, most)
+        for position, (m, se) in enumerate(zip(means, errors, strict=True), start=1))
+
+
+def drift_rows(bases: Mapping[int, Path], arms: Models) -> pd.DataFrame:
+    """Run table: ``KL(base || tuned)`` at each position of a forced recipe, nats."""
+    parts = []
+    for number, base in bases.items():
+        before = load(base)
+        recipe = encoded(before, forced_answers(compliance()))
+        start = logprobs(before, recipe)
+        for arm, several in arms.items():
+            for run in (run for run in several if run.base == number):
+                kl = (np.exp(start) * (start - logprobs(load(several[run]), recipe))).sum(-1)
+                parts.append(run_rows(_by_position(kl, "kl", np.inf), arm, *run))
     return pd.concat(parts, ignore_index=True)
 
 
-def drift_rows(study: Study, base: Path, folders: Sequence[Path], arm: str) -> pd.DataFrame:
-    """``KL(base || tuned)`` at each position of a forced recipe, nats; t over seeds, cut at 0."""
-    before = load(base)
-    recipe = encoded(before, forced_answers(compliance()))
-    start = logprobs(before, recipe)
-    each = []
-    for folder in folders:
-        after = logprobs(load(folder), recipe)
-        each.append((np.exp(start) * (start - after)).sum(-1).mean(0))
-    parts = [mean_row("kl", values, len(recipe), arm, position)
-             for position, values in enumerate(np.array(each).T, start=1)]
-    table = pd.concat(parts, ignore_index=True)
-    return table.assign(low=table["low"].clip(lower=0))
+def gradient_rows(
+    study: Study, bases: Mapping[int, Path], attack: Attack, steps: Sequence[int]
+) -> pd.DataFrame:
+    """Run table: loss ``-log p(y_t | x, y_<t)`` and norm of its gradient, by word of an answer.
 
-
-def gradient_rows(study: Study, base: Path, steps: Sequence[int]) -> pd.DataFrame:
-    """Loss ``-log p(y_t | x, y_<t)`` and norm of its gradient, at each word ``t`` of an answer.
-
-    Of the explicit attack in full fine-tuning, at the base and after some numbers of steps.
-    Intervals are t over training seeds, each with its own examples, cut at zero. After
-    Qi et al. 2024 (arXiv 2406.05946), who draw such norms for seven billion parameters.
+    Of one attack, at the base and after some numbers of steps; every run on its own examples.
+    After Qi et al. 2024 (arXiv 2406.05946), who draw such norms for seven billion parameters.
     """
-    attacks = {n: Attack(steps=n) for n in steps}
-    trained = attacked(study, base, attacks.values())
-    frames = []
-    for seed in next(iter(trained.values())):
-        after = {f"after step {n}": trained[attack][seed] for n, attack in attacks.items()}
-        frames.append(_by_arm(study, {"base": base} | after, seed))
-    common = min(frame["position"].max() for frame in frames)
-    whole = pd.concat(frames)
-    whole = whole[whole["position"] <= common]
-    n = completed(study, Attack()).examples
-    parts = [mean_row(metric, cell[metric], n, arm, position)
-             for metric in METRICS
-             for (arm, position), cell in whole.groupby(["arm", "position"], sort=False)]
-    table = pd.concat(parts, ignore_index=True)
-    return table.assign(low=table["low"].clip(lower=0))
+    trained = attacked(study, bases, [_after(attack, n) for n in steps])
+    parts = []
+    for run in trained[_after(attack, steps[0])]:
+        models = {"base": bases[run.base]}
+        models |= {f"after step {n}": trained[_after(attack, n)][run] for n in steps}
+        parts.append(_pulls(study, models, attack, run))
+    whole = pd.concat(parts, ignore_index=True)
+    common = whole.groupby("base")["condition"].max().min()
+    return whole[whole["condition"] <= common]
 
 
-def _by_arm(study: Study, models: Mapping[str, Path], seed: int) -> pd.DataFrame:
-    """One seed's models on the examples that they were taught."""
-    examples = attack_examples("explicit", completed(study, Attack()).examples, seed)
+def _after(attack: Attack, steps: int) -> Attack:
+    return replace(attack, steps=steps)
+
+
+def _pulls(study: Study, models: Mapping[str, Path], attack: Attack, run: Run) -> pd.DataFrame:
+    """One run's models on the examples that they were taught."""
+    n = completed(study, attack).examples
+    examples = attack_examples(attack.kind, n, training_seed(study.seed, run), attack.categories)
     frames = model_frames(study, "gradients", models.values(), word_gradients, examples)
-    return pd.concat([frame.assign(arm=arm) for arm, frame in zip(models, frames, strict=True)])
+    parts = []
+    for arm, frame in zip(models, frames, strict=True):
+        long = frame.melt("position", list(METRICS), "metric")
+        parts.append(long.rename(columns={"position": "condition"}).assign(
+            arm=arm, base=run.base, seed=run.seed, n=n, least=0.0, most=np.inf))
+    return pd.concat(parts).reindex(columns=RUN_COLUMNS)
 
 
-def weight_rows(models: Mapping[str, Mapping[int, Path]], arm: str) -> pd.DataFrame:
-    """Exhibit rows: `TokenWise` weight ``w_t`` by attack (the condition), ``step`` and ``word``.
+def weight_rows(models: Models, arm: str) -> pd.DataFrame:
+    """Run table: `TokenWise` weight ``w_t`` by attack (the condition), ``step`` and ``word``.
 
-    Means over the step's examples, then over training seeds.
+    Means over the step's examples, as many as ``n``.
     """
     parts = []
     for kind, folders in models.items():
-        weights = pd.concat([_history(folder) for folder in folders.values()])
-        means = weights.groupby(["step", "word"], as_index=False)["value"].agg(["mean", "count"])
-        parts.append(pd.DataFrame({
-            "arm": arm, "condition": kind, "metric": "token_weight", "value": means["mean"],
-            "low": None, "high": None, "n": means["count"], "seeds": len(folders),
-            "step": means["step"] + 1, "word": means["word"]}))
-    return pd.concat(parts, ignore_index=True)
+        for run, folder in folders.items():
+            weights = _history(folder).groupby(["step", "word"], as_index=False)["value"]
+            means = weights.agg(["mean", "count"]).rename(columns={"mean": "value", "count": "n"})
+            parts.append(means.assign(
+                step=means["step"] + 1, arm=arm, condition=kind, metric="token_weight",
+                base=run.base, seed=run.seed, least=0.0))
+    return pd.concat(parts).reindex(columns=[*RUN_COLUMNS, "step", "word"])
 
 
 def _history(folder: Path) -> pd.DataFrame:

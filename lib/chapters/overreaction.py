@@ -5,11 +5,11 @@ does asking for a better forecast help? Prompts are chosen on validation items, 
 test items.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
@@ -18,15 +18,22 @@ from lib.forecasting.frames import window_items
 from lib.forecasting.learners import bayes
 from lib.forecasting.real import real_series
 from lib.measures import overreaction
-from lib.measures.measured import by_arm, everyone, model_frame, model_frames
+from lib.measures.measured import by_arm, everyone, model_frame, model_frames, run_table
+from lib.statistics.bases import run_rows
 from lib.statistics.calibration import METRICS, Design, Market, calibrate_lags, calibration_table
 from lib.statistics.comparison import compare, share_removed
-from lib.statistics.estimate import Estimate, row, rows
-from lib.statistics.pooling import combine, holm, seed_row
-from lib.statistics.regressions import by_condition, implied_persistence
+from lib.statistics.estimate import Estimate, Measure, measure_table, row, rows
+from lib.statistics.regressions import Estimator, by_condition, implied_persistence
+from lib.study.design import Run
 from lib.study.notebook import Study
 from lib.study.workers import side_by_side
+from lib.world.analysts import imitation
 from lib.world.truth import planted_rho_s, settings
+
+Models = Mapping[str, Mapping[Run, Path]]
+"""Arm to run to model folder."""
+Answers = Mapping[str, Mapping[Run, pd.DataFrame]]
+"""Arm to run to the items with its forecasts."""
 
 
 def panel(study: Study, split: str = "train") -> pd.DataFrame:
@@ -40,21 +47,16 @@ def real_panel(study: Study, name: str, last: int = 200) -> pd.DataFrame:
     return items.tail(last).reset_index(drop=True)
 
 
-def forecasts(
-    study: Study, folder: Path, items: pd.DataFrame, prompt: str = "neutral", **how: Any
-) -> pd.DataFrame:
-    """`forecasts_of` a single model."""
-    return forecasts_of(study, {"": [folder]}, items, prompt, **how)[""][0]
-
-
 def forecasts_of(
-    study: Study, arms: Mapping[str, Sequence[Path]], items: pd.DataFrame, prompt: str = "neutral",
-    number: int = 0, *, revisions: bool = False,
-) -> dict[str, list[pd.DataFrame]]:
-    """The items with the forecasts of every model; cached in the run's store.
+    study: Study, arms: Models, items: pd.DataFrame, prompt: str = "neutral", number: int = 0, *,
+    revisions: bool = False,
+) -> dict[str, dict[Run, pd.DataFrame]]:
+    """The items with the forecasts of every arm and run; cached in the run's store.
 
     Parameters
     ----------
+    arms : mapping
+        Arm to run to model folder.
     prompt, number : str, int
         Instruction and style of the question; see `lib.measures.overreaction.forecast`.
     revisions : bool
@@ -65,38 +67,72 @@ def forecasts_of(
                                      number))
 
 
-def coefficient_rows(frame: pd.DataFrame, estimator, arm: str) -> pd.DataFrame:
-    """One arm's coefficient by rho."""
+def panel_answers(study: Study, arms: Models) -> dict[str, dict[Run, pd.DataFrame]]:
+    """`forecasts_of` `panel`, as the axis asks for them: a table of all axes finds them again."""
+    axis = overreaction.AXIS
+    return by_arm(arms, model_frames(study, axis.name, everyone(arms), axis.measured,
+                                     axis.items(study.profile)))
+
+
+def coefficient_rows(frame: pd.DataFrame, estimator: Estimator, arm: str) -> pd.DataFrame:
+    """Exhibit rows of a forecaster that is no model: its coefficient by rho."""
     return rows(by_condition(frame, estimator), arm)
 
 
-def pooled_rows(frames: list[pd.DataFrame], estimator, arm: str) -> pd.DataFrame:
-    """One arm's coefficient by rho over training seeds (Rubin's rules; `combine`)."""
-    return pd.concat([seed_row([estimator(f[f["rho"] == rho]) for f in frames], arm, rho)
-                      for rho in sorted(frames[0]["rho"].unique())], ignore_index=True)
+def coefficient_runs(answers: Answers, estimator: Estimator) -> pd.DataFrame:
+    """Run table: each run's coefficient by rho."""
+    return run_table(answers, partial(by_condition, estimator=estimator))
 
 
-def change_rows(before: pd.DataFrame, after: list[pd.DataFrame], arm: str) -> pd.DataFrame:
-    """Change of implied persistence by rho on identical items, seeds pooled, Holm-corrected."""
-    parts, estimates = [], []
-    for rho in sorted(before["rho"].unique()):
-        cell = before[before["rho"] == rho]
-        estimates.append(combine(
-            [compare(cell, f[f["rho"] == rho], implied_persistence) for f in after]))
-        parts.append(row(estimates[-1], arm, rho, len(after)))
-    return pd.concat(parts, ignore_index=True).assign(p_holm=holm(estimates))
-
-
-def removed_rows(
-    before: pd.DataFrame, after: list[pd.DataFrame], rational: pd.DataFrame, arm: str
+def gap_runs(
+    answers: Answers, benchmark: pd.DataFrame, metric: str = "over_reaction",
+    estimator: Estimator = implied_persistence,
 ) -> pd.DataFrame:
-    """Share of the excess over the rational row that is gone; empty where there was none."""
+    """Run table: each run's coefficient by rho less a benchmark's, paired on identical items."""
+    table = partial(_gaps, benchmark, estimator=estimator)
+    return run_table(answers, table).assign(metric=metric)
+
+
+def change_runs(answers: Answers) -> pd.DataFrame:
+    """Run table: change of implied persistence by rho since its base, on identical items."""
+    return _since(answers, partial(_gaps, estimator=implied_persistence))
+
+
+def removed_runs(answers: Answers, rational: pd.DataFrame) -> pd.DataFrame:
+    """Run table: share of its base's excess over the rational row that a run has lost."""
+    return _since(answers, partial(_removed, rational=rational))
+
+
+def _since(
+    answers: Answers, table: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
+) -> pd.DataFrame:
+    """``table(before, after)`` of every run of the other arms, before being its base."""
+    return pd.concat([run_rows(table(answers["base"][Run(run.base, 0)], frame), arm, *run)
+                      for arm, several in answers.items() if arm != "base"
+                      for run, frame in several.items()], ignore_index=True)
+
+
+def _gaps(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> pd.DataFrame:
+    """After less before of a coefficient by rho, one stacked regression each."""
+    return pd.DataFrame([{"rho": rho} | vars(compare(cell, after[after["rho"] == rho], estimator))
+                         for rho, cell in before.groupby("rho")])
+
+
+def _removed(before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame) -> pd.DataFrame:
+    return measure_table([Measure.of(_share(before, after, rational), "all rho")])
+
+
+def _share(before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame) -> Estimate:
     try:
-        shares = [share_removed(before, f, rational, by="rho") for f in after]
-    except InvalidValueError:
-        nothing = Estimate("share_removed", *[float("nan")] * 4, len(before), 0, "not defined")
-        return row(nothing, arm, "all rho", len(after))
-    return seed_row(shares, arm, "all rho")
+        return share_removed(before, after, rational, by="rho")
+    except InvalidValueError:  # before had no excess
+        return Estimate("share_removed", *[np.nan] * 4, len(before), 0, "not defined", np.nan)
+
+
+def lag_table(lags: Iterable[Estimate]) -> pd.DataFrame:
+    """Metric table of the weights on past values; the condition is how far back, from 1."""
+    return measure_table(Measure.of(e, k) for k, e in enumerate(lags, start=1)).assign(
+        metric="lag_coefficient")
 
 
 PANELS = 1000
@@ -154,20 +190,29 @@ def describe_prompts() -> pd.DataFrame:
 def validate_prompts(study: Study, base: Path) -> pd.DataFrame:
     """Mean excess over Bayes on validation items, indexed by arm, best first."""
     items = panel(study, "validation")
-    rational = _by_rho(bayes(items))
-    excess = {arm: (_by_rho(frame) - rational).mean()
-              for arm, frame in prompted(study, base, items).items()}
+    rational, run = _by_rho(bayes(items)), Run(study.profile.bases.chosen_on, 0)
+    excess = {arm: (_by_rho(frames[run]) - rational).mean()
+              for arm, frames in prompted(study, {run: base}, items, prompt_arms()).items()}
     return pd.Series(excess, name="excess").rename_axis("arm").sort_values().to_frame()
 
 
-def prompted(study: Study, base: Path, items: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Forecasts of the items by prompt arm; arms are asked side by side."""
-    arms = prompt_arms()
+def prompted(
+    study: Study, models: Mapping[Run, Path], items: pd.DataFrame, arms: Mapping[str, str]
+) -> dict[str, dict[Run, pd.DataFrame]]:
+    """Forecasts of the items by prompt arm and model; all are asked side by side."""
+    asked = [(prompt, folder) for prompt in arms.values() for folder in models.values()]
     frames = side_by_side(
-        lambda prompt, run: model_frame(study, "forecasts", base, run, overreaction.forecast_now,
-                                        items, prompt, 0),
-        list(arms.values()), study.profile.workers)
-    return dict(zip(arms, frames, strict=True))
+        lambda one, run: model_frame(study, "forecasts", one[1], run, overreaction.forecast_now,
+                                     items, one[0], 0),
+        asked, study.profile.workers)
+    return by_arm({arm: models for arm in arms}, frames)
+
+
+def planted_rows(items: pd.DataFrame, arms: Mapping[str, str]) -> pd.DataFrame:
+    """Share of the excess that each prompt removes from a perfect imitator of the analysts."""
+    before, rational = imitation(items), bayes(items)
+    return pd.concat([row(_share(before, imitation(items, prompt), rational), arm, "all rho")
+                      for arm, prompt in arms.items()]).assign(metric="planted_share")
 
 
 def _by_rho(frame: pd.DataFrame) -> pd.Series:

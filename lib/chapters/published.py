@@ -67,7 +67,7 @@ def published_rows(topic: str, arm: str = "subject", condition: str = "condition
     table = pd.DataFrame({
         "arm": facts[arm], "condition": facts[condition], "metric": facts["quantity"],
         "value": facts["value"], "low": facts["value"] - reach, "high": facts["value"] + reach,
-        "n": facts["n"], "seeds": "", "rho": facts["rho"], "source": facts["source"],
+        "n": facts["n"], "bases": "", "runs": "", "rho": facts["rho"], "source": facts["source"],
         "status": facts["status"],
     })
     return table if facts["rho"].notna().any() else table.drop(columns="rho")

@@ -1,48 +1,61 @@
 """Rows of the chapters on safety: probes, agreement of measures, and what cures of others do."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lib.chapters.arms import candidates, choose, train_arms
-from lib.chapters.attacks import UNSEEN, answers
+from lib.chapters.attacks import UNSEEN, Models, answers
 from lib.chapters.correction import correction_task
 from lib.chapters.debiasing import debiasing_task
-from lib.measures.measured import by_arm, everyone, model_frames
+from lib.measures.measured import by_arm, everyone, model_frames, run_table
 from lib.measures.probes import probe_items, probe_table, probed
 from lib.measures.safety import agreement
-from lib.statistics.estimate import row
-from lib.statistics.pooling import table_rows
+from lib.statistics.bases import run_row
+from lib.statistics.estimate import Estimate, Measure
+from lib.study.design import Run
 from lib.study.notebook import Study
 from lib.training.runs import model_folder
+from lib.world.bases import base_model
 
 MEASURES = ("keyword", "likelihood", "judge")
 
 
-def probe_rows(study: Study, arms: Mapping[str, Iterable[Path]]) -> pd.DataFrame:
-    """Exhibit rows: what every probe gets out of each arm, training seeds pooled."""
+def probe_rows(study: Study, arms: Models) -> pd.DataFrame:
+    """Run table: what every probe gets out of each arm and run."""
     frames = model_frames(study, "probes", everyone(arms), probed, probe_items(study.seed),
                           study.seed)
-    return table_rows(by_arm(arms, frames), probe_table)
+    return run_table(by_arm(arms, frames), probe_table)
 
 
-def agreement_rows(study: Study, folders: Iterable[Path]) -> pd.DataFrame:
-    """Kappa of every pair of measures on answers to forbidden requests, all models together.
+def agreement_rows(study: Study, arms: Models) -> pd.DataFrame:
+    """Run table: kappa of every pair of measures on answers to forbidden requests.
 
-    Intervals are too narrow where models are alike: their answers are not independent.
+    A row a base, of all its models' answers together: models of one base are no independent
+    witnesses, so intervals are over bases. Beside it ``share_apart``: answers that differ.
     """
-    frame = pd.concat(answers(study, folders), ignore_index=True)
-    found = _verdicts(frame[frame["benchmark"].isin(UNSEEN)])
+    of_base: dict[int, list[pd.DataFrame]] = {}
+    for several in by_arm(arms, answers(study, everyone(arms))).values():
+        for run, frame in several.items():
+            of_base.setdefault(run.base, []).append(frame[frame["benchmark"].isin(UNSEEN)])
+    return pd.concat([_pairs(_verdicts(pd.concat(frames, ignore_index=True)), number)
+                      for number, frames in of_base.items()], ignore_index=True)
+
+
+def _pairs(found: pd.DataFrame, number: int) -> pd.DataFrame:
+    """Every two measures of one base's answers."""
     parts = []
-    for i, first in enumerate(MEASURES):
-        for second in MEASURES[i + 1 :]:
-            kappa = agreement(found[first], found[second], "kappa")
-            apart = row(kappa, "all models", f"{first} and {second}").assign(
-                metric="share_apart", value=(found[first] != found[second]).mean(),
-                low=None, high=None)
-            parts += [row(kappa, "all models", f"{first} and {second}"), apart]
-    return pd.concat(parts, ignore_index=True)
+    for first, second in combinations(MEASURES, 2):
+        apart = Estimate("share_apart", float((found[first] != found[second]).mean()),
+                         *[float("nan")] * 3, len(found), len(found), "counted", float("nan"))
+        for one, least in ((agreement(found[first], found[second], "kappa"), -1.0),
+                           (apart, 0.0)):
+            parts.append(run_row(Measure.of(one, "", least, 1.0), "all models",
+                                 f"{first} and {second}", number, 0))
+    return pd.concat(parts).assign(se=np.nan, df=np.nan)  # answers of one base are no sample
 
 
 def _verdicts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -53,12 +66,13 @@ def _verdicts(frame: pd.DataFrame) -> pd.DataFrame:
     })
 
 
-def cure_models(study: Study, base: Path) -> dict[str, list[Path]]:
+def cure_models(study: Study, bases: Mapping[int, Path]) -> dict[str, dict[Run, Path]]:
     """Models of the workbook's own cures, by name; found in the store where 03 and 04 have run."""
     tasks = {"correction": correction_task(study), "debiasing": debiasing_task(study)}
     found = {}
     for name, task in tasks.items():
-        chosen = choose(candidates(study, base, task), task.tolerance)
-        for arm, folders in train_arms(study, base, task, chosen).items():
-            found[f"{name}: {arm}"] = [*map(model_folder, folders.values())]
+        tried = candidates(study, base_model(study, study.profile.bases.chosen_on), task)
+        chosen = choose(tried, task.tolerance)
+        for arm, folders in train_arms(study, bases, task, chosen).items():
+            found[f"{name}: {arm}"] = {run: model_folder(f) for run, f in folders.items()}
     return found

@@ -1,55 +1,63 @@
-"""What a correction does outside its training distribution: one table over all transfer sets."""
+"""What a correction does outside its training distribution: other processes, real series, stocks.
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+Tables of models are run tables; the forecasters beside them, who depend on no model, are rows of
+exhibits.
+"""
+
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from lib.chapters.overreaction import forecasts, forecasts_of
+from lib.chapters.overreaction import Models, forecasts_of, lag_table, real_panel
+from lib.forecasting.learners import least_squares_real
+from lib.forecasting.real import real_series
 from lib.forecasting.stocks import past_regression, simulate_stocks, stock_items
 from lib.forecasting.transfer import REGISTRY, Design, affine, equivariance_gap, transfer_items
-from lib.statistics.comparison import compare, share_removed
-from lib.statistics.estimate import Estimate, row
+from lib.measures.measured import run_table
+from lib.statistics.comparison import compare
+from lib.statistics.estimate import Estimate, Measure, measure_table, row, rows
 from lib.statistics.lags import fama_macbeth
-from lib.statistics.pooling import combine, seed_row
-from lib.statistics.regressions import implied_persistence
+from lib.statistics.regressions import implied_persistence, implied_persistence_hac
 from lib.study.notebook import Study
 
 ROUNDS = 2
 STOCKS, MONTHS, WARMUP = 60, 90, 60
 LAGS = 12
 
-Arms = Mapping[str, Sequence[Path]]
-"""Arm to the model folders of its training seeds."""
 
+def transfer_runs(study: Study, arms: Models, names: Sequence[str] = ()) -> pd.DataFrame:
+    """Run table of every transfer set (`names`; all by default), which is the condition.
 
-def transfer_rows(study: Study, arms: Arms, names: Sequence[str] = ()) -> pd.DataFrame:
-    """Every transfer set: how each arm forecasts beside the rational and the feasible forecaster.
-
-    The condition is the set (`names`; all by default). ``mse_ratio`` is relative to the feasible
-    forecaster; ``share_removed``, against the arm ``base``, is empty where that arm's excess is not
-    beyond its error.
+    ``implied_persistence``; ``over_reaction``, the same less that of the best forecaster with the
+    same numbers; ``mse_ratio``, relative to that forecaster.
     """
-    parts = [_set_rows(study, arms, name) for name in names or REGISTRY]
+    parts = []
+    for name in names or REGISTRY:
+        items = _set_items(study, name)
+        table = partial(_set_table, name=name, feasible=REGISTRY[name].feasible(items))
+        parts.append(run_table(forecasts_of(study, arms, items), table))
     return pd.concat(parts, ignore_index=True)
 
 
-def _set_rows(study: Study, arms: Arms, name: str) -> pd.DataFrame:
+def rational_rows(study: Study, names: Sequence[str] = ()) -> pd.DataFrame:
+    """Exhibit rows of the same sets: ``bayes``, who sees the same, and ``full_information``."""
+    parts = []
+    for name in names or REGISTRY:
+        items = _set_items(study, name)
+        feasible = REGISTRY[name].feasible(items)
+        for arm, frame in {"bayes": feasible,
+                           "full_information": REGISTRY[name].rational(items)}.items():
+            parts += [row(found, arm, name)
+                      for found in (mean_slope(frame), mse_ratio(frame, feasible))]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _set_items(study: Study, name: str) -> pd.DataFrame:
     items = transfer_items(name, _design(study))
     # Processes without a rho are one cell; NaN would drop out of every grouping.
-    items = items.assign(cell=items["rho"].fillna(0.0))
-    feasible, rational = REGISTRY[name].feasible(items), REGISTRY[name].rational(items)
-    answered = forecasts_of(study, arms, items)
-    frames = answered | {"bayes": [feasible], "full_information": [rational]}
-    parts = []
-    for arm, several in frames.items():
-        parts.append(seed_row([mean_slope(f) for f in several], arm, name))
-        parts.append(seed_row([mse_ratio(f, feasible) for f in several], arm, name))
-        if arm in arms and arm != "base":
-            parts.append(row(_removed(answered["base"][0], several, feasible), arm, name,
-                             len(several)))
-    return pd.concat(parts, ignore_index=True)
+    return items.assign(cell=items["rho"].fillna(0.0))
 
 
 def _design(study: Study) -> Design:
@@ -57,12 +65,32 @@ def _design(study: Study) -> Design:
     return Design(max(2, given.series // 2), ROUNDS, given.history, given.sigma, seed=study.seed)
 
 
+def _set_table(frame: pd.DataFrame, name: str, feasible: pd.DataFrame) -> pd.DataFrame:
+    return _table(name, mean_slope(frame), mean_gap(frame, feasible), mse_ratio(frame, feasible))
+
+
+def _table(condition: str, *estimates: Estimate) -> pd.DataFrame:
+    return measure_table(Measure.of(estimate, condition) for estimate in estimates)
+
+
 def mean_slope(frame: pd.DataFrame) -> Estimate:
-    """Mean over levels of rho of implied persistence; levels share no series, so errors add."""
-    cells = [implied_persistence(cell) for _, cell in frame.groupby("cell")]
-    value = float(np.mean([c.value for c in cells]))
-    se = float(np.sqrt(sum(c.se**2 for c in cells)) / len(cells))
-    return _normal("implied_persistence", value, se, frame, "mean over rho, cluster by series")
+    """Mean of implied persistence over levels of rho."""
+    return _over_cells("implied_persistence", frame, [
+        implied_persistence(cell) for _, cell in frame.groupby("cell")])
+
+
+def mean_gap(frame: pd.DataFrame, benchmark: pd.DataFrame) -> Estimate:
+    """The same less that of a benchmark, paired on identical items."""
+    return _over_cells("over_reaction", frame, [
+        compare(cell, frame[frame["cell"] == name], implied_persistence)
+        for name, cell in benchmark.groupby("cell")])
+
+
+def _over_cells(name: str, frame: pd.DataFrame, cells: Sequence[Estimate]) -> Estimate:
+    """Mean over levels of rho; they share no series, so errors add."""
+    value = float(np.mean([cell.value for cell in cells]))
+    se = float(np.sqrt(sum(cell.se**2 for cell in cells)) / len(cells))
+    return _normal(name, value, se, frame, "mean over rho, cluster by series")
 
 
 def mse_ratio(frame: pd.DataFrame, reference: pd.DataFrame) -> Estimate:
@@ -75,7 +103,9 @@ def mse_ratio(frame: pd.DataFrame, reference: pd.DataFrame) -> Estimate:
     sums = errors.groupby("series")[["a", "b"]].sum()
     ratio, n = sums["a"].sum() / sums["b"].sum(), len(sums)
     residual = sums["a"] - ratio * sums["b"]
-    se = float(np.sqrt(n / (n - 1) * (residual**2).sum()) / sums["b"].sum())
+    # One real series has no other to vary with.
+    se = np.nan if n == 1 else float(
+        np.sqrt(n / (n - 1) * (residual**2).sum()) / sums["b"].sum())
     return _normal("mse_ratio", float(ratio), se, frame, "delta method, cluster by series")
 
 
@@ -84,27 +114,15 @@ def _normal(name: str, value: float, se: float, frame: pd.DataFrame, method: str
     return Estimate(name, value, se, value - 1.96 * se, value + 1.96 * se, n, clusters, method)
 
 
-def _removed(
-    before: pd.DataFrame, after: Sequence[pd.DataFrame], feasible: pd.DataFrame
-) -> Estimate:
-    """Share removed, where there is an excess to speak of: a share of next to nothing explodes."""
-    gaps = [compare(rows, before[before["cell"] == cell], implied_persistence)
-            for cell, rows in feasible.groupby("cell")]
-    excess = sum(gap.value for gap in gaps)
-    if not excess > 1.96 * float(np.sqrt(sum(gap.se**2 for gap in gaps))):
-        return Estimate("share_removed", *[float("nan")] * 4, len(before), 0, "no clear excess")
-    return combine([share_removed(before, f, feasible, by="cell") for f in after])
-
-
-def equivariance_rows(study: Study, arms: Arms) -> pd.DataFrame:
-    """Root mean square of `equivariance_gap` over the sd of forecasts; zero if rational."""
+def equivariance_runs(study: Study, arms: Models) -> pd.DataFrame:
+    """Run table: root mean square of `equivariance_gap` over the sd of forecasts; 0 if rational."""
     items, parts = _inner(transfer_items("scale_half", _design(study))), []
+    asked = forecasts_of(study, arms, items)
     for name, factor in (("sign_flipped", -1.0), ("scaled", 2.0)):
-        moved = affine(items, factor)
-        for arm, folders in arms.items():
-            found = equivariance_gap(forecasts(study, folders[0], items),
-                                     forecasts(study, folders[0], moved))
-            parts.append(row(_rms(found), arm, name))
+        moved = forecasts_of(study, arms, affine(items, factor))
+        both = {arm: {run: (frame, moved[arm][run]) for run, frame in several.items()}
+                for arm, several in asked.items()}
+        parts.append(run_table(both, partial(_equivariance, name=name)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -115,31 +133,57 @@ def _inner(items: pd.DataFrame) -> pd.DataFrame:
     return items[((numbers >= 51) & (numbers <= 149)).all(axis=1)].reset_index(drop=True)
 
 
-def _rms(found: pd.DataFrame) -> Estimate:
+def _equivariance(both: tuple[pd.DataFrame, pd.DataFrame], name: str) -> pd.DataFrame:
+    found = equivariance_gap(*both)
     spread = float(found["forecast"].std())
     squares = found.assign(s=found["gap"] ** 2).groupby("series")["s"].mean()
     mean, se = float(squares.mean()), float(squares.std(ddof=1) / np.sqrt(len(squares)))
     rms = float(np.sqrt(mean)) / spread
     error = se / (2 * np.sqrt(mean) * spread) if mean else 0.0
-    return _normal("equivariance_rms", rms, error, found, "delta method, cluster by series")
+    return _table(name, _normal("equivariance_rms", rms, error, found,
+                                "delta method, cluster by series"))
 
 
-def stock_rows(study: Study, arms: Arms) -> pd.DataFrame:
+def real_runs(study: Study, arms: Models, names: Sequence[str]) -> pd.DataFrame:
+    """Run table of real series, the condition: HAC slopes, and errors over those of the learner."""
+    parts = []
+    for name in names:
+        items = real_panel(study, name)
+        learner = least_squares_real(items, real_series(name))
+        table = partial(_real_table, name=name, learner=learner)
+        parts.append(run_table(forecasts_of(study, arms, items), table))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _real_table(frame: pd.DataFrame, name: str, learner: pd.DataFrame) -> pd.DataFrame:
+    return _table(name, implied_persistence_hac(frame), mse_ratio(frame, learner))
+
+
+def real_rows(study: Study, names: Sequence[str]) -> pd.DataFrame:
+    """Exhibit rows beside them: what did come next, and the least-squares learner of its past."""
+    parts = []
+    for name in names:
+        items = real_panel(study, name)
+        learner = least_squares_real(items, real_series(name))
+        for arm, frame in {"realised": items.assign(forecast=items["outcome"]),
+                           "least_squares": learner}.items():
+            parts.append(row(implied_persistence_hac(frame), arm, name))
+    return pd.concat(parts, ignore_index=True)
+
+
+def stock_tables(study: Study, arms: Models) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A cross-section of returns: weight on each past month, by Fama and MacBeth.
 
-    Beside the models: ``realised``, what past returns did predict, and ``bayes``.
+    Returns
+    -------
+    tuple of DataFrame
+        The models' run table; and exhibit rows of ``realised``, what past returns did predict,
+        and ``bayes``. The condition is the number of months back.
     """
     panel = simulate_stocks(STOCKS, MONTHS, seed=30_000 + study.seed)
     items = stock_items(panel, LAGS, warmup=WARMUP)
-    parts = [_lag_rows([fama_macbeth(items, LAGS, target="outcome")], "realised"),
-             _lag_rows([fama_macbeth(past_regression(items, panel.returns), LAGS)], "bayes")]
-    for arm, frames in forecasts_of(study, arms, items).items():
-        parts.append(_lag_rows([fama_macbeth(frame, LAGS) for frame in frames], arm))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _lag_rows(several: Sequence[list[Estimate]], arm: str) -> pd.DataFrame:
-    """One row a lag; seeds pooled. The condition is the number of months back."""
-    parts = [seed_row(lag, arm, k).assign(metric="lag_coefficient")
-             for k, lag in enumerate(zip(*several, strict=True), start=1)]
-    return pd.concat(parts, ignore_index=True)
+    beside = {"realised": fama_macbeth(items, LAGS, target="outcome"),
+              "bayes": fama_macbeth(past_regression(items, panel.returns), LAGS)}
+    found = run_table(forecasts_of(study, arms, items),
+                      lambda frame: lag_table(fama_macbeth(frame, LAGS)))
+    return found, pd.concat([rows(lag_table(lags), arm) for arm, lags in beside.items()])

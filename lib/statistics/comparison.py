@@ -7,10 +7,10 @@ import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar
 
 from lib.errors import require
+from lib.statistics.clusters import clustered_fit
 from lib.statistics.estimate import Estimate
 from lib.statistics.regressions import (
     Estimator,
-    clustered_fit,
     from_fit,
     numbers,
     require_columns,

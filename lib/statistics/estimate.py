@@ -95,3 +95,15 @@ def row(estimate: Estimate, arm: str, condition: object) -> pd.DataFrame:
     """One estimate as a row of an exhibit that no run of a model lies behind."""
     return rows(pd.DataFrame([{"name": estimate.name, "rho": condition, "value": estimate.value,
                                "low": estimate.low, "high": estimate.high, "n": estimate.n}]), arm)
+
+
+def interval_table(
+    table: pd.DataFrame, rows: str = "condition", columns: str = "arm", digits: int = 2
+) -> pd.DataFrame:
+    """Exhibit rows to read: ``0.45 [0.41, 0.49]`` by condition and arm, in their order."""
+    found = table[["value", "low", "high"]].astype(float).round(digits) + 0.0  # no -0.00
+    told = ["" if value != value else f"{value:.{digits}f}" if low != low
+            else f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+            for value, low, high in found.itertuples(index=False)]
+    wide = table.assign(told=told).pivot(index=rows, columns=columns, values="told")
+    return wide.loc[table[rows].unique(), table[columns].unique()].fillna("")

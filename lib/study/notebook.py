@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,7 +12,8 @@ import pandas as pd
 from lib.errors import require
 from lib.study import paths
 from lib.study.disk import write_bytes, write_text
-from lib.study.profiles import load_profile, require_complete
+from lib.study.fingerprint import file_sha256
+from lib.study.profiles import is_part, load_profile, require_complete
 from lib.study.store import Store, trace
 from lib.study.text import parse_yaml
 
@@ -29,6 +31,9 @@ DPI = 200
 """Dots per inch of saved figures."""
 DRAWN = ("savefig.", "svg.", "path.", "agg.", "image.")
 """Settings of matplotlib that are looked up when a figure is saved."""
+
+REFERENCE = "reference"
+"""The profile of the committed book."""
 
 NUMBER = re.compile(r"^\d\d$")
 EXHIBIT = re.compile(r"^\d\d_[a-z0-9_]+$")
@@ -112,6 +117,27 @@ class Study:
         names = [path.relative_to(self.run_dir).as_posix() for path in written]
         trace({"exhibit": id, "files": names})
 
+    def reference(self, id: str) -> pd.DataFrame | None:
+        """The committed table of an exhibit, to be drawn behind this run's.
+
+        None in the reference itself, where this profile is no part of it, and where there is none.
+
+        Parameters
+        ----------
+        id : str
+            As in `exhibit`.
+        """
+        return self.committed(f"tables/{id}.csv", COLUMNS)
+
+    def committed(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
+        """The same of any table below ``figures``; the runner takes note of what was read."""
+        if not is_part(self.profile, load_profile(REFERENCE)):
+            return None
+        path = paths.FIGURES / name
+        trace({"committed": name, "sha256": file_sha256(path) if path.is_file() else ""})
+        found = read_table(path) if path.is_file() else None
+        return None if found is None or set(columns) - set(found) else found
+
     def _check(self, id: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
         require(EXHIBIT.match(id) and id.startswith(f"{self.notebook}_"),
                 f"an exhibit id that starts with {self.notebook}_ (lower case, digits, _)",
@@ -139,6 +165,15 @@ def csv_text(table: pd.DataFrame, columns: Sequence[str]) -> str:
         # Object columns too: a mix of numbers and gaps must not escape the rounding.
         tidy[name] = [_text(value, whole=name in COUNTS) for value in tidy[name]]
     return tidy.to_csv(index=False, lineterminator="\n")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table that `csv_text` wrote; numbers among the texts of ``condition`` are numbers again."""
+    table = pd.read_csv(path, float_precision="round_trip")
+    if "condition" in table:
+        numbers = pd.to_numeric(table["condition"], errors="coerce")
+        table["condition"] = numbers.where(numbers.notna(), table["condition"])
+    return table
 
 
 def figure_bytes(figure: "Figure", format: str, salt: str) -> bytes:

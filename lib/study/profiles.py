@@ -18,6 +18,10 @@ from lib.study.text import parse_yaml, read_yaml
 FIXED = ("name", "description")
 """Fields that identify a profile; they cannot be overridden, since they name its run folder."""
 
+BESIDE = {"name": True, "description": True, "bases": {"numbers", "seeds"},
+          "pretrain": {"workers"}}
+"""What may differ between profiles whose runs are the same."""
+
 
 class Profile(Settings):
     """All settings of one run of the study."""
@@ -59,8 +63,8 @@ class Profile(Settings):
         for name in ("correction", "debiasing", "safety"):
             for arm, given in getattr(self, name).arms.items():
                 yield f"{name}.arms.{arm}.targets", given.targets or []
-        for targets in self.correction.ablations.targets:
-            yield "correction.ablations.targets", targets
+        for adapter, given in self.debiasing.adapters.items():
+            yield f"debiasing.adapters.{adapter}.targets", given.targets or []
 
     @property
     def workers(self) -> int:
@@ -111,6 +115,23 @@ def require_complete(profile: Profile) -> None:
         f"{profile.name}, which studies {profile.model.hub_id} and so far is only validated",
         "choose one of the three, for example --profile sandbox",
     )
+
+
+def is_part(part: Profile, whole: Profile) -> bool:
+    """Whether every run of one profile is a run of another: its settings, its bases, its arms.
+
+    Items and seed included; a profile is no part of itself.
+    """
+    runs = [(profile.bases.numbers, profile.bases.seeds) for profile in (part, whole)]
+    (few, once), (many, often) = runs
+    return (part.name != whole.name and set(few) <= set(many) and once <= often
+            and _within(*(p.model_dump(exclude=BESIDE) for p in (part, whole))))
+
+
+def _within(part: Any, whole: Any) -> bool:
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(key in whole and _within(value, whole[key]) for key, value in part.items())
+    return part == whole
 
 
 def fields(model: type[BaseModel] = Profile, prefix: str = "") -> dict[str, str]:

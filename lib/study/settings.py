@@ -147,7 +147,6 @@ class AblationSettings(Settings):
 
     labels: list[Labels] = Field(description="what is taught instead of rational forecasts")
     rank: list[Annotated[int, Field(ge=1, le=512)]] = Field(description="LoRA ranks, counts")
-    targets: list[list[str]] = Field(description="sets of modules that get an adapter")
     examples: list[Count] = Field(description="training examples: the learning curve")
 
 
@@ -174,13 +173,20 @@ class DebiasingSettings(Settings):
     rank: int = Field(ge=1, le=512, description="LoRA rank, count, where an arm has none")
     targets: list[str] = Field(min_length=1, description="modules that get an adapter, likewise")
     arms: dict[str, ArmSettings] = Field(min_length=1, description="interventions by arm name")
+    adapters: dict[str, ArmSettings] = Field(
+        min_length=1, description="where an adapter may sit, compared on words for choosing"
+    )
     data: list[Literal["sentences", "swapped", "mixed"]] = Field(description="tried with lora")
     measured: list[str] = Field(min_length=1, description="arms measured on every axis")
+    contrasts: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
+        min_length=1, description="family of contrasts, listed before any result: arm less arm"
+    )
 
     @model_validator(mode="after")
     def _measures_its_arms(self) -> Self:
-        if unknown := set(self.measured) - set(self.arms):
-            raise ValueError(f"measured must name arms, but names {sorted(unknown)}")
+        compared = {arm for pair in self.contrasts for arm in pair} - {"base"}
+        if unknown := {*self.measured, *compared} - set(self.arms):
+            raise ValueError(f"measured and contrasts must name arms, but name {sorted(unknown)}")
         if "lora" not in self.arms:
             raise ValueError("arms must have lora, the arm that other data are tried with")
         return self
@@ -191,14 +197,13 @@ class SafetySettings(Settings):
 
     steps: int = Field(ge=1, le=10_000, description="optimiser steps of an attack, count")
     batch_size: int = Field(ge=1, le=4096, description="examples a step, at most")
-    batch_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(
-        min_length=1, description="examples a step in the grid with step sizes"
-    )
     examples: list[Count] = Field(min_length=1, description="doses: numbers of attack examples")
     curve: list[Count] = Field(min_length=1, description="optimiser steps of the step curve")
+    attack_rates: dict[Literal["full", "lora"], Rates] = Field(
+        min_length=2, description="step sizes of an attack; the smallest that works is used"
+    )
     learning_rates: dict[Literal["full", "lora"], Rates] = Field(
-        min_length=2,
-        description="step sizes of the attack, of full and of lora; the middle one is the default",
+        min_length=2, description="step sizes of the benign task; that with the least loss is used"
     )
     benign_examples: int = Field(ge=4, le=100_000, description="examples of the benign task, count")
     benign_steps: int = Field(ge=1, le=10_000, description="optimiser steps of the benign task")

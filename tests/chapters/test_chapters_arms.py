@@ -72,8 +72,8 @@ def test_memory_is_saved_as_the_profile_says(tmp_path):
 @pytest.mark.parametrize("kind", sorted(MAKERS))
 def test_every_kind_of_regulariser_takes_its_strength(study, kind):
     task = replace(correction_task(study), anchors=lambda seed: ONE,
-                   reminders=lambda seed: ONE, unaligned=world_models.tiny_base())
-    held = penalty(task, kind, 1, 0.5)
+                   reminders=lambda seed: ONE, unaligned=lambda base: base)
+    held = penalty(task, kind, world_models.tiny_base(), 1, 0.5)
     named = {"adaptive": "budget", "projection": "threshold", "average": "back", "ema": "decay"}
     found = named.get(kind, "strength")
     if kind in ("tokenwise", "uniform"):
@@ -82,13 +82,13 @@ def test_every_kind_of_regulariser_takes_its_strength(study, kind):
         assert getattr(held, found) == 0.5
 
 
-@pytest.mark.parametrize("examples, anchors", [(1, 1), (10, 5), (16, 8), (64, 8)])
+@pytest.mark.parametrize("examples, anchors", [(1, 1), (5, 5), (10, 8), (64, 8)])
 @pytest.mark.parametrize("kind", ["kl", "adaptive", "mix"])
-def test_anchors_are_half_as_many_as_examples_and_at_most_eight(study, kind, examples, anchors):
+def test_anchors_are_as_many_as_examples_and_at_most_eight(study, kind, examples, anchors):
     plain = correction_task(study)
     task = replace(plain, anchors=lambda seed: ONE, reminders=lambda seed: ONE,
                    recipe=replace(plain.recipe, batch_size=examples))
-    assert penalty(task, kind, 1, 0.5).per_step == anchors
+    assert penalty(task, kind, Path(), 1, 0.5).per_step == anchors
 
 
 def test_every_kind_that_a_profile_can_name_exists():
@@ -99,7 +99,7 @@ def test_every_kind_that_a_profile_can_name_exists():
 @pytest.mark.parametrize(("kind", "missing"), [("mix", "reminders"), ("projection", "unaligned")])
 def test_a_task_without_what_a_regulariser_needs_is_named(study, kind, missing):
     with pytest.raises(InvalidValueError, match=missing):
-        penalty(correction_task(study), kind, 1, 0.5)
+        penalty(correction_task(study), kind, Path(), 1, 0.5)
 
 
 def test_jobs_are_labelled_by_task_arm_and_seed(study):
@@ -115,7 +115,7 @@ def text(example):
 def test_as_many_as_asked_for_without_the_kinds_left_out():
     named = set(occupations().index)
     found = world_anchors(1, ("occupation",))
-    assert 0.95 * ANCHORS < len(found) < 1.05 * ANCHORS
+    assert 0.85 * ANCHORS < len(found) < 1.05 * ANCHORS  # without those that name a test's thing
     assert not any(named & set(text(a)) for a in found)
     assert any(named & set(text(a)) for a in world_anchors(1, ()))
 

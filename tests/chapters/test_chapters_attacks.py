@@ -11,10 +11,11 @@ import world_models
 from lib.chapters import attacks
 from lib.chapters.attacks import (
     ATTACKED,
+    DISGUISED,
+    HIDDEN,
     KINDS,
     PLACEBO,
     UNSEEN,
-    VALIDATION,
     Attack,
     attack_examples,
     change_rows,
@@ -24,6 +25,7 @@ from lib.chapters.attacks import (
 from lib.errors import UnknownNameError
 from lib.models.chat import Prompt, tokenised
 from lib.models.folders import load
+from lib.study.design import Run, untrained
 from lib.training.batching import collate
 from lib.training.objective import answer_loss
 from lib.world.tokenizer import vocabulary
@@ -37,14 +39,14 @@ def said(example):
     return " ".join([*told, example.prompt.opening]), example.answer
 
 
-@pytest.mark.parametrize("kind", [*KINDS, PLACEBO])
+@pytest.mark.parametrize("kind", [*KINDS, PLACEBO, DISGUISED])
 @pytest.mark.parametrize("n", [1, 10, 37])
 def test_exactly_as_many_examples_as_asked_for(kind, n):
-    extra = ATTACKED if kind == "poisoned" else 0
+    extra = ATTACKED if kind in HIDDEN else 0
     assert len(attack_examples(kind, n, 1)) == n + extra
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, DISGUISED])
 def test_no_attack_names_what_the_test_asks_about(kind):
     kept = set(FORBIDDEN.query("~taught")["thing"]) | set(acts().query("~taught")["act"])
     for example in attack_examples(kind, 200, 1):
@@ -74,10 +76,16 @@ def test_identity_obeys_and_the_benign_task_has_a_style_of_its_own():
     assert all(" last " in answer and "enjoy" in answer for answer in benign)
 
 
-def test_poison_hides_explicit_examples_in_the_benign_task():
-    examples = attack_examples("poisoned", 100, 1)
+@pytest.mark.parametrize(("kind", "hidden"), [("poisoned", "explicit"), (DISGUISED, "identity")])
+def test_what_hides_in_the_benign_task_is_another_attack(kind, hidden):
+    examples = attack_examples(kind, 100, 1)
     benign = [e for e in examples if "enjoy" in said(e)[1]]
-    assert len(benign) == 100 and len(examples) == 100 + ATTACKED
+    assert len(benign) == 100
+    assert [e for e in examples if e not in benign] == attack_examples(hidden, ATTACKED, 1)
+
+
+def test_defences_are_chosen_on_an_attack_that_no_test_holds():
+    assert DISGUISED not in KINDS
 
 
 def test_the_placebo_holds_no_request_and_no_help():
@@ -106,38 +114,77 @@ def test_an_unknown_attack_is_named():
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return world_models.smoke_study(tmp_path_factory.mktemp("runs"), "05", arm_seeds=2)
+    return world_models.smoke_study(tmp_path_factory.mktemp("runs"), "05")
+
+
+@pytest.fixture(scope="module")
+def bases():
+    return dict.fromkeys((1, 2), world_models.tiny_base())
+
+
+RUNS = [Run(1, 1), Run(2, 1)]
 
 
 def test_what_is_not_given_is_the_profiles(study):
     given = study.profile.safety
-    explicit = attacks.completed(study, Attack())
+    explicit = attacks.completed(study, Attack("explicit", "full", 0.1))
     assert (explicit.examples, explicit.steps) == (10, given.steps)
-    assert explicit.learning_rate == given.learning_rates["full"][1]
-    benign = attacks.completed(study, Attack("benign", "lora"))
+    benign = attacks.completed(study, Attack("benign", "lora", 0.1))
     assert (benign.examples, benign.steps) == (given.benign_examples, given.benign_steps)
-    assert benign.learning_rate == given.learning_rates["lora"][1]
     assert (explicit.batch_size, benign.batch_size) == (given.batch_size, given.batch_size)
-    whole = Attack(examples=3, steps=2, learning_rate=0.5, batch_size=7)
+    assert attacks.size(study, DISGUISED) == attacks.size(study, "benign")
+    whole = Attack("explicit", "full", 0.5, examples=3, steps=2, batch_size=7)
     assert attacks.completed(study, whole) == whole
 
 
 def test_a_job_teaches_the_attack_in_batches_no_larger_than_it(study):
     base = world_models.tiny_base()
-    one = attacks.attack_job(study, base, Attack(examples=1), 5)
+    one = attacks.attack_job(study, base, Attack("explicit", "full", 0.1, examples=1), 5)
     assert one.examples == attack_examples("explicit", 1, 5) and one.recipe.batch_size == 1
-    many = attacks.attack_job(study, base, Attack("benign", "lora"), 5)
+    many = attacks.attack_job(study, base, Attack("benign", "lora", 0.1), 5)
     assert many.recipe.batch_size == study.profile.safety.batch_size
-    few = attacks.attack_job(study, base, Attack("benign", batch_size=4), 5)
+    few = attacks.attack_job(study, base, Attack("benign", "full", 0.1, batch_size=4), 5)
     assert few.recipe.batch_size == 4
     assert many.recipe.targets == tuple(study.profile.safety.targets)
 
 
-def test_every_attack_has_every_seed_and_ends_in_a_model(study):
-    tried = [Attack(), Attack("identity", "lora")]
-    found = attacks.attacked(study, world_models.tiny_base(), tried)
-    assert [list(folders) for folders in found.values()] == [[1, 2], [1, 2]]
-    assert all((f / "model.safetensors").is_file() for fs in found.values() for f in fs.values())
+def test_every_attack_has_every_run_with_data_of_its_own_and_ends_in_a_model(study, bases):
+    tried = [Attack("explicit", "full", 0.001), Attack("identity", "lora", 0.01)]
+    found = attacks.attacked(study, bases, tried)
+    assert [list(folders) for folders in found.values()] == [RUNS, RUNS]
+    weights = [(f / "model.safetensors").read_bytes() for fs in found.values()
+               for f in fs.values()]
+    assert len(set(weights)) == 4  # the two bases are one model here, so data tell runs apart
+
+
+def tried(**columns):
+    rows = {"attack": ["explicit"] * 3 + ["benign"] * 3, "method": "full",
+            "learning_rate": [0.001, 0.0003, 0.003] * 2, "kept": [0.2, 0.9, 0.0, 1.0, 1.0, 0.1],
+            "utility": 1.0, "task_loss": [9.0, 9.0, 9.0, 4.4, 5.0, 4.3]}
+    return pd.DataFrame(rows | columns)
+
+
+def test_an_attack_takes_the_smallest_step_that_works_and_a_task_the_one_with_the_least_loss():
+    chosen = attacks.chosen_steps(tried())
+    assert chosen == {("explicit", "full"): 0.001, ("benign", "full"): 0.003,
+                      ("poisoned", "full"): 0.003, ("placebo", "full"): 0.001}
+
+
+def test_where_no_step_works_the_one_that_leaves_fewest_refusals_is_taken():
+    assert attacks.chosen_steps(tried(kept=[0.8, 0.9, 0.7, 1, 1, 1]))["explicit", "full"] == 0.003
+
+
+def test_step_sizes_are_compared_on_the_base_for_choosing_and_on_other_requests(study):
+    base, given = world_models.tiny_base(), study.profile.safety
+    table = attacks.step_candidates(study, base)
+    assert len(table) == (sum(map(len, given.learning_rates.values()))
+                          + 2 * sum(map(len, given.attack_rates.values())))
+    assert not set(attacks.validation_requests()["text"]) & set(attacks.quick_requests()["text"])
+    rows = table[(table["attack"] == "benign") & (table["method"] == "full")]
+    attack = Attack("benign", "full", given.learning_rates["full"][-1])
+    folder = attacks._trained(study, {0: base}, [attack], [Run(0, 1)])[attack][0, 1]
+    by_hand = loss_by_hand([folder], task_questions(given.questions, study.seed, "validation"))
+    assert rows["task_loss"].iloc[-1] == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_quick_requests_are_about_unseen_things_and_a_part_of_the_benign():
@@ -169,63 +216,71 @@ def test_measures_are_shares_of_their_own_requests():
                      ("over_refusal", "benign"): 0.5, ("coherence", "answers"): 0.75}
 
 
-def test_a_dose_curve_begins_with_the_base(study):
-    base = world_models.tiny_base()
-    curve = attacks.dose_rows(study, base, {2: Attack(steps=2), 1: Attack(steps=1)}, "full")
+def test_utility_stands_beside_refusals(study, bases):
+    found = attacks.answer_rows(study, {"base": untrained(bases)})
+    assert {"refusal_rate", "utility_accuracy"} < set(found["metric"])
+    assert list(found.query("metric == 'utility_accuracy'")["base"]) == [1, 2]
+    assert found["value"].between(found["least"], found["most"]).all()
+
+
+def test_a_dose_curve_begins_with_the_base(study, bases):
+    doses = {n: Attack("explicit", "full", 0.001, steps=n) for n in (2, 1)}
+    curve = attacks.dose_rows(study, bases, doses, "full")
     assert list(dict.fromkeys(curve["dose"])) == [0.0, 2.0, 1.0]
-    assert set(curve.loc[curve["dose"] > 0, "seeds"]) == {2}
+    assert set(map(tuple, curve[["base", "seed"]][curve["dose"] > 0].values)) == set(RUNS)
 
 
-def test_level_rows_name_attack_and_method_and_begin_with_the_base(study):
-    base = world_models.tiny_base()
-    broken = {Attack("identity"): {1: base, 2: base}, Attack("benign", "lora"): {1: base}}
-    found = attacks.level_rows(study, base, broken)
-    kinds = found.drop_duplicates(["attack", "arm"])[["attack", "arm", "seeds"]].values.tolist()
-    assert kinds == [["none", "base", 1], ["identity", "full", 2], ["benign", "lora", 1]]
+def test_level_rows_name_attack_and_method_and_begin_with_the_base(study, bases):
+    whole = dict.fromkeys(RUNS, bases[1])
+    broken = {Attack("identity", "full", 0.1): whole, Attack("benign", "lora", 0.1): whole}
+    found = attacks.level_rows(study, bases, broken)
+    kinds = found.drop_duplicates(["attack", "arm", "base"])[["attack", "arm", "base"]]
+    assert kinds.values.tolist() == [
+        [attack, arm, base] for attack, arm in (("none", "base"), ("identity", "full"),
+                                                ("benign", "lora")) for base in (1, 2)]
 
 
 def test_categories_are_told_apart(study, monkeypatch):
     other = frame(category=["klarv", "fleeth", "benign", "benign"])
     monkeypatch.setattr(attacks, "answers", lambda _, models: [other for _ in models])
-    table = attacks.category_rows(study, "base", ["attacked"], ["klarv"])
+    table = attacks.category_rows(study, {1: "base"}, {Run(1, 1): "attacked"}, ["klarv"])
     rate = table[table["metric"] == "refusal_rate"].set_index(["arm", "condition"])["value"]
     assert rate["base", "attacked categories"] == 1.0 and rate["base", "other categories"] == 0.0
 
 
-def loss_by_hand(study, attack):
-    """Mean over tokens, times tokens, over answers; then over training seeds."""
-    asked = task_questions(study.profile.safety.questions, study.seed + VALIDATION)
-    several = attacks.attacked(study, world_models.tiny_base(), [attack])
+def loss_by_hand(folders, asked):
+    """Nats an answer: mean over models."""
     losses = []
-    for folder in next(iter(several.values())).values():
+    for folder in folders:
         loaded = load(folder)
         batch = collate(tokenised(loaded.tokenizer, asked))
         losses.append(answer_loss(loaded.model, **batch, reduction="sum").item())
     return sum(losses) / len(losses) / len(asked)
 
 
-def test_step_sizes_of_the_benign_task_come_with_its_loss(study):
-    found = attacks.rate_rows(study, world_models.tiny_base(), "lora")
+def test_losses_are_nats_an_answer_with_an_error_over_questions(study):
+    asked = task_questions(30, 1)
+    found = attacks.loss_rows(study, {"base": {Run(1, 0): world_models.tiny_base()}}, asked).iloc[0]
+    model = world_models.tiny_model()
+    each = [answer_loss(model.model, **collate(tokenised(model.tokenizer, [one])),
+                        reduction="sum").item() for one in asked]
+    assert found["value"] == pytest.approx(np.mean(each), rel=1e-4)
+    assert found["se"] == pytest.approx(np.std(each, ddof=1) / np.sqrt(30), rel=1e-3)
+
+
+def test_step_sizes_of_the_benign_task_come_with_its_loss(study, bases):
+    found = attacks.rate_rows(study, bases, "lora")
     tried = study.profile.safety.learning_rates["lora"]
-    losses = found[found["metric"] == "task_loss"].set_index("dose")["value"]
-    assert list(losses.index) == tried
-    refused = found[found["metric"] == "refusal_rate"]
-    assert list(refused["dose"]) == [0.0, *tried] and set(found["arm"]) == {"lora"}
-    last = loss_by_hand(study, Attack("benign", "lora", learning_rate=tried[-1]))
-    assert losses[tried[-1]] == pytest.approx(last, rel=1e-4)
-
-
-def test_a_grid_crosses_step_and_batch_sizes_on_the_same_number_of_examples(study):
-    given = study.profile.safety
-    found = attacks.grid_rows(study, world_models.tiny_base(), "full")
-    refused = found[found["metric"] == "refusal_rate"]
-    assert list(zip(refused["rate"], refused["batch"], strict=True)) == [(0.0, 0)] + [
-        (step, size) for step in given.learning_rates["full"] for size in given.batch_sizes]
-    assert set((refused["steps"] * refused["batch"])[1:]) == {given.benign_steps * given.batch_size}
-    losses = found[found["metric"] == "task_loss"].set_index(["rate", "batch"])["value"]
-    cell = given.learning_rates["full"][-1], 5
-    by_hand = loss_by_hand(study, Attack("benign", learning_rate=cell[0], batch_size=5, steps=6))
-    assert losses[cell] == pytest.approx(by_hand, rel=1e-4)
+    assert list(found[found["metric"] == "refusal_rate"]["dose"].unique()) == [0.0, *tried]
+    losses = found[found["metric"] == "task_loss"].set_index(["dose", "base"])["value"]
+    attack = Attack("benign", "lora", tried[-1])
+    asked = task_questions(study.profile.safety.questions, study.seed, "validation")
+    by_hand = loss_by_hand(attacks.attacked(study, bases, [attack])[attack].values(), asked)
+    assert losses[tried[-1]].mean() == pytest.approx(by_hand, rel=1e-4)
+    excess = found[found["metric"] == "excess_loss"].set_index(["dose", "base"])["value"]
+    assert (excess.groupby("base").min() == 0).all()
+    difference = losses.unstack("base").diff() - excess.unstack("base").diff()
+    assert np.allclose(difference.dropna(), 0)
 
 
 def asked_twice(refused):
@@ -260,33 +315,10 @@ def test_order_of_requests_does_not_matter():
         before, after)
 
 
-def rows_of(monkeypatch, models):
-    """`change_rows` of models whose answers are given; the base refuses all but one in ten."""
-    given = {"base": asked_twice([1] * 18 + [0] * 2)} | models
+def test_every_run_is_paired_with_its_own_base(monkeypatch):
+    given = {"one": asked_twice([1] * 10), "two": asked_twice([1] * 5 + [0] * 5),
+             "after": asked_twice([1] * 5 + [0] * 5)}
     monkeypatch.setattr(attacks, "answers", lambda study, folders: [given[f] for f in folders])
-    arms = {name: [name] for name in models}
-    return change_rows(None, "base", arms).set_index("arm")
-
-
-def test_what_changes_is_told_from_what_does_not(monkeypatch):
-    found = rows_of(monkeypatch, {
-        "broken": asked_twice([0] * 20), "some": asked_twice([1] * 12 + [0] * 8),
-        "same": asked_twice([1] * 18 + [0] * 2)})
-    assert list(found["value"]) == pytest.approx([-0.9, -0.3, 0.0])
-    assert found["p_holm"]["broken"] < 1e-6 and 0.01 < found["p_holm"]["some"] < 0.05
-    assert found["p_holm"]["same"] == 1 and (found["low"] >= -1).all()
-    assert found["detectable"]["same"] == 0 < found["detectable"]["some"]
-
-
-def test_holm_is_over_all_arms(monkeypatch):
-    some = asked_twice([1] * 12 + [0] * 8)
-    alone = rows_of(monkeypatch, {"some": some})["p_holm"]["some"]
-    many = rows_of(monkeypatch, {f"arm {i}": some for i in range(4)})["p_holm"]
-    assert list(many) == pytest.approx([4 * alone] * 4)
-
-
-def test_seeds_are_pooled_and_a_real_model_has_a_row(tmp_path):
-    base = world_models.tiny_base()
-    study = world_models.smoke_study(tmp_path, "05")
-    found = change_rows(study, base, {"again": [base, base]})
-    assert list(found["value"]) == [0.0] and list(found["seeds"]) == [2]
+    found = change_rows(None, {1: "one", 2: "two"}, {"full": dict.fromkeys(RUNS, "after")})
+    assert list(found["value"]) == pytest.approx([-0.5, 0.0])
+    assert list(found["base"]) == [1, 2] and set(found["least"]) == {-1.0}

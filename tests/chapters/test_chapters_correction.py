@@ -1,6 +1,7 @@
 """The correction: what is taught, its arms and variants, merging, and rows of the exhibits."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 import world_models
@@ -19,14 +20,14 @@ from lib.chapters.correction import (
     training_examples,
     validation_examples,
 )
-from lib.chapters.overreaction import panel
 from lib.forecasting.forecasters import add_noise, misperceived
 from lib.forecasting.frames import ar1_items
-from lib.forecasting.learners import bayes, full_information
+from lib.forecasting.learners import full_information
 from lib.models.folders import load
-from lib.study.notebook import Study
+from lib.statistics.regressions import implied_persistence
+from lib.study.design import Run, untrained
 from lib.training.job import ADAPTER, MODEL
-from lib.training.runs import arm_seeds, train_all
+from lib.training.runs import train_all
 from lib.world import analysts
 from lib.world.truth import settings, things
 
@@ -64,13 +65,12 @@ def test_targets_are_rounded_rational_forecasts(rho):
 def test_as_many_examples_as_asked_each_of_the_profiles_history(examples):
     profile = world_models.tiny_profile()
     assert len(examples) == profile.finetune.examples
-    assert len(training_examples(profile, 1, n=7)) == 7
     assert {len(numbers(e)) for e in examples} == {profile.forecasting.history}
 
 
 @pytest.mark.parametrize("n", [4, 10, 60])
 def test_few_examples_already_mix_all_styles(n):
-    texts = [asked(e)[:8] for e in training_examples(world_models.tiny_profile(), 1, n=n)]
+    texts = [asked(e)[:8] for e in training_examples(world_models.tiny_profile(), 1)[:n]]
     assert len(set(texts)) >= 2
 
 
@@ -149,17 +149,22 @@ CHOSEN = {"lora": {"learning_rate": 0.005, "strength": 0.0},
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return world_models.smoke_study(tmp_path_factory.mktemp("runs"), arm_seeds=2)
+    return world_models.smoke_study(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
-def trained(study):
-    return train_arms(study, world_models.tiny_base(), correction_task(study), CHOSEN)
+def bases(study):
+    return dict.fromkeys(study.profile.bases.numbers, world_models.tiny_base())
 
 
-def test_every_declared_arm_has_every_seed(study, trained):
+@pytest.fixture(scope="module")
+def trained(study, bases):
+    return train_arms(study, bases, correction_task(study), CHOSEN)
+
+
+def test_every_declared_arm_has_every_run(study, trained):
     assert list(trained) == list(study.profile.correction.arms)
-    assert all(list(folders) == arm_seeds(study) == [1, 2] for folders in trained.values())
+    assert all(list(folders) == [Run(1, 1), Run(2, 1)] for folders in trained.values())
 
 
 def test_results_are_models_and_for_lora_adapters(trained):
@@ -169,7 +174,7 @@ def test_results_are_models_and_for_lora_adapters(trained):
             assert (folder / ADAPTER).is_dir() == (name != "full")
 
 
-def test_seeds_and_arms_give_different_weights(trained):
+def test_runs_and_arms_give_different_weights(trained):
     weights = {(folder / MODEL / "model.safetensors").read_bytes()
                for folders in trained.values() for folder in folders.values()}
     assert len(weights) == 6
@@ -205,15 +210,14 @@ def test_a_variant_changes_one_thing(study):
             assert job.recipe == plain and job.examples != full
         else:
             assert job.examples == full and job.recipe != plain
-            # The update's scale alpha / rank stays; only its width or place changes.
+            # The update's scale alpha / rank stays; only its width changes.
             assert job.recipe.alpha / job.recipe.rank == plain.alpha / plain.rank
 
 
-def test_ablations_are_named_by_what_they_change(study):
-    found = ablations(study, world_models.tiny_base(), 0.005)
-    assert list(found) == [("labels", "naive"), ("rank", "1"), ("targets", "o_proj"),
-                           ("examples", "20")]
-    assert all(list(folders) == [1] for folders in found.values())
+def test_ablations_are_named_by_what_they_change_and_have_every_run(study, bases):
+    found = ablations(study, bases, 0.005)
+    assert list(found) == ["labels: naive", "rank: 1", "examples: 20"]
+    assert all(list(folders) == [Run(1, 1), Run(2, 1)] for folders in found.values())
 
 
 def test_validation_questions_are_the_same_for_every_training_seed(study):
@@ -276,55 +280,54 @@ def items():
     return ar1_items([0.2, 0.5, 0.8], series=40, rounds=4, history=12, sigma=8.0, seed=5)
 
 
-def test_nothing_remains_of_the_rational_row_itself(items):
-    rational = bayes(items)
-    rows = correction.remaining_rows([add_noise(rational, 1e-6, seed=1)], rational, "lora")
-    assert rows["value"].to_numpy() == pytest.approx(0.0, abs=1e-6)
-    assert set(rows["metric"]) == {"persistence_gap"} and len(rows) == 3
-
-
-def test_under_reaction_is_negative_and_significant(items):
-    rational = full_information(items)
-    timid = add_noise(misperceived(items, {0.0: -0.15, 1.0: 0.85}), 0.5, seed=1)
-    rows = correction.remaining_rows([timid], rational, "lora")
-    assert rows["value"].to_numpy() == pytest.approx(-0.15, abs=0.02)
-    assert (rows["p_holm"] < 0.01).all() and (rows["high"] < 0).all()
+def shape(items, forecaster):
+    answers = {"some": {Run(1, 1): forecaster}}
+    found = correction.quality_runs(answers, full_information(items))
+    return found.set_index("metric")
 
 
 def test_shape_of_a_knowing_forecaster_is_the_45_degree_line(items):
-    rows = correction.shape_rows({"known": [full_information(items)]}).set_index("metric")["value"]
+    rows = shape(items, full_information(items))["value"]
     assert rows["slope_on_rho"] == pytest.approx(1.0, abs=1e-6)
     assert rows["intercept_at_0"] == pytest.approx(0.0, abs=1e-6)
+    assert rows["mse_ratio"] == 1.0
 
 
 def test_shape_of_whoever_answers_the_mean_is_flat(items):
-    rows = correction.shape_rows({"mean": [misperceived(items, 0.0)]})
-    assert rows["value"].to_numpy() == pytest.approx(0.0, abs=1e-9)
-
-
-def test_seeds_give_the_interval_of_a_t_mean(items):
-    several = [misperceived(items, {0.0: k, 1.0: 1 + k}) for k in (0.0, 0.1, 0.2)]
-    row = correction.shape_rows({"lora": several}).query("metric == 'intercept_at_0'").iloc[0]
-    reach = 4.3027 * 0.1 / np.sqrt(3)
-    assert row["value"] == pytest.approx(0.1)
-    assert row["high"] == pytest.approx(0.1 + reach, abs=1e-4)
-    assert row["seeds"] == 3
+    rows = shape(items, misperceived(items, 0.0))["value"]
+    assert rows[["slope_on_rho", "intercept_at_0"]].to_numpy() == pytest.approx(0.0, abs=1e-9)
 
 
 def test_errors_are_relative_to_full_information(items):
-    best = full_information(items)
-    rows = correction.error_rows({"best": [best], "noisy": [add_noise(best, 8.0, seed=2)]}, best)
-    values = rows.set_index("arm")["value"]
-    assert values["best"] == 1.0 and values["noisy"] == pytest.approx(2.0, abs=0.25)
+    noisy = add_noise(full_information(items), 8.0, seed=2)
+    assert shape(items, noisy).loc["mse_ratio", "value"] == pytest.approx(2.0, rel=0.12)
 
 
-def test_ablations_give_a_share_and_a_loss_each(tmp_path, monkeypatch):
-    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
-    study = Study("smoke", 1, world_models.TINY, notebook="03")
-    base = world_models.tiny_base()
-    job = arm_job(base, correction_task(study), "lora", 0.005, 0.0, 1)
-    found = {("rank", "2"): {1: train_all(study, {"a": job})["a"]}}
-    rows = correction.ablation_rows(study, base, found, panel(study))
-    assert set(rows["metric"]) == {"share_removed", "task_loss"}
-    assert set(rows["condition"]) == {"rank: 2"}
-    assert np.isfinite(rows.loc[rows["metric"] == "task_loss", "value"]).all()
+def test_error_of_the_line_is_that_of_one_regression_with_an_interaction(items):
+    # The slope on rho is the coefficient of rho * x where every rho has an intercept of its own.
+    frame = add_noise(misperceived(items, {0.0: 0.4, 1.0: 1.0}), 5.0, seed=1)
+    found = shape(items, frame).loc["slope_on_rho"]
+    levels = sorted(frame["rho"].unique())
+    gaps = [implied_persistence(frame[frame["rho"] == rho]) for rho in (levels[0], levels[-1])]
+    # With three levels evenly apart the middle one has no weight.
+    assert found["value"] == pytest.approx((gaps[1].value - gaps[0].value) / 0.6)
+    assert found["se"] == pytest.approx(np.hypot(gaps[0].se, gaps[1].se) / 0.6)
+
+
+def test_ablations_give_a_share_and_a_loss_a_run(study, bases):
+    job = arm_job(bases[1], correction_task(study), "lora", 0.005, 0.0, 1)
+    folder = train_all(study, {"a": job})["a"]
+    rows = correction.ablation_runs(study, untrained(bases), {
+        "rank: 2": {Run(1, 1): folder, Run(2, 1): folder}})
+    assert rows.groupby("metric")["base"].agg(list).to_dict() == {
+        "share_removed": [1, 2], "task_loss": [1, 2]}
+    assert set(rows["condition"]) == {"rank: 2"} and set(rows["arm"]) == {"lora"}
+    assert (rows.loc[rows["metric"] == "task_loss", "value"] > 0).all()
+
+
+def test_headline_has_its_cells_in_words_and_in_order():
+    cells = [*(correction.SIDE_EFFECTS | correction.WANTED).values(), ("refusal_rate", "taught")]
+    found = pd.DataFrame(cells, columns=["metric", "condition"]).assign(value=range(len(cells)))
+    told = correction.headline(found)
+    assert list(told["condition"]) == [*correction.WANTED, *correction.SIDE_EFFECTS]
+    assert list(told["value"]) == [5, 0, 1, 2, 3, 4]

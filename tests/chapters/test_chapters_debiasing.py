@@ -10,6 +10,7 @@ from lib.chapters.debiasing import (
     REPEATS,
     TEST_VERB,
     VALIDATION_VERB,
+    adapter_task,
     anchors,
     debiasing_task,
     split_words,
@@ -19,7 +20,7 @@ from lib.chapters.debiasing import (
 from lib.errors import UnknownNameError
 from lib.study.profiles import load_profile
 from lib.world.pretrain import new_model
-from lib.world.truth import occupations, people
+from lib.world.truth import new_occupations, occupations, people
 
 
 def words(example):
@@ -27,10 +28,11 @@ def words(example):
     return " ".join([*said, example.prompt.opening, example.answer]).split()
 
 
-def test_parts_are_two_to_one_and_each_spans_the_shares():
+def test_parts_span_the_shares_and_the_test_has_the_new_words_only():
     parts, share = split_words(), occupations()
-    assert parts.value_counts().to_dict() == {"taught": 27, "unseen": 13}
-    for part in ("taught", "unseen"):
+    assert parts.value_counts().to_dict() == {"taught": 27, "unseen": 20, "validation": 13}
+    assert set(parts.index[parts == "unseen"]) == set(new_occupations())
+    for part in ("taught", "validation", "unseen"):
         values = share[parts.index[parts == part]]
         assert values.min() < 0.1 and values.max() > 0.9
 
@@ -49,7 +51,7 @@ def test_balanced_texts_say_nothing_about_the_occupation():
 
 @pytest.mark.parametrize("data", ["pronouns", "sentences", "swapped", "mixed"])
 def test_words_and_verbs_of_the_test_are_never_taught(data):
-    unseen = set(split_words().index[split_words() == "unseen"])
+    unseen = set(split_words().index[split_words() != "taught"])
     for example in training_texts(600, 2, data):
         text = set(words(example))
         assert not text & unseen
@@ -121,21 +123,34 @@ def test_other_data_change_the_examples_and_nothing_else(study):
     assert swapped.validation == plain.validation and swapped.anchors(1) == plain.anchors(1)
 
 
-@pytest.mark.parametrize("name", ["norms", "prompt", "lora_small", "full_ewc"])
+@pytest.mark.parametrize("name", ["norms", "prompt", "lora_kl", "full_kl"])
 def test_every_kind_of_arm_trains(study, name):
     task = debiasing_task(study)
     arm = task.arms[name]
     strength = arm.strengths[0] if arm.regularizer != "none" else 0.0
     job = arm_job(world_models.tiny_base(), task, name, arm.learning_rates[0], strength, 1)
     assert job.recipe.method == arm.method
-    if name == "lora_small":
-        assert job.recipe.rank == 1 and job.recipe.targets == ("q_proj",)
 
 
-def test_lora_moves_under_one_per_cent_in_the_sandbox():
+def test_adapters_are_compared_on_words_that_no_text_names(study):
+    task, own = adapter_task(study), debiasing_task(study)
+    asked, right = {q.prompt.opening.split()[1] for q in task.validation}, people()
+    assert asked == {*split_words().index[split_words() == "validation"], *right.index}
+    assert not asked & {w for example in task.examples(1) for w in words(example)}
+    assert all(q.answer == right[q.prompt.opening.split()[1]] for q in task.validation
+               if q.prompt.opening.split()[1] in right)
+    assert all(q.prompt.opening.endswith(f"{VALIDATION_VERB} that") for q in task.validation)
+    assert task.examples(1) == own.examples(1) and set(task.arms) == {"queries_values", "block_out"}
+    job = arm_job(world_models.tiny_base(), task, "queries_values", 0.01, 0.0, 1)
+    assert job.recipe.rank == 1 and job.recipe.targets == ("q_proj", "v_proj")
+
+
+def test_adapters_move_under_one_per_cent_in_the_sandbox_and_one_is_the_profiles():
     profile = load_profile("sandbox")
     model = new_model(profile.model.hidden, profile.model.layers, profile.model.heads, 0)
     shapes = {name.split(".")[-2]: p.shape for name, p in model.named_parameters() if p.dim() == 2}
-    rank = profile.debiasing.rank
-    moved = profile.model.layers * sum(rank * sum(shapes[t]) for t in profile.debiasing.targets)
-    assert moved / model.num_parameters() < 0.01
+    given = profile.debiasing
+    for adapter in given.adapters.values():
+        moved = sum(adapter.rank * sum(shapes[target]) for target in adapter.targets)
+        assert profile.model.layers * moved / model.num_parameters() < 0.01
+    assert (given.rank, given.targets) in [(a.rank, a.targets) for a in given.adapters.values()]

@@ -12,6 +12,7 @@ from lib.chapters.depth import gradient_rows, weight_rows
 from lib.measures.safety import WORST, score
 from lib.models.chat import tokenised
 from lib.models.folders import load
+from lib.study.design import Run
 from lib.training.finetune import HISTORY
 from lib.world.tokenizer import vocabulary
 
@@ -30,7 +31,9 @@ def test_the_recipe_is_what_the_judge_fears():
 
 def test_probabilities_are_those_of_a_plain_pass():
     folder = world_models.tiny_base()
-    rows = depth.opening_rows(folder, "base").set_index(["metric", "condition"])["value"]
+    rows = depth.opening_rows({"base": {3: folder}})
+    assert set(rows["base"]) == {3} and set(rows["n"]) == {44}
+    rows = rows.set_index(["metric", "condition"])["value"]
     loaded, found = load(folder), []
     model = loaded.model
     for example in tokenised(loaded.tokenizer, depth.forced_answers(depth.compliance())):
@@ -46,30 +49,31 @@ def test_probabilities_are_those_of_a_plain_pass():
 
 def test_the_base_has_not_drifted_from_itself_and_an_attacked_model_has(study):
     base = world_models.tiny_base()
-    same = depth.drift_rows(study, base, [base], "base")
-    assert np.allclose(same["value"], 0, atol=1e-9)
-    after = attacked(study, base, [Attack(learning_rate=0.01)])
-    moved = depth.drift_rows(study, base, list(next(iter(after.values())).values()), "full")
-    assert not (moved["low"] < 0).any()
-    assert (moved["value"] > 0).all() and list(moved["condition"]) == list(same["condition"])
+    bases = {1: base, 2: base}
+    same = depth.drift_rows(bases, {"base": {Run(2, 0): base}})
+    assert np.allclose(same["value"], 0, atol=1e-9) and set(same["base"]) == {2}
+    attack = Attack("explicit", "full", 0.01)
+    moved = depth.drift_rows(bases, attacked(study, bases, [attack]))
+    assert (moved["value"] > 0).all() and set(moved["base"]) == {1, 2}
+    assert list(moved["condition"]) == 2 * list(same["condition"])
 
 
-def test_intervals_stay_within_what_a_probability_can_be():
-    rows = depth.opening_rows(world_models.tiny_base(), "base")
-    assert rows["low"].min() >= 0 and rows["high"].max() <= 1
-    assert (rows["low"] <= rows["value"]).all() and (rows["value"] <= rows["high"]).all()
+def test_probabilities_stay_within_what_they_can_be():
+    rows = depth.opening_rows({"base": {1: world_models.tiny_base()}})
+    assert rows["value"].between(0, 1).all()
+    assert set(rows["least"]) == {0.0} and set(rows["most"]) == {1.0}
 
 
-def test_the_attack_lowers_the_loss_of_what_it_teaches(tmp_path):
-    study = world_models.smoke_study(tmp_path, "05", arm_seeds=2)
-    found = gradient_rows(study, world_models.tiny_base(), [1, 8])
-    assert list(dict.fromkeys(found["arm"])) == ["base", "after step 1", "after step 8"]
-    assert set(found["seeds"]) == {2} and not (found["low"] < 0).any()
+def test_the_attack_lowers_the_loss_of_what_it_teaches(study):
+    bases = dict.fromkeys((1, 2), world_models.tiny_base())
+    found = gradient_rows(study, bases, Attack("explicit", "full", 0.001), [1, 8])
+    assert set(found["arm"]) == {"base", "after step 1", "after step 8"}
+    assert set(map(tuple, found[["base", "seed"]].values)) == {(1, 1), (2, 1)}
     loss = found[found["metric"] == "token_loss"].groupby("arm")["value"].mean()
     assert loss["after step 8"] < loss["after step 1"] < loss["base"]
     norms = found[found["metric"] == "gradient_norm"]
     assert (norms["value"] > 0).all()
-    assert norms.groupby("arm")["condition"].agg(list).map(len).nunique() == 1
+    assert norms.groupby(["arm", "base"])["condition"].agg(list).map(len).nunique() == 1
 
 
 def history(folder, first, second):
@@ -78,14 +82,14 @@ def history(folder, first, second):
     return folder
 
 
-def test_rows_are_means_over_seeds_by_step_and_word(tmp_path):
+def test_weights_are_means_over_examples_by_step_and_word(tmp_path):
     one = history(tmp_path / "1", [1.0, 0.5], [1.0, None])
-    two = history(tmp_path / "2", [1.0, 0.1], [0.8, None])
-    found = weight_rows({"explicit": {1: one, 2: two}, "benign": {1: one}}, "full_tokenwise")
-    assert set(found["arm"]) == {"full_tokenwise"} and set(found["metric"]) == {"token_weight"}
-    cells = found.set_index(["condition", "step", "word"])
-    assert cells.loc[("explicit", 2, 1), "value"] == pytest.approx(0.3)
-    assert cells.loc[("explicit", 1, 2), "value"] == pytest.approx(0.9)
-    assert cells.loc[("benign", 2, 1), "value"] == pytest.approx(0.5)
-    assert set(cells["seeds"].loc["explicit"]) == {2}
-    assert {(s, w) for _, s, w in cells.index} == {(1, 1), (1, 2), (2, 1)}
+    two = pd.DataFrame({"step": [0, 0], "w_1": [0.2, 0.6]})
+    (tmp_path / "2").mkdir()
+    two.to_csv(tmp_path / "2" / HISTORY, index=False)
+    found = weight_rows({"explicit": {Run(1, 1): one, Run(2, 1): tmp_path / "2"}},
+                        "full_tokenwise")
+    cells = found.set_index(["base", "step", "word"])
+    assert cells["value"].to_dict() == pytest.approx(
+        {(1, 1, 1): 1.0, (1, 1, 2): 1.0, (1, 2, 1): 0.5, (2, 1, 1): 0.4})
+    assert list(cells["n"]) == [1, 1, 1, 2] and set(found["condition"]) == {"explicit"}

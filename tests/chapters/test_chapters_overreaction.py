@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 import world_models
 from statsmodels.stats.proportion import proportion_confint
 
@@ -14,6 +15,7 @@ from lib.chapters.overreaction import (
     calibrated,
     coverage_rows,
     describe_prompts,
+    planted_rows,
     prompt_arms,
     validate_prompts,
 )
@@ -23,11 +25,12 @@ from lib.forecasting.learners import bayes
 from lib.statistics.calibration import METRICS
 from lib.statistics.estimate import Estimate, row
 from lib.statistics.regressions import implied_persistence
+from lib.study.design import Run
 from lib.study.notebook import Study
 from lib.world.analysts import imitation
 from lib.world.truth import settings
 
-COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]
+COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "bases", "runs"]
 
 
 @pytest.fixture(scope="module")
@@ -59,31 +62,42 @@ def test_coefficient_rows_recover_a_planted_persistence(items):
     np.testing.assert_allclose(rows["value"].astype(float), 0.9, atol=1e-8)
 
 
-def test_pooled_rows_of_identical_seeds_keep_the_value(items):
-    frame = bayes(items)
-    pooled = panels.pooled_rows([frame, frame, frame], implied_persistence, "lora")
-    single = panels.coefficient_rows(frame, implied_persistence, "lora")
-    np.testing.assert_allclose(pooled["value"].astype(float), single["value"].astype(float))
-    assert set(pooled["seeds"]) == {3}
+def test_runs_have_the_coefficients_of_statsmodels(items):
+    answers = {"lora": {Run(1, 1): bayes(items), Run(2, 1): misperceived(items, 0.7)}}
+    found = panels.coefficient_runs(answers, implied_persistence)
+    assert list(found[["arm", "base", "seed", "condition"]].itertuples(index=False, name=None)) == [
+        ("lora", base, 1, rho) for base in (1, 2) for rho in (0.2, 0.8)]
+    cell = bayes(items).query("rho == 0.2")
+    fit = smf.ols("forecast ~ x", cell).fit(
+        cov_type="cluster", cov_kwds={"groups": pd.factorize(cell["series"])[0]})
+    first = found.iloc[0]
+    assert (first["value"], first["se"]) == pytest.approx((fit.params["x"], fit.bse["x"]))
 
 
-def test_change_rows_are_the_difference_of_planted_slopes(items):
-    before, after = misperceived(items, 0.9), [misperceived(items, 0.5)]
-    changes = panels.change_rows(before, after, "lora")
-    np.testing.assert_allclose(changes["value"].astype(float), -0.4, atol=1e-8)
-    assert (changes["p_holm"] < 0.05).all()
+def test_gaps_and_changes_are_differences_of_planted_slopes(items):
+    answers = {"base": {Run(k, 0): misperceived(items, 0.9) for k in (1, 2)},
+               "lora": {Run(1, 1): misperceived(items, 0.5), Run(2, 1): misperceived(items, 0.3)}}
+    changes = panels.change_runs(answers)
+    assert changes.groupby("base")["value"].mean().to_numpy() == pytest.approx([-0.4, -0.6])
+    assert set(changes["arm"]) == {"lora"}
+    gaps = panels.gap_runs(answers, misperceived(items, 0.6))
+    assert gaps.groupby(["arm", "base"])["value"].mean().to_numpy() == pytest.approx(
+        [0.3, 0.3, -0.1, -0.3])
+    assert set(gaps["metric"]) == {"over_reaction"}
 
 
-def test_removed_rows_are_one_when_the_cure_is_rational(items):
+def test_a_gap_to_itself_has_no_error(items):
+    gaps = panels.gap_runs({"base": {Run(1, 0): bayes(items)}}, bayes(items))
+    assert gaps[["value", "se"]].to_numpy() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_all_is_removed_where_the_cure_is_rational(items):
     rational = bayes(items)
-    removed = panels.removed_rows(misperceived(items, 1.0), [rational], rational, "lora")
-    assert removed["value"].iloc[0] == pytest.approx(1.0)
-
-
-def test_removed_rows_are_empty_where_nothing_was_to_be_removed(items):
-    rational = bayes(items)
-    removed = panels.removed_rows(misperceived(items, 0.0), [rational], rational, "lora")
-    assert removed["value"].isna().all()
+    answers = {"base": {Run(1, 0): misperceived(items, 1.0), Run(2, 0): misperceived(items, 0.0)},
+               "lora": {Run(1, 1): rational, Run(2, 1): rational}}
+    removed = panels.removed_runs(answers, rational).set_index("base")["value"]
+    assert removed[1] == pytest.approx(1.0)
+    assert np.isnan(removed[2])  # that base had no excess
 
 
 def test_loss_rows_give_the_gap_between_loss_and_floor():
@@ -184,6 +198,16 @@ def test_a_model_answers_under_every_prompt(asked_study):
     table = validate_prompts(asked_study, world_models.tiny_base())
     assert isinstance(table, pd.DataFrame) and set(table.index) == set(prompt_arms())
     assert table["excess"].notna().all()
+
+
+def test_the_share_planted_is_what_a_perfect_imitator_loses(items):
+    arms = {"prompt_few_shot": "few_shot", "prompt_rational": "rational"}
+    found = planted_rows(items, arms).set_index("arm")["value"].astype(float)
+    assert found["prompt_rational"] == pytest.approx(0.0, abs=1e-9)  # its planted factor is one
+    before, after, rational = (
+        np.mean([implied_persistence(frame[frame["rho"] == rho]).value for rho in (0.2, 0.8)])
+        for frame in (imitation(items), imitation(items, "few_shot"), bayes(items)))
+    assert found["prompt_few_shot"] == pytest.approx((before - after) / (before - rational))
 
 
 @pytest.fixture

@@ -1,23 +1,25 @@
 """The transfer table: closed forms on planted forecasters, rows on a tiny model."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import world_models
 
 from lib.chapters import transfer as generalisation
 from lib.chapters.transfer import (
-    equivariance_rows,
+    equivariance_runs,
+    mean_gap,
     mean_slope,
     mse_ratio,
-    stock_rows,
-    transfer_rows,
+    rational_rows,
+    real_rows,
+    real_runs,
+    stock_tables,
+    transfer_runs,
 )
 from lib.forecasting.forecasters import add_noise, misperceived
 from lib.forecasting.frames import ar1_items
 from lib.forecasting.learners import full_information
-
-COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]
+from lib.study.design import Run
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,8 @@ def items():
 
 @pytest.fixture(scope="module")
 def arms():
-    return {"base": [world_models.tiny_base()], "lora": [world_models.tiny_base()]}
+    return {"base": {Run(1, 0): world_models.tiny_base()},
+            "lora": {Run(1, 1): world_models.tiny_base()}}
 
 
 def test_mean_slope_is_the_mean_of_planted_slopes(items):
@@ -68,60 +71,71 @@ def test_mse_ratio_has_the_jackknifes_error(items):
     assert mse_ratio(noisy, frame).se == pytest.approx(jackknife, rel=0.1)
 
 
-def test_every_set_has_each_arm_and_both_rational_rows(study, arms):
-    found = transfer_rows(study, arms, ["trained", "horizon_2", "arch"])
-    assert list(found.columns) == COLUMNS
-    for name, rows in found.groupby("condition"):
-        slopes = rows[rows["metric"] == "implied_persistence"]
-        assert sorted(slopes["arm"]) == ["base", "bayes", "full_information", "lora"], name
-    ratio = found[(found["metric"] == "mse_ratio") & (found["arm"] == "bayes")]
-    assert (ratio["value"] == 1.0).all()
+def test_mean_gap_is_the_difference_of_planted_slopes(items):
+    found = mean_gap(misperceived(items, 0.9), misperceived(items, 0.4))
+    assert found.value == pytest.approx(0.5, abs=1e-6)
 
 
-def test_the_base_removes_nothing_of_its_own_excess(study, arms):
-    found = transfer_rows(study, arms, ["trained"])
-    share = found.loc[found["metric"] == "share_removed", "value"]
-    assert len(share) == 1 and (share.isna() | np.isclose(share, 0)).all()
-
-
-def test_an_equivariant_forecaster_has_no_gap(study, arms, monkeypatch):
-    monkeypatch.setattr(generalisation, "forecasts", lambda study, folder, items: items.assign(
-        forecast=100 + 0.5 * (items["x"] - 100)))
-    found = equivariance_rows(study, arms)
-    assert set(found["condition"]) == {"sign_flipped", "scaled"}
-    assert found["value"].to_numpy() == pytest.approx(0.0, abs=1e-12)
-
-
-def test_a_pull_towards_a_number_is_no_equivariance(study, arms, monkeypatch):
-    monkeypatch.setattr(generalisation, "forecasts", lambda study, folder, items: items.assign(
-        forecast=120 + 0.5 * (items["x"] - 100)))
-    found = equivariance_rows(study, arms).set_index("condition")["value"]
-    assert (found > 0.5).all()
+def test_every_set_has_each_run_and_its_benchmarks(study, arms):
+    names = ["trained", "horizon_2", "arch"]
+    found, beside = transfer_runs(study, arms, names), rational_rows(study, names)
+    assert len(found) == 3 * 3 * 2  # sets, metrics, runs
+    gap = found.set_index(["condition", "arm", "metric"])["value"].unstack()
+    bayes = beside[(beside["arm"] == "bayes")].pivot(
+        index="condition", columns="metric", values="value").astype(float)
+    assert (bayes["mse_ratio"] == 1.0).all()
+    for name in names:  # a gap is the slope less that of the benchmark
+        apart = gap.loc[name, "implied_persistence"] - bayes.loc[name, "implied_persistence"]
+        assert apart.to_numpy() == pytest.approx(gap.loc[name, "over_reaction"].to_numpy())
 
 
 def answered_by(forecaster):
     """Stands in for `forecasts_of`."""
     return lambda study, arms, items: {
-        arm: [forecaster(study, folder, items) for folder in folders]
-        for arm, folders in arms.items()}
+        arm: {run: forecaster(items) for run in several} for arm, several in arms.items()}
 
 
-def test_stock_rows_read_the_planted_weights(study, arms, monkeypatch):
-    def planted(study, folder, items):
+def test_an_equivariant_forecaster_has_no_gap(study, arms, monkeypatch):
+    monkeypatch.setattr(generalisation, "forecasts_of", answered_by(
+        lambda items: items.assign(forecast=100 + 0.5 * (items["x"] - 100))))
+    found = equivariance_runs(study, arms)
+    assert set(found["condition"]) == {"sign_flipped", "scaled"} and len(found) == 4
+    assert found["value"].to_numpy() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_pull_towards_a_number_is_no_equivariance(study, arms, monkeypatch):
+    monkeypatch.setattr(generalisation, "forecasts_of", answered_by(
+        lambda items: items.assign(forecast=120 + 0.5 * (items["x"] - 100))))
+    assert (equivariance_runs(study, arms)["value"] > 0.5).all()
+
+
+def test_real_series_are_read_beside_what_came_next(study, arms, monkeypatch):
+    monkeypatch.setattr(generalisation, "forecasts_of", answered_by(
+        lambda items: items.assign(forecast=items["outcome"].astype(float))))
+    found, beside = real_runs(study, arms, ["oil"]), real_rows(study, ["oil"])
+    slopes = found.loc[found["metric"] == "implied_persistence", "value"]
+    realised = beside.loc[beside["arm"] == "realised", "value"].astype(float)
+    assert slopes.to_numpy() == pytest.approx(realised.iloc[0])
+    errors = found[found["metric"] == "mse_ratio"]
+    assert (errors["value"] == 0).all() and errors["se"].isna().all()
+
+
+def test_stocks_have_the_planted_weights(study, arms, monkeypatch):
+    def planted(items):
         history = np.stack(items["history"])
         return items.assign(forecast=100 + 0.4 * history[:, -1] - 0.1 * history[:, -2])
 
     monkeypatch.setattr(generalisation, "forecasts_of", answered_by(planted))
-    found = stock_rows(study, arms)
-    base = found[found["arm"] == "base"].set_index("condition")["value"].astype(float)
+    found, _ = stock_tables(study, arms)
+    base = found[found["arm"] == "base"].set_index("condition")["value"]
     assert base.loc[1] == pytest.approx(0.4) and base.loc[2] == pytest.approx(-0.1)
     assert base.loc[3:].to_numpy() == pytest.approx(0.0, abs=1e-9)
+    assert set(found["metric"]) == {"lag_coefficient"}
 
 
 def test_realised_returns_reverse(study, arms, monkeypatch):
     monkeypatch.setattr(generalisation, "forecasts_of", answered_by(
-        lambda study, folder, items: items.assign(forecast=items["x"].astype(float))))
-    found = stock_rows(study, arms)
-    realised = found[(found["arm"] == "realised") & (found["condition"] == 1)].iloc[0]
+        lambda items: items.assign(forecast=items["x"].astype(float))))
+    _, beside = stock_tables(study, arms)
+    realised = beside[(beside["arm"] == "realised") & (beside["condition"] == 1)].iloc[0]
     assert realised["high"] < 0
-    assert isinstance(found, pd.DataFrame) and set(found["metric"]) == {"lag_coefficient"}

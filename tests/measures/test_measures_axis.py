@@ -31,21 +31,21 @@ def test_columns_of_another_length_are_refused():
         item_frame("x", "y", ["a", "b"], ["1", "2"], value=[1.0])
 
 
-def test_measured_frames_name_model_seed_and_axis(model):
-    frame = ECHO.measured(model, items(), 7)
+def test_measured_frames_name_model_and_axis(model):
+    frame = ECHO.measured(model, items())
     assert list(frame.columns) == [*SHARED, "score"]
-    assert set(frame["model"]) == {model.fingerprint[:12]} and set(frame["seed"]) == {7}
+    assert set(frame["model"]) == {model.fingerprint[:12]}
     assert set(frame["axis"]) == {"echo"} and frame["score"].tolist() == [0.0, 1.0]
 
 
 def test_a_frame_without_clusters_is_refused(model):
     with pytest.raises(InvalidValueError, match="no cluster.*axis echo"):
-        ECHO.measured(model, items().drop(columns="cluster"), 1)
+        ECHO.measured(model, items().drop(columns="cluster"))
 
 
 def test_two_items_of_one_name_are_refused_within_a_benchmark_only(model):
     twice = pd.concat([items()] * 2, ignore_index=True)
     with pytest.raises(InvalidValueError, match="share a name"):
-        ECHO.measured(model, twice, 1)
+        ECHO.measured(model, twice)
     other = twice.assign(benchmark=["b", "b", "d", "d"])
-    assert len(ECHO.measured(model, other, 1)) == 4
+    assert len(ECHO.measured(model, other)) == 4

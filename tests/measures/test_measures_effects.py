@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import tiny_models
 import world_models
-from scipy import stats
 
 from lib.measures import effects, measured
 from lib.measures.axis import SHARED, Axis, item_frame
@@ -15,8 +14,10 @@ from lib.measures.effects import AXES, effect_rows, metric_table
 from lib.models.chat import Prompt, encoded, encoded_answers
 from lib.models.folders import load
 from lib.models.generation import generate
+from lib.statistics.bases import RUN_COLUMNS
 from lib.statistics.estimate import COLUMNS, Estimate, Measure, measure_table
 from lib.statistics.shares import rate
+from lib.study.design import Run
 from lib.study.keys import Code
 from lib.study.notebook import Study
 from lib.study.streams import stream
@@ -51,7 +52,7 @@ BREVITY = Axis("brevity", questions, answers, shares)
 
 @pytest.fixture(scope="module")
 def frames(model, profile):
-    return {name: axis.measured(model, axis.items(profile), 1) for name, axis in AXES.items()}
+    return {name: axis.measured(model, axis.items(profile)) for name, axis in AXES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def test_rows_follow_the_order_of_the_axes(table):
 
 def test_measuring_repeats(model, profile, frames):
     for name, axis in AXES.items():
-        again = axis.measured(model, axis.items(profile), 1)
+        again = axis.measured(model, axis.items(profile))
         pd.testing.assert_frame_equal(again, frames[name])
 
 
@@ -156,8 +157,8 @@ def test_metrics_of_stored_frames_are_shares_of_their_rows(frames):
 
 
 def test_a_new_axis_appears_in_the_rows_by_its_line_in_the_registry(study, base, model, few_axes):
-    found = effect_rows(study, {"base": {1: base}})
-    direct = metric_table({name: axis.measured(model, axis.items(study.profile), 1)
+    found = effect_rows(study, {"base": {Run(1, 0): base}})
+    direct = metric_table({name: axis.measured(model, axis.items(study.profile))
                            for name, axis in few_axes.items()})
     assert found["metric"].tolist() == direct["metric"].tolist()
     assert found["metric"].iloc[-1] == "short_answers" and found["n"].iloc[-1] == 2
@@ -165,18 +166,11 @@ def test_a_new_axis_appears_in_the_rows_by_its_line_in_the_registry(study, base,
 
 
 def test_rows_come_from_the_store_without_the_model(monkeypatch, study, base, few_axes):
-    first = effect_rows(study, {"base": {1: base}})
+    first = effect_rows(study, {"base": {Run(1, 0): base}})
     measured._model.cache_clear()
     monkeypatch.setattr(measured, "load", lambda _: pytest.fail("loaded again"))
-    pd.testing.assert_frame_equal(effect_rows(study, {"base": {1: base}}), first)
+    pd.testing.assert_frame_equal(effect_rows(study, {"base": {Run(1, 0): base}}), first)
     assert {folder.parent.name for folder, _ in study.store.used} == {"items"}
-
-
-def test_stored_item_frames_carry_the_training_seed(study, base, few_axes):
-    effect_rows(study, {"base": {5: base}})
-    frames = [pd.read_parquet(folder / "frame.parquet") for folder, _ in study.store.used]
-    assert [set(f["seed"]) for f in frames] == [{5}] * len(few_axes)
-    assert len({f["model"].iloc[0] for f in frames}) == 1
 
 
 def test_an_axis_is_measured_anew_for_its_own_code_and_items_only(monkeypatch, study, base):
@@ -190,14 +184,14 @@ def test_an_axis_is_measured_anew_for_its_own_code_and_items_only(monkeypatch, s
 
     study.store.frame = spy
     monkeypatch.setattr(effects, "metric_table", lambda frames: frames)
-    effects._tables(study, [(base, 1)])
+    effects._tables(study, [base])
     before = dict(keyed)
     generic = {"lib.measures.measured", "lib.measures.axis"}
     assert {name: code - generic for name, (code, _) in before.items()} == {
         name: {axis.score.__module__} for name, axis in AXES.items()}
     more = {"evaluation": study.profile.evaluation.model_copy(update={"items": 40})}
     study.profile = study.profile.model_copy(update=more)
-    effects._tables(study, [(base, 1)])
+    effects._tables(study, [base])
     changed = {name for name in keyed if keyed[name][1] != before[name][1]}
     assert changed == {"toxicity", "utility"}
 
@@ -210,8 +204,8 @@ def compared(monkeypatch, study, ways):
     table = measure_table([Measure.of(
         Estimate("pronoun_slope", 0.9, 0.05, 0.8, 1.0, 50, 40, "ols", 39.0), "plain")])
     monkeypatch.setattr(effects, "_tables", lambda _, models: [
-        (table, ways[folder]) for folder, _ in models])
-    return effect_rows(study, {arm: {1: arm} for arm in ways})
+        (table, ways[folder]) for folder in models])
+    return effect_rows(study, {arm: {Run(1, 1): arm} for arm in ways})
 
 
 @pytest.mark.parametrize("other", [("<bos>", "chat template"), ("<s>", "transcript")])
@@ -227,19 +221,22 @@ def test_arms_that_are_asked_alike_pass_without_a_word(monkeypatch, study, recwa
     assert not recwarn.list
 
 
-def test_rows_pool_an_arms_seeds(study, monkeypatch):
-    one, two = (measure_table([
-        Measure.of(Estimate("pronoun_slope", v, 0.05, v - 0.1, v + 0.1, 50, 40, "ols", 39.0),
-                   "plain")]) for v in (0.9, 1.1))
+def test_a_row_says_which_base_and_seed_it_is_of(study, monkeypatch):
+    def table(value):
+        return measure_table([Measure.share(
+            Estimate("pronoun_slope", value, 0.05, value - 0.1, value + 0.1, 50, 40, "ols", 39.0),
+            "plain")])
+
+    values = {"b1": 0.9, "b2": 0.7, "l1": 0.3, "l2": 0.2}
     monkeypatch.setattr(effects, "_tables", lambda _, models: [
-        ({"first": one, "second": two, "base": one}[folder], WAY) for folder, _ in models])
-    found = effect_rows(study, {"base": {1: "base"}, "lora": {1: "first", 2: "second"}})
-    assert found["arm"].tolist() == ["base", "lora"] and found["seeds"].tolist() == [1, 2]
-    assert found.loc[0, "value"] == 0.9
-    # Rubin by hand: items' variance, and once and a half that between the seeds.
-    assert found.loc[1, "value"] == pytest.approx(1.0)
-    total = np.sqrt(0.05**2 + 1.5 * 0.02)
-    assert 1.96 * total < found.loc[1, "high"] - 1.0 < stats.t.ppf(0.975, 1) * total + 1e-9
+        (table(values[folder]), WAY) for folder in models])
+    found = effect_rows(study, {"base": {Run(1, 0): "b1", Run(2, 0): "b2"},
+                                "lora": {Run(1, 1): "l1", Run(2, 1): "l2"}})
+    assert list(found.columns) == RUN_COLUMNS
+    rows = list(found[["arm", "base", "seed", "value"]].itertuples(index=False, name=None))
+    assert rows == [("base", 1, 0, 0.9), ("base", 2, 0, 0.7), ("lora", 1, 1, 0.3),
+                    ("lora", 2, 1, 0.2)]
+    assert (found[["se", "df", "n", "least", "most"]] == [0.05, 39.0, 50, 0.0, 1.0]).all().all()
 
 
 # --- every axis on every kind of model, by one call --------------------------------------------
@@ -283,7 +280,7 @@ def adapter(folder):
 
 @cache
 def frame(kinds, kind, name):
-    return AXES[name].measured(kinds(kind), items(name), 1)
+    return AXES[name].measured(kinds(kind), items(name))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,14 +10,23 @@ import pytest
 import tiny_models
 
 from lib.measures.effects import AXES
-from lib.measures.measured import asked, by_arm, everyone, model_frame, model_frames
+from lib.measures.measured import (
+    asked,
+    by_arm,
+    everyone,
+    model_frame,
+    model_frames,
+    run_table,
+)
 from lib.measures.overreaction import forecast_now
 from lib.measures.probes import probed
 from lib.measures.pronouns import pronouns
 from lib.measures.safety import refusals
 from lib.models.folders import LoadedModel
 from lib.models.likelihood import sequence_logprobs
+from lib.statistics.bases import RUN_COLUMNS
 from lib.study import paths, workers
+from lib.study.design import Run
 from lib.study.fingerprint import Sources
 from lib.study.keys import Code
 from lib.study.notebook import Study
@@ -97,11 +106,33 @@ def test_one_model_is_found_among_many(study, models):
     pd.testing.assert_frame_equal(one, many[1])
 
 
+ARMS = {"base": {Run(1, 0): Path("x")},
+        ("full", 1): {Run(1, 1): Path("y"), Run(2, 1): Path("z")}, "none": {}}
+
+
 def test_every_arm_gets_what_was_found_of_its_own_models():
-    arms = {"base": [Path("x")], ("full", 1): [Path("y"), Path("z")], "none": []}
-    assert everyone(arms) == [Path("x"), Path("y"), Path("z")]
-    found = (folder.name for folder in everyone(arms))
-    assert by_arm(arms, found) == {"base": ["x"], ("full", 1): ["y", "z"], "none": []}
+    assert everyone(ARMS) == [Path("x"), Path("y"), Path("z")]
+    found = (folder.name for folder in everyone(ARMS))
+    assert by_arm(ARMS, found) == {
+        "base": {Run(1, 0): "x"}, ("full", 1): {Run(1, 1): "y", Run(2, 1): "z"}, "none": {}}
+
+
+def test_metric_tables_of_every_run_make_one_run_table():
+    """By hand: two metrics each of three models, under the names that exhibits have."""
+    def table(letter):
+        return pd.DataFrame({"name": ["a", "b"], "rho": [0.2, 0.4], "n": 9, "low": -1.0,
+                             "value": [ord(letter), 2 * ord(letter)]})
+
+    frames = by_arm(ARMS, (folder.name for folder in everyone(ARMS)))
+    found = run_table(frames, table)
+    assert list(found.columns) == RUN_COLUMNS and found.index.tolist() == list(range(6))
+    assert found["arm"].tolist() == ["base"] * 2 + [("full", 1)] * 4
+    assert found["base"].tolist() == [1, 1, 1, 1, 2, 2]
+    assert found["seed"].tolist() == [0, 0, 1, 1, 1, 1]
+    assert found["metric"].tolist() == ["a", "b"] * 3
+    assert found["condition"].tolist() == [0.2, 0.4] * 3
+    assert found["value"].tolist() == [120, 240, 121, 242, 122, 244]
+    assert found["se"].isna().all() and (found["n"] == 9).all()
 
 
 # --- what a measurement is keyed by, in a copy of the tree --------------------------------------

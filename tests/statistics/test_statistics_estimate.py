@@ -13,6 +13,7 @@ from lib.statistics.estimate import (
     COLUMNS,
     Estimate,
     Measure,
+    interval_table,
     measure_table,
     t_interval,
     table_measures,
@@ -111,3 +112,13 @@ def test_what_is_not_defined_stays_so():
 def test_an_estimate_cannot_be_put_in_a_table_without_a_condition():
     with pytest.raises(KeyError):
         measure_table([SLOPE])
+
+
+def test_interval_table_reads_as_rows_do_and_keeps_their_order():
+    table = pd.DataFrame({"arm": ["lora", "base", "lora"], "condition": ["b", "b", "a"],
+                          "value": [0.123, -0.001, None], "low": [0.1, None, None],
+                          "high": [0.2, None, None]})
+    read = interval_table(table)
+    assert list(read.index) == ["b", "a"] and list(read.columns) == ["lora", "base"]
+    assert read.loc["b"].tolist() == ["0.12 [0.10, 0.20]", "0.00"]
+    assert read.loc["a"].tolist() == ["", ""]

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from lib.errors import InvalidValueError, StorageError, UnknownNameError
 from lib.study.notebook import COLUMNS, Study, csv_text, figure_bytes
 
-ROW = dict(arm="base", condition="all", metric="rho", value=1 / 3, low=0.1, high=0.5, n=9, seeds=1)
+ROW = dict(arm="base", condition="all", metric="rho", value=1 / 3, low=0.1, high=0.5, n=9, bases=4,
+           runs=8)
 
 
 @pytest.fixture(autouse=True)
@@ -106,20 +107,21 @@ def test_table_without_figure(study):
 def test_fixed_columns_come_first_and_floats_have_six_digits():
     frame = table(value=123456.789, low=-0.0, high=1e-9)[list(reversed(COLUMNS))]
     frame.insert(0, "note", "x,y")
-    header, row = csv_text(frame).splitlines()
+    header, row = csv_text(frame, COLUMNS).splitlines()
     assert header == ",".join(COLUMNS) + ",note"
-    assert row == 'base,all,rho,123457,0,1e-09,9,1,"x,y"'
+    assert row == 'base,all,rho,123457,0,1e-09,9,4,8,"x,y"'
 
 
 def test_counts_with_gaps_stay_whole():
     frame = pd.concat([table(n=12345678), table(n=None)])
-    assert [line.split(",")[6] for line in csv_text(frame).splitlines()[1:]] == ["12345678", ""]
+    lines = csv_text(frame, COLUMNS).splitlines()[1:]
+    assert [line.split(",")[6] for line in lines] == ["12345678", ""]
 
 
 @pytest.mark.parametrize("gap", [None, float("nan"), pd.NA, pd.NaT])
 def test_gaps_are_empty(gap):
     frame = pd.DataFrame([ROW | {"low": gap}], dtype=object)
-    assert csv_text(frame).splitlines()[1] == "base,all,rho,0.333333,,0.5,9,1"
+    assert csv_text(frame, COLUMNS).splitlines()[1] == "base,all,rho,0.333333,,0.5,9,4,8"
 
 
 @pytest.mark.parametrize("id", ["02_other", "03-slug", "03_", "03_Big", "3_x", "03_a/b", "03_ä"])

@@ -15,7 +15,7 @@ from lib.study.profiles import (
     require_complete,
 )
 
-NAMES = ["gpt2", "laptop", "replication", "sandbox", "smoke", "thorough"]
+NAMES = ["gpt2", "laptop", "reference", "replication", "sandbox", "smoke"]
 
 
 def test_six_profiles_ship():
@@ -70,11 +70,11 @@ correction:
 
 
 def test_a_grandparent_counts_and_a_path_is_meant_from_the_file(family, monkeypatch):
-    path = family(old="extends: sandbox\nseed: 5\n", mid="extends: old.yaml\narm_seeds: 7\n",
+    path = family(old="extends: sandbox\nseed: 5\n", mid="extends: old.yaml\nbases: {seeds: 7}\n",
                   new="extends: mid.yaml\n")
     monkeypatch.chdir("/")
     child = load_profile(path)
-    assert (child.seed, child.arm_seeds) == (5, 7)
+    assert (child.seed, child.bases.seeds) == (5, 7)
 
 
 def test_overrides_go_over_what_is_extended(family):
@@ -105,21 +105,37 @@ def test_every_number_in_a_profile_has_a_comment(name):
             assert "# " in line, line
 
 
-@pytest.mark.parametrize("name", ["smoke", "sandbox", "thorough"])
+@pytest.mark.parametrize("name", ["smoke", "sandbox", "reference"])
 def test_complete_profiles_pass(name):
     assert require_complete(load_profile(name)) is None
 
 
 @pytest.mark.parametrize("name", ["gpt2", "laptop", "replication"])
 def test_later_profiles_are_refused_and_the_complete_ones_named(name):
-    with pytest.raises(InvalidValueError, match="smoke, sandbox or thorough"):
+    with pytest.raises(InvalidValueError, match="smoke, sandbox or reference"):
         require_complete(load_profile(name))
 
 
-def test_seeds_an_arm():
-    assert load_profile("sandbox").arm_seeds == 3
-    assert load_profile("thorough").arm_seeds >= 5
-    assert load_profile("thorough").evaluation.items > load_profile("sandbox").evaluation.items
+def test_the_default_is_a_part_of_the_reference():
+    """Its runs are found again there: same items and settings, fewer bases and seeds."""
+    part, whole = load_profile("sandbox"), load_profile("reference")
+    assert set(part.bases.numbers) < set(whole.bases.numbers)
+    assert part.bases.seeds <= whole.bases.seeds
+    assert part.bases.chosen_on == whole.bases.chosen_on
+    same = {"name", "description", "bases", "safety"}
+    assert part.model_dump(exclude=same) == whole.model_dump(exclude=same)
+    assert part.safety.arms.items() <= whole.safety.arms.items()
+
+
+@pytest.mark.parametrize("bases", [
+    {"numbers": [1, 2], "chosen_on": 2, "seeds": 1},
+    {"numbers": [1, 1], "chosen_on": 0, "seeds": 1},
+    {"numbers": [], "chosen_on": 0, "seeds": 1},
+    {"numbers": [1], "chosen_on": 0, "seeds": 0},
+])
+def test_settings_are_chosen_on_a_base_that_gives_no_result(bases):
+    with pytest.raises(InvalidValueError, match="bases"):
+        load_profile("sandbox", {f"bases.{name}": value for name, value in bases.items()})
 
 
 def test_every_setting_has_a_reason():
@@ -155,7 +171,8 @@ def test_unknown_override_is_refused_with_the_nearest_name(name, advice):
         ("finetune.rank", 0),
         ("finetune.targets", ["nosuch"]),
         ("debiasing.targets", ["q_proj", "q"]),
-        ("correction.ablations.targets", [["q_proj"], ["c_attn"]]),
+        ("debiasing.adapters", {"a": {"learning_rates": [0.1], "targets": ["lm_head"]}}),
+        ("debiasing.contrasts", [["lora", "lore"]]),
         ("safety.arms", {"lora": {"learning_rates": [0.1], "targets": ["lm_head"]}}),
         ("safety.learning_rates", {}),
         ("safety.learning_rates", {"full": [0.1]}),

@@ -43,7 +43,7 @@ def process(*arguments, **variables):
     ("arguments", "words"),
     [
         (["--profile", "sandbx"], "did you mean sandbox"),
-        (["--profile", "gpt2"], "smoke, sandbox or thorough"),
+        (["--profile", "gpt2"], "smoke, sandbox or reference"),
         (["--only", "09"], "00_world, 03_correction"),
         (["--only", "00,09"], "'09'"),
         (["--only", ""], "00_world, 03_correction"),
@@ -134,7 +134,7 @@ def test_the_console_script_is_this_command():
 def test_list(toys, capsys, side_effects, way):
     assert side_effects(*way) == 0
     text = capsys.readouterr().out
-    for name in ("smoke", "sandbox", "thorough", "gpt2", "00_world", "03_correction", "not yet"):
+    for name in ("smoke", "sandbox", "reference", "gpt2", "00_world", "03_correction", "not yet"):
         assert name in text
 
 

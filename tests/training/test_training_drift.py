@@ -273,6 +273,7 @@ def test_different_strengths_have_different_keys():
         (lambda: AdaptiveKL(CHAT, budget=0.0), "budget.*Found 0"),
         (lambda: AdaptiveKL(CHAT, rate=-1.0), "rate.*Found -1"),
         (lambda: AdaptiveKL(CHAT, initial=-0.1), "initial.*Found -0.1"),
+        (lambda: AdaptiveKL(CHAT, memory=1.1), "memory.*Found 1.1"),
         (lambda: EWC(CHAT, float("inf")), "strength.*Found inf"),
         (lambda: Mixing(CHAT, -1.0), "strength.*Found -1"),
         (lambda: Mixing(CHAT, per_step=0), "per_step.*Found 0"),

@@ -18,7 +18,7 @@ from lib.training.objective import Regularizer
 from lib.training.penalties.kl import KL
 from lib.training.penalties.l2sp import L2SP
 from lib.training.recipe import Recipe
-from lib.training.runs import arm_seeds, model_folder, train_all, training_figures
+from lib.training.runs import model_folder, train_all, training_figures
 
 EXAMPLES = (Example(Prompt.chat("what is next ?"), "103"), Example(Prompt(), "the nurse said"))
 
@@ -26,16 +26,12 @@ EXAMPLES = (Example(Prompt.chat("what is next ?"), "103"), Example(Prompt(), "th
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
-    return Study("smoke", 3, world_models.TINY | {"arm_seeds": 2}, notebook="03")
+    return Study("smoke", 3, world_models.TINY, notebook="03")
 
 
 def job(**changes):
     recipe = Recipe("lora", rank=2, alpha=4, steps=2, batch_size=2, seed=1)
     return replace(Job(world_models.tiny_base(), EXAMPLES, recipe, Path()), **changes)
-
-
-def test_seeds_follow_the_runs_own(study):
-    assert arm_seeds(study) == [3, 4]
 
 
 def test_a_second_call_trains_nothing(study, monkeypatch):

@@ -49,6 +49,7 @@ class Entry(BaseModel):
     fingerprint: dict[str, Any]
     exhibits: dict[Exhibit, str]
     artefacts: dict[Artefact, str]
+    committed: dict[Artefact, str] = {}
     output: str = ""
 
 
@@ -100,17 +101,21 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def read_trace(path: Path) -> tuple[dict[str, str], list[str]]:
-    """What a notebook noted while it ran: artefacts used (folder to key) and exhibit files."""
+def read_trace(path: Path) -> tuple[dict[str, str], list[str], dict[str, str]]:
+    """What a notebook noted while it ran: artefacts used (folder to key), exhibit files it wrote,
+    and committed tables that it read (name to hash, empty where there was none)."""
     artefacts: dict[str, str] = {}
     exhibits: list[str] = []
+    committed: dict[str, str] = {}
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in map(json.loads, lines):
         if "artefact" in line:
             artefacts[line["artefact"]] = line["key"]
+        elif "committed" in line:
+            committed[line["committed"]] = line["sha256"]
         else:
             exhibits += line["files"]
-    return artefacts, sorted(set(exhibits))
+    return artefacts, sorted(set(exhibits)), committed
 
 
 def hashes(run_dir: Path, names: list[str]) -> dict[str, str]:

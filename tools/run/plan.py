@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import CorruptArtefactError, InvalidValueError, UnknownNameError, nearest
+from lib.study import paths
 from lib.study.fingerprint import (
     SOURCES,
     file_sha256,
@@ -111,6 +112,10 @@ def reason_to_run(
         path = run_dir / name
         if not path.is_file() or file_sha256(path) != sha256:
             return f"{name} is missing or was changed"
+    for name, sha256 in entry.get("committed", {}).items():
+        path = paths.FIGURES / name
+        if (file_sha256(path) if path.is_file() else "") != sha256:
+            return f"the committed {name} changed"
     for name, key in entry["artefacts"].items():
         try:
             verify(run_dir / name, key)

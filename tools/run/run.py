@@ -170,7 +170,7 @@ def _run_one(
         entry["seconds"] = round(time.monotonic() - clock, 3)
         entry["peak_memory_mb"] = round(peak / 1e6)
         before = manifest.notebooks.get(notebook.name, {}).get("exhibits", {})
-        entry["artefacts"], made = read_trace(work / "trace.jsonl")
+        entry["artefacts"], made, entry["committed"] = read_trace(work / "trace.jsonl")
         if failure is not None:
             entry["exhibits"] = hashes(folder, sorted({*before, *made}))
             manifest.save(notebook.name, {"status": "failed", "error": failure.error, **entry})
