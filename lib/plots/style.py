@@ -16,7 +16,6 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure
 
 WIDTH = 6.5
-UNDER, OVER = "lower center", "upper center"
 LETTERS = 100
 """Letters of a legend across the page; a handle takes eight."""
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#7A7A00")

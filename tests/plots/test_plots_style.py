@@ -194,6 +194,6 @@ def test_no_words_cover_each_other_or_leave_the_page(draw):
             if not (page.contains(*box.min) and page.contains(*box.max))] == []
 
 
-@pytest.mark.parametrize("draw", [drawn_before_after, drawn_frontier, drawn_coins])
+@pytest.mark.parametrize("draw", [drawn_frontier, drawn_coins])
 def test_runs_lie_where_they_lay_before(draw):
     assert figure_bytes(draw(), "svg", "x") == figure_bytes(draw(), "svg", "x")
