@@ -16,7 +16,6 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure
 
 WIDTH = 6.5
-UNDER, OVER = "lower center", "upper center"
 LETTERS = 100
 """Letters of a legend across the page; a handle takes eight."""
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#7A7A00")
@@ -101,7 +100,7 @@ def arms_of(frame: pd.DataFrame) -> list[Any]:
 
 
 def look_of(arms: list[Any], arm: Any) -> dict[str, Any]:
-    """Colour, marker and label of an arm; the looks of arms that are not listed depend on `arms`."""
+    """Colour, marker and label of an arm; of one that is not listed, by its place in `arms`."""
     others = [other for other in arms if other not in (BASE, *ARMS)]
     place = ARMS.index(arm) if arm in ARMS else len(ARMS) + others.index(arm) if arm != BASE else 0
     look = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
