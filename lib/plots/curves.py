@@ -109,7 +109,7 @@ def frontier(
     axes.set(xlabel=xlabel, ylabel=ylabel, title=best, xscale="log" if log else "linear")
     if criterion:
         axes.axvline(criterion[0], label=criterion[1], color=GREY, linestyle="--", linewidth=1)
-    rows = layers.layered(frame, runs, reference)
+    rows = layers.layered(frame.dropna(subset=["value"]), runs, reference)
     limits = _reach(axes, rows[rows["metric"] == x], [criterion[0]] if criterion else [])
     for arm in arms:
         one, two = (rows[(rows["arm"] == arm) & (rows["metric"] == m)] for m in (x, y))

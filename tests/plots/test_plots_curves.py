@@ -171,6 +171,11 @@ def test_a_base_among_the_arms_stays_on_the_axis():
     assert figure.legends[0].get_texts()[0].get_text() == "base"
 
 
+def test_an_arm_without_a_value_is_left_out_of_a_frontier():
+    figure = frontier_of({"base": 1.1, "full": 1.0, "lora": float("nan")})
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["base", "full"]
+
+
 def test_an_interval_below_zero_can_be_drawn_on_a_logarithmic_axis():
     frame = pd.DataFrame({"arm": list("aabb"), "metric": ["x", "y"] * 2, "value": [1, 0.5, 2, 0.7],
                           "low": [-1, 0.4, -3, 0.6], "high": [3, 0.6, 7, 0.8]})
