@@ -14,6 +14,7 @@ from lib.statistics.estimate import (
     Estimate,
     Measure,
     measure_table,
+    minimum_detectable,
     t_interval,
     table_measures,
 )
@@ -111,3 +112,11 @@ def test_what_is_not_defined_stays_so():
 def test_an_estimate_cannot_be_put_in_a_table_without_a_condition():
     with pytest.raises(KeyError):
         measure_table([SLOPE])
+
+
+def test_the_minimum_detectable_effect_is_found_with_its_power():
+    assert minimum_detectable(1.0) == pytest.approx(2.8016, abs=1e-4)
+    effect = minimum_detectable(0.1, df=20, power=0.9)
+    found = stats.nct.sf(stats.t.ppf(0.975, 20), 20, effect / 0.1)
+    assert found == pytest.approx(0.9, abs=0.01)
+    assert effect > minimum_detectable(0.1, power=0.9)
