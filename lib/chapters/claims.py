@@ -49,6 +49,7 @@ class Claim(Settings):
     measure: Literal["mean", "broken"] = Field("mean", description="or share of runs below half")
     direction: Literal["below", "above", "within"] = Field(description="of the threshold")
     threshold: float = Field(description="beyond which the claim holds; within: on both sides of 0")
+    headline: bool = Field(False, description="shown in the README with its verdict")
     verdict: Literal["holds", "does not hold", "not enough evidence"] = Field(
         description="what the notebook's prose says of it, in the reference")
 
