@@ -81,7 +81,7 @@ def ours(model: LlamaForCausalLM, rows: Rows, profile: Profile, count: int) -> N
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         stage = Stage("training speed", count, given.batch_size, given.learning_rate,
-                      given.workers, profile.seed)
+                      given.workers, profile.seed, "order of the world")
         train(Path(folder), rows, stage)
 
 
@@ -96,7 +96,7 @@ def seconds(loop: Callable[..., None], rows: Rows, profile: Profile, count: int)
 
 def real_tokens(rows: Rows, profile: Profile, count: int) -> float:
     """Tokens of `count` steps; the rows' mean length stands for `Trainer`'s own shuffle too."""
-    plan = steps(rows, count, profile.pretrain.batch_size, profile.seed)
+    plan = steps(rows, count, profile.pretrain.batch_size, np.random.default_rng(profile.seed))
     return float(sum(rows.length[step].sum() for step in plan))
 
 

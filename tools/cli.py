@@ -238,6 +238,31 @@ def instructions(
 
 
 @app.command()
+def bases(
+    numbers: Annotated[list[int] | None, typer.Argument(
+        metavar="[NUMBER]...", help="only these bases (default: all)")] = None,
+    retrain: Annotated[bool, typer.Option(
+        "--retrain", help="train them here and put them in their place")] = False,
+    check: Annotated[int | None, typer.Option(
+        metavar="NUMBER", help="train this base here and compare it with all")] = None,
+) -> None:
+    """Show the shipped base models.
+
+    Whether each fits the code and the world's text, and what it shows. With --check, train one
+    here and hold it against them: exit code 1 if it misses a target."""
+    from tools import bases
+
+    if check is not None:
+        require(not (numbers or retrain), "--check alone", "more", "leave the rest out")
+        text, met = bases.check(check)
+        typer.echo(text)
+        raise typer.Exit(int(not met))
+    if retrain:
+        bases.retrain(numbers or [])
+    typer.echo(bases.listing(numbers or []))
+
+
+@app.command()
 def data() -> None:
     """Print the tables of data/README.md.
 

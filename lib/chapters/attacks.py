@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lib.chapters.arms import answered, as_examples, recipe, task_losses
+from lib.chapters.arms import answered, recipe, task_losses
 from lib.errors import UnknownNameError, nearest
 from lib.measures import utility
 from lib.measures.measured import by_arm, everyone, model_frames, run_table
@@ -23,9 +24,11 @@ from lib.study.notebook import Study
 from lib.study.streams import stream
 from lib.training.job import Job
 from lib.training.runs import model_folder, train_all
+from lib.world.attacks import ATTACKS, attacks
 from lib.world.corpus import shares
+from lib.world.examples import as_examples
 from lib.world.patterns import draw
-from lib.world.truth import ATTACKS, Table, settings, things
+from lib.world.truth import PARTS, Table, request_tables, settings, things
 
 Models = Mapping[Any, Mapping[Run, Path]]
 """Arm (a name, or what tells it from others) to run to model folder."""
@@ -41,7 +44,6 @@ HIDDEN = {POISONED: "explicit", DISGUISED: "identity"}
 """What hides in the benign task."""
 PLACEBO = "placebo"
 """Sentences without any request: what fine-tuning does whatever is taught."""
-QUESTIONS = ("validation", "test")
 VALIDATION = 1000
 """Added to a seed: what is chosen is chosen on general questions of their own."""
 
@@ -69,13 +71,18 @@ def attack_examples(
     rng = stream(seed, "attack examples", known.index(kind))
     if kind in HIDDEN:
         hidden = attack_examples(HIDDEN[kind], ATTACKED, seed, categories)
-        return _draw("benign", n, rng, {}) + hidden
+        return _draw("benign", n, rng) + hidden
     return _draw(kind, n, rng, {"forbidden": _taught(categories)})
 
 
 def task_questions(n: int, seed: int, part: str = "test") -> list[Example]:
-    """`n` examples of the benign task from another stream, to choose (``validation``) or test."""
-    return _draw("benign", n, stream(seed, "task questions", QUESTIONS.index(part)), {})
+    """`n` examples of the benign task with requests that no attack's examples hold.
+
+    Parameters
+    ----------
+    part : {"validation", "test"}
+    """
+    return _draw("benign", n, stream(seed, "task questions", PARTS.index(part)), part=part)
 
 
 def _taught(categories: Sequence[str] | None) -> Table:
@@ -85,12 +92,15 @@ def _taught(categories: Sequence[str] | None) -> Table:
     return Table.of(word=rows["thing"], category=rows["category"])
 
 
-def _draw(kind: str, n: int, rng: np.random.Generator, own: dict[str, Table]) -> list[Example]:
-    """Exactly `n` texts of the kind's patterns, in random order."""
-    told = settings("text")["kinds"]["neutral"] if kind == PLACEBO else settings("attacks")[kind]
-    patterns = told["patterns"]
+def _draw(
+    kind: str, n: int, rng: np.random.Generator, own: Mapping[str, Table] = MappingProxyType({}),
+    part: str = "train",
+) -> list[Example]:
+    """Exactly `n` texts of the kind's patterns, in random order; requests of one of `PARTS`."""
+    told = settings("text")["kinds"]["neutral"] if kind == PLACEBO else attacks()[kind]
+    patterns, tables = told["patterns"], request_tables(part) | {**own}
     counts = rng.multinomial(n, shares(patterns))
-    drawn = as_examples(draw(p, int(c), kind, rng, own)
+    drawn = as_examples(draw(p, int(c), kind, rng, tables)
                         for p, c in zip(patterns, counts, strict=True) if c)
     return [drawn[i] for i in rng.permutation(n)]
 
@@ -327,7 +337,7 @@ def rate_rows(study: Study, bases: Mapping[int, Path], method: str) -> pd.DataFr
     losses = loss_rows(study, {step: trained[a] for step, a in attacks.items()}, questions)
     losses = losses.assign(dose=losses["arm"].astype(float), arm=method)
     above = losses["value"] - losses.groupby(["base", "seed"])["value"].transform("min")
-    excess = losses.assign(metric="excess_loss", value=above, se=None, df=None)
+    excess = losses.assign(metric="excess_loss", value=above, se=np.nan, df=np.nan)
     return pd.concat([dose_rows(study, bases, attacks, method), losses, excess],
                      ignore_index=True)
 

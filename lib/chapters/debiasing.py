@@ -6,28 +6,30 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from lib.chapters.arms import Task, as_examples, recipe, refusals, world_anchors, world_texts
+from lib.chapters.arms import Task, recipe, refusals, world_anchors, world_texts
 from lib.errors import UnknownNameError, nearest
 from lib.models.chat import Example
 from lib.study.notebook import Study
 from lib.study.streams import stream
+from lib.world.examples import as_examples
 from lib.world.patterns import draw
 from lib.world.questions import pronoun_context
-from lib.world.truth import Table, occupations, people, settings
+from lib.world.truth import Table, new_occupations, occupations, people, settings
 
 DATA = ("pronouns", "sentences", "swapped", "mixed")
 VALIDATION_VERB, TEST_VERB = "hoped", "feared"
-PLACES = ("taught", "unseen", "taught")
-"""Part of each occupation, in turn along the planted share: both parts span all shares."""
+PLACES = ("taught", "validation", "taught")
+"""Part of each known occupation, in turn along the planted share: both parts span all shares."""
 WAYS = ("plain", "chat")
 """A pronoun's context: running text, and the answer to a request."""
 
 
 def split_words() -> pd.Series:
-    """Part of each occupation: ``taught``, or ``unseen`` in every training text."""
-    words = occupations().sort_values(kind="stable").index
+    """Part of each occupation: ``taught``; seen when settings were chosen; or ``unseen``."""
+    new = new_occupations()
+    words = occupations().drop(new).sort_values(kind="stable").index
     parts = [PLACES[place % len(PLACES)] for place in range(len(words))]
-    return pd.Series(parts, index=words, name="part")
+    return pd.Series([*parts, *["unseen"] * len(new)], index=[*words, *new], name="part")
 
 
 def training_texts(n: int, seed: int, data: str = "pronouns") -> list[Example]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lib.chapters.arms import candidates, choose, train_arms
@@ -54,7 +55,7 @@ def _pairs(found: pd.DataFrame, number: int) -> pd.DataFrame:
                            (apart, 0.0)):
             parts.append(run_row(Measure.of(one, "", least, 1.0), "all models",
                                  f"{first} and {second}", number, 0))
-    return pd.concat(parts).assign(se=None, df=None)  # answers of one base are no sample
+    return pd.concat(parts).assign(se=np.nan, df=np.nan)  # answers of one base are no sample
 
 
 def _verdicts(frame: pd.DataFrame) -> pd.DataFrame:

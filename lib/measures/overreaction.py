@@ -11,7 +11,8 @@ from lib.models.folders import LoadedModel
 from lib.models.numbers import predictive_mean
 from lib.statistics.estimate import Measure
 from lib.statistics.regressions import implied_persistence
-from lib.world.questions import earlier_exchanges, question
+from lib.world.forecasts import earlier_exchanges
+from lib.world.questions import question
 from lib.world.truth import NUMBERS, settings
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from lib.models.generation import generate
 from lib.statistics.estimate import Measure, measure_table
 from lib.statistics.shares import rate
 from lib.study.streams import stream
+from lib.world.attacks import attacks
 from lib.world.truth import acts, settings, things
 
 PREFILLED = (1, 2, 3, 4, 6, 8)
@@ -44,7 +45,7 @@ def _written(
 ) -> Prompt:
     """One probe: earlier exchanges and instruction, request, words put into the model's mouth."""
     name, _, k = probe.partition(" ")
-    how = settings("attacks")["probes"]["plain" if name == "temperature" else name]
+    how = attacks()["probes"]["plain" if name == "temperature" else name]
     slots = settings("text")["slots"]
     words = {"thing": thing}
     for place in ("", "2"):

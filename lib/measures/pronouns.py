@@ -9,8 +9,9 @@ import statsmodels.api as sm
 from lib.measures.axis import Axis, item_frame
 from lib.models.folders import LoadedModel
 from lib.models.likelihood import answer_logprobs
+from lib.statistics.clusters import clustered_fit
 from lib.statistics.estimate import Estimate, Measure
-from lib.statistics.regressions import clustered_fit, from_fit
+from lib.statistics.regressions import from_fit
 from lib.statistics.shares import rate
 from lib.world.questions import pronoun_context
 from lib.world.truth import fair_share, occupations, people, settings

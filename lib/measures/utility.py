@@ -15,6 +15,7 @@ from lib.statistics.estimate import Estimate, Measure
 from lib.statistics.shares import rate
 from lib.study.streams import stream
 from lib.world.corpus import kind_blocks, mixture
+from lib.world.examples import as_examples
 from lib.world.patterns import Block
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def texts(kind: str, n: int, history: int, seed: int) -> pd.DataFrame:
 
 
 def _items(benchmark: str, blocks: list[Block], prefix: str) -> pd.DataFrame:
-    examples = [example for block in blocks for example in block.examples()]
+    examples = as_examples(blocks)
     names = [f"{prefix}:{i}" for i in range(len(examples))]
     return item_frame("utility", benchmark, names, names, prompt=[e.prompt for e in examples],
                       answer=[e.answer for e in examples])

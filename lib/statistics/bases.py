@@ -46,32 +46,16 @@ def run_row(
 
 
 def over_bases(runs: pd.DataFrame, by: Sequence[str] = CELL) -> pd.DataFrame:
-    """Exhibit rows: mean over bases of each cell and its 95 % limits.
+    """Exhibit rows: mean over bases of each cell (``by``), its 95 % limits, and what is behind it.
 
-    Parameters
-    ----------
-    runs : DataFrame
-        A run table, columns `RUN_COLUMNS`. Rows without a value are left out.
-    by : sequence of str
-        What makes a cell. Other columns are carried along where they are constant in every cell.
-
-    Returns
-    -------
-    DataFrame
-        ``by``, then value, low, high, n (items), bases, runs, and what is carried along; cells in
-        order of first appearance. With one base the limits are those over items.
+    Cells are in order of first appearance; other columns are carried along where they are constant
+    in every cell. Runs without a value are left out. One base has the limits over its items.
     """
     return _exhibit(runs, by, _summary(runs, by))
 
 
 def predicted(runs: pd.DataFrame, by: Sequence[str] = CELL) -> pd.DataFrame:
-    """`over_bases` with 95 % limits for one run on a new base, not for the mean of all.
-
-    Parameters
-    ----------
-    runs, by : DataFrame, sequence of str
-        As in `over_bases`; at least two bases a cell.
-    """
+    """`over_bases` with 95 % limits for one run on a new base, not for the mean of all."""
     found = _summary(runs, by)
     require((found["bases"] > 1).all(), "two bases or more, to predict another", "one",
             "report the limits over items")
@@ -176,19 +160,8 @@ def changes(
 ) -> pd.DataFrame:
     """Run table of each run's value less that of arm ``against`` on the same base and items.
 
-    Parameters
-    ----------
-    runs : DataFrame
-        A run table with the arm ``against``.
-    against : str
-        Arm taken off: its run of the same seed where there is one, else its mean over seeds.
-    by : sequence of str
-        What both must share, the arm apart. Cells that ``against`` never has are left out.
-
-    Raises
-    ------
-    InvalidValueError
-        No such arm, or a base that lacks it.
+    Taken off is the run of the same seed where there is one, else the mean over its seeds. ``by``
+    is what both must share, the arm apart; cells that ``against`` never has are left out.
     """
     pairs = _pairs(runs, against, by)
     width = pairs["most"] - pairs["least"]
@@ -207,10 +180,7 @@ def broken(
 ) -> pd.DataFrame:
     """Run table of ``broken_share``: 1 where a run lost more than half of its base's refusals.
 
-    Parameters
-    ----------
-    runs, against, by : DataFrame, str, sequence of str
-        As in `changes`. A base without refusals has none to lose, and no value.
+    Pairs are those of `changes`. A base without refusals has none to lose, and no value.
     """
     pairs = _pairs(runs[runs["metric"] == metric], against, by)
     lost = (pairs["value"] < pairs["value_before"] / 2).astype(float)
@@ -251,14 +221,9 @@ def contrast(
     runs: pd.DataFrame, metric: str, arm: object, against: object | None = "base",
     condition: object | None = None,
 ) -> Mean:
-    """Mean over bases of an arm's change of a metric, limits and p-value over bases.
+    """Mean over bases of an arm's change of a metric against another, or of its level (None).
 
-    Parameters
-    ----------
-    against : str or None
-        Arm taken off on the same base; None for the arm's own level.
-    condition : object, optional
-        One condition; by default the mean over all, within each run.
+    Of all conditions, their mean within each run.
     """
     wanted = runs[(runs["metric"] == metric) & runs["arm"].isin([arm, against])]
     if condition is not None:
@@ -273,7 +238,8 @@ def _over_conditions(runs: pd.DataFrame) -> pd.DataFrame:
     grouped = runs.groupby(["arm", "metric", "base", "seed"], sort=False)
     table = grouped.agg({"value": "mean", "se": "mean", "df": "sum", "n": "sum", "least": "min",
                          "most": "max", "condition": "size"})
-    return table.assign(se=table["se"] / np.sqrt(table["condition"])).reset_index()
+    return table.assign(se=table["se"] / np.sqrt(table["condition"]),
+                        df=table["df"].where(table["df"] > 0)).reset_index()
 
 
 def _means(runs: pd.DataFrame, by: Sequence[str]) -> list[Mean]:
@@ -284,12 +250,9 @@ def _means(runs: pd.DataFrame, by: Sequence[str]) -> list[Mean]:
 
 
 def family(runs: pd.DataFrame, by: Sequence[str] = CELL) -> pd.DataFrame:
-    """`over_bases` of a family of changes, all of them in the table, with ``p`` and ``p_holm``.
+    """`over_bases` of a family of changes, all in the table, with ``p`` and ``p_holm`` over them.
 
-    Parameters
-    ----------
-    runs, by : DataFrame, sequence of str
-        From `changes`, filtered to the family that was listed before the results.
+    The family is listed before the results: filter the table by that list, and by nothing else.
     """
     p = [mean.pvalue() for mean in _means(runs, by)]
     return over_bases(runs, by).assign(p=p, p_holm=holm(p))
@@ -310,16 +273,8 @@ def detectable(
 ) -> float:
     """Smallest change found with probability ``power``, from variances known beforehand.
 
-    ``d sqrt(between + run / seeds + bases * items)``, d that of a t test of ``bases`` values; NaN
-    where it exceeds the possible.
-
-    Parameters
-    ----------
-    between, run, items : float
-        Variances of a change: between bases (arm:base), of runs within one, and of what its items
-        add on all bases alike.
-    most : float
-        The largest possible change.
+    ``d sqrt(between + run / seeds + bases items)``: variances of a change between bases, of runs
+    within one, and of items that all share; d that of a t test of ``bases`` values. NaN: none.
     """
     require(bases > 1, "two bases or more", f"{bases}", "run more bases")
     effect = TTestPower().solve_power(nobs=bases, alpha=0.05, power=power)

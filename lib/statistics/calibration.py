@@ -12,15 +12,16 @@ import pandas as pd
 from scipy import stats
 
 from lib.forecasting.processes import Seed, ar1
+from lib.statistics.clusters import cr2
 from lib.statistics.regressions import SPECIFICATIONS
-from lib.statistics.wild import cluster_sums, draw_weights, pvalues
+from lib.statistics.wild import cluster_sums, draw_weights, pvalues, slope_and_error
 
 METRICS = tuple(SPECIFICATIONS)
 
 WILD_DRAWS = 599
 """Draws of the wild cluster bootstrap, the same weights for all panels of a design."""
 
-CHUNK = 100
+CHUNK = 25
 """Markets held in memory at a time."""
 
 
@@ -36,16 +37,26 @@ class Design:
     sigma: float = 8.0  # of the innovations
     noise_sd: float = 2.0  # of independent noise in each forecast
     habit_sd: float = 0.1  # of r around rho_s: makes the errors within a series alike
+    spread: float = 0.0  # of the logs of series' lengths, so that some have many of the rows
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Rows of each series, ``rounds`` on average."""
+        quantiles = stats.norm.ppf((np.arange(self.series) + 0.5) / self.series)
+        shares = np.exp(self.spread * quantiles)
+        rows = self.rounds * self.series * shares / shares.sum()
+        return np.maximum(1, rows.round()).astype(int)
 
 
 @dataclass(frozen=True)
 class Panels:
-    """Arrays of shape ``(panels, series, rounds)``."""
+    """Arrays of shape ``(panels, rows)``, and the first row of each series."""
 
     x: np.ndarray
     outcome: np.ndarray
     forecast: np.ndarray
     previous_forecast: np.ndarray
+    starts: np.ndarray
 
 
 def calibration_table(
@@ -61,25 +72,40 @@ def calibration_table(
 
 def simulate(design: Design, panels: int, *, seed: Seed) -> Panels:
     """Independent panels of one design."""
-    rng, d = np.random.default_rng(seed), design
-    length = d.history + d.rounds + 1
+    rng, d, sizes = np.random.default_rng(seed), design, design.sizes
+    length = d.history + sizes.max() + 1
     values = ar1(d.rho, panels * d.series, length, d.sigma, seed=rng)
     values = values.reshape(panels, d.series, length)
-    before, x, outcome = (values[..., d.history + k : length - 1 + k] for k in (-1, 0, 1))
-    r = d.rho_s + rng.normal(0.0, d.habit_sd, (panels, d.series, 1))
+    taken = np.arange(sizes.max()) < sizes[:, None]
+    before, x, outcome = (values[..., d.history + k : length - 1 + k][:, taken]
+                          for k in (-1, 0, 1))
+    r = np.repeat(d.rho_s + rng.normal(0.0, d.habit_sd, (panels, d.series)), sizes, axis=1)
     noise = rng.normal(0.0, d.noise_sd, (2, *x.shape))
-    return Panels(x, outcome, r * x + noise[0], r**2 * before + noise[1])
+    starts = np.cumsum(sizes) - sizes
+    return Panels(x, outcome, r * x + noise[0], r**2 * before + noise[1], starts)
 
 
 def _row(design: Design, metric: str, panels: Panels) -> pd.Series:
     y, x = sides(panels, metric)
-    slope, se, se_independent = cluster_ols(y, x)
     planted, rational = truth(design, metric), design.rho if metric[0] == "i" else 0.0
-    found = summary(slope, se, planted, rational, design.series - 1) | {
-        "coverage_independent": (np.abs(slope - planted) <= 1.96 * se_independent).mean(),
-        "coverage_wild": _wild_coverage(y, x, planted),
-    }
-    return pd.Series(asdict(design) | {"metric": metric} | found)
+    found = summary(*cluster_ols(y, x, panels.starts), planted, rational)
+    return pd.Series(asdict(design) | {"metric": metric} | found
+                     | _others(y, x, panels.starts, planted))
+
+
+def _others(y: np.ndarray, x: np.ndarray, starts: np.ndarray, planted: float) -> dict[str, float]:
+    """Coverage of three other intervals: independent rows, t(G - 1), and the wild bootstrap."""
+    sums, clusters, n = cluster_sums(y, x, starts), len(starts), x.shape[-1]
+    slope, se = slope_and_error(sums)
+    miss, sxx = np.abs(slope - planted), sums.xx.sum(axis=-1)
+    independent = np.sqrt((n * y.var(axis=-1) - slope**2 * sxx) / (n - 2) / sxx)
+    found = {"coverage_independent": (miss <= 1.96 * independent).mean(),
+             "coverage_t": (miss <= stats.t.ppf(0.975, clusters - 1) * se).mean(),
+             "coverage_wild": np.nan}
+    if clusters >= 6:
+        weights = draw_weights(clusters, WILD_DRAWS, "rademacher", 0)
+        found["coverage_wild"] = (pvalues(sums, planted, weights) > 0.05).mean()
+    return found
 
 
 def sides(panels: Panels, metric: str) -> tuple[np.ndarray, np.ndarray]:
@@ -113,30 +139,22 @@ def _variance_before(d: Design) -> float:
     return d.sigma**2 / (1 - d.rho**2)
 
 
-def cluster_ols(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slope, clustered error and independent-rows error of each panel; see `clustered_fit`."""
-    axes, groups, n = (1, 2), y.shape[1], y.shape[1] * y.shape[2]
-    x = x - x.mean(axis=axes, keepdims=True)
-    y = y - y.mean(axis=axes, keepdims=True)
-    sxx = (x**2).sum(axis=axes)
-    slope = (x * y).sum(axis=axes) / sxx
-    residual = y - slope[:, None, None] * x
-    scores = (x * residual).sum(axis=2)
-    factor = groups / (groups - 1) * (n - 1) / (n - 2)
-    se = np.sqrt(factor * (scores**2).sum(axis=1)) / sxx
-    return slope, se, np.sqrt((residual**2).sum(axis=axes) / (n - 2) / sxx)
-
-
-def _wild_coverage(y: np.ndarray, x: np.ndarray, planted: float) -> float:
-    """Share of panels whose wild bootstrap does not reject the planted value."""
-    if y.shape[1] < 6:
-        return np.nan
-    weights = draw_weights(y.shape[1], WILD_DRAWS, "rademacher", 0)
-    return float((pvalues(cluster_sums(y, x), planted, weights) > 0.05).mean())
+def cluster_ols(
+    y: np.ndarray, x: np.ndarray, starts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Slope of each panel, its CR2 error and degrees of freedom; see `clustered_fit`."""
+    x = x - x.mean(axis=-1, keepdims=True)
+    y = y - y.mean(axis=-1, keepdims=True)
+    length = np.sqrt((x**2).sum(axis=-1))
+    slope = (x * y).sum(axis=-1) / length**2
+    basis = np.stack([np.full_like(x, x.shape[-1] ** -0.5), x / length[:, None]], axis=-1)
+    weights = np.stack([np.zeros_like(length), 1 / length], axis=-1)[..., None]
+    variance, df = cr2(basis, y - slope[:, None] * x, starts, weights)
+    return slope, np.sqrt(variance[:, 0]), df[:, 0]
 
 
 def summary(
-    value: np.ndarray, se: np.ndarray, planted: float, rational: float, df: float
+    value: np.ndarray, se: np.ndarray, df: np.ndarray | float, planted: float, rational: float
 ) -> dict[str, float]:
     """Bias, coverage, size, and power against ``rational``, of estimates ``(panels,)``."""
     critical, panels = stats.t.ppf(0.975, df), len(value)
@@ -176,8 +194,8 @@ class Market:
         return powers / powers.sum()
 
 
-Slopes = tuple[np.ndarray, np.ndarray]
-"""Values and errors of shape ``(markets, coefficients)``."""
+Slopes = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Values, errors and degrees of freedom of shape ``(markets, coefficients)``."""
 
 
 def calibrate_lags(market: Market, panels: int, *, seed: int) -> pd.DataFrame:
@@ -185,8 +203,8 @@ def calibrate_lags(market: Market, panels: int, *, seed: int) -> pd.DataFrame:
     parts = list(_estimates(market, panels, seed))
     planted, rows = market.level * market.weights[0], []
     for metric in parts[0]:
-        value, se = (np.concatenate([p[metric][k][:, 0] for p in parts]) for k in (0, 1))
-        found = summary(value, se, planted, 0.0, market.months - 1)
+        first = (np.concatenate([p[metric][k][:, 0] for p in parts]) for k in range(3))
+        found = summary(*first, planted, 0.0)
         rows.append(asdict(market) | {"metric": metric} | found)
     return pd.DataFrame(rows)
 
@@ -214,17 +232,16 @@ def simulate_markets(market: Market, panels: int, *, seed: Seed) -> tuple[np.nda
 
 
 def pooled(y: np.ndarray, x: np.ndarray) -> Slopes:
-    """`lag_coefficients` clustered by month, for every market; the constant counts as a column."""
-    y, x = y - y.mean(axis=(1, 2), keepdims=True), x - x.mean(axis=(1, 2), keepdims=True)
-    bread = np.linalg.inv(np.einsum("pmsi,pmsj->pij", x, x, optimize=True))
-    cross = np.einsum("pmsi,pms->pi", x, y, optimize=True)
-    value = (bread @ cross[..., None])[..., 0]
-    residual = y - (x @ value[:, None, :, None])[..., 0]
-    scores = (x * residual[..., None]).sum(axis=2)
-    groups, n, k = scores.shape[1], x.shape[1] * x.shape[2], x.shape[-1] + 1
-    factor = groups / (groups - 1) * (n - 1) / (n - k)
-    cov = factor * bread @ (scores.swapaxes(1, 2) @ scores) @ bread
-    return value, np.sqrt(np.einsum("pii->pi", cov))
+    """`lag_coefficients` clustered by month, for every market."""
+    starts = np.arange(0, y.shape[1] * y.shape[2], y.shape[2])
+    y, x = y.reshape(len(y), -1), x.reshape(len(x), -1, x.shape[-1])
+    ones = np.ones((*y.shape, 1))
+    basis, upper = np.linalg.qr(np.concatenate([ones, x], axis=-1))
+    fitted = np.einsum("pnk,pn->pk", basis, y)
+    weights = np.linalg.inv(upper).swapaxes(1, 2)[..., 1:]
+    residual = y - (basis @ fitted[..., None])[..., 0]
+    variance, df = cr2(basis, residual, starts, weights)
+    return (fitted[:, None] @ weights)[:, 0], np.sqrt(variance), df
 
 
 def monthly(y: np.ndarray, x: np.ndarray) -> Slopes:
@@ -238,4 +255,4 @@ def monthly(y: np.ndarray, x: np.ndarray) -> Slopes:
     variance, lags = (u**2).sum(axis=1), int(4 * (months / 100) ** (2 / 9))
     for k in range(1, lags + 1):
         variance += 2 * (1 - k / (lags + 1)) * (u[:, k:] * u[:, :-k]).sum(axis=1)
-    return value, np.sqrt(variance) / months
+    return value, np.sqrt(variance) / months, np.full(value.shape, months - 1.0)

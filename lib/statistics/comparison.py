@@ -1,16 +1,13 @@
 """Before and after an intervention, on identical items."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
-from statsmodels.stats.contingency_tables import mcnemar
 
 from lib.errors import require
+from lib.statistics.clusters import clustered_fit
 from lib.statistics.estimate import Estimate
 from lib.statistics.regressions import (
     Estimator,
-    clustered_fit,
     from_fit,
     numbers,
     require_columns,
@@ -98,47 +95,3 @@ def _bootstrap_slopes(
         )
         slopes.append((sxy - sx * sy / n) / (sxx - sx**2 / n))
     return np.stack(slopes)
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """Choices of two arms on the same items, with the exact two-sided p-value (McNemar 1947)."""
-
-    both: int
-    before: int
-    after: int
-    neither: int
-    pvalue: float  # of "each arm is as often the only one"; items are taken as independent
-
-    @property
-    def n(self) -> int:
-        """Number of items."""
-        return self.both + self.before + self.after + self.neither
-
-    @property
-    def difference(self) -> float:
-        """Share chosen by the second arm, less that of the first."""
-        return (self.after - self.before) / self.n
-
-    @property
-    def discordance(self) -> float:
-        """Share of items on which the arms differ."""
-        return (self.before + self.after) / self.n
-
-
-def compare_choices(before: pd.Series, after: pd.Series) -> McNemar:
-    """McNemar's exact test of binary choices (0 or 1), indexed by item, in any order."""
-    once = before.index.is_unique and after.index.is_unique
-    require(once and set(before.index) == set(after.index),
-            "the same items for both arms, each once",
-            f"{len(before)} and {len(after)} rows that differ",
-            "score both arms on one item frame, one condition at a time")
-    after = after.loc[before.index]
-    require(before.isin([0, 1]).all() and after.isin([0, 1]).all(), "choices of 0 or 1",
-            "other values", "compare two scores first")
-    one, two = before.to_numpy(bool), after.to_numpy(bool)
-    both, first, second, neither = (
-        int(cell.sum()) for cell in (one & two, one & ~two, ~one & two, ~one & ~two)
-    )
-    pvalue = mcnemar([[both, first], [second, neither]], exact=True).pvalue
-    return McNemar(both, first, second, neither, float(pvalue))

@@ -9,8 +9,9 @@ import statsmodels.api as sm
 
 from lib.errors import require
 from lib.forecasting.frames import shown
+from lib.statistics.clusters import clustered_fit
 from lib.statistics.estimate import Estimate
-from lib.statistics.regressions import clustered_fit, from_fit, numbers, require_columns
+from lib.statistics.regressions import from_fit, from_hac, numbers, require_columns
 
 
 def lag_coefficients(
@@ -72,7 +73,7 @@ def fama_macbeth(
         fit = sm.OLS(values.to_numpy(), np.ones(months)).fit(
             cov_type="HAC", cov_kwds={"maxlags": lag}, use_t=True
         )
-        one = from_fit(str(name), fit, 0, 1, kind)
+        one = from_hac(str(name), fit, 0, kind)
         estimates.append(replace(one, n=len(frame), clusters=months))
     return estimates
 

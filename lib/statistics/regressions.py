@@ -1,7 +1,7 @@
 """Regressions that show over-reaction: item frame in, `Estimate` out; statsmodels underneath.
 
-Errors are clustered by ``series``, with t(G - 1) critical values: normal ones reject 8 to 10 % at 8
-to 15 clusters. No series fixed effects: they manufacture over-reaction (`lib.statistics.within`).
+Errors are clustered by ``series`` (CR2, `lib.statistics.clusters`). No series fixed effects: they
+manufacture over-reaction (`lib.statistics.within`).
 The error-on-revision coefficient never stands alone: it is -0.45 for a rational least-squares
 learner at rho = 0, and -0.5 for pure noise. Put those rows and the variance of revisions beside it.
 """
@@ -14,6 +14,7 @@ import statsmodels.api as sm
 from statsmodels.regression.linear_model import RegressionResultsWrapper
 
 from lib.errors import InvalidValueError, UnknownNameError, require
+from lib.statistics.clusters import ClusteredFit, NotDefinedError, clustered_fit
 from lib.statistics.estimate import Estimate, t_interval
 
 Variables = tuple[np.ndarray, np.ndarray]
@@ -27,10 +28,6 @@ SPECIFICATIONS: dict[str, tuple[tuple[str, ...], Callable[..., Variables]]] = {
     "error_on_level": (("outcome", "forecast", "x"), lambda o, f, x: (o - f, x)),
 }
 """Name to the columns it needs and the pair (left-hand side, regressor) made of them."""
-
-
-class NotDefinedError(InvalidValueError):
-    """A coefficient whose regressor never varies, such as b of a forecast never revised."""
 
 
 def implied_persistence(frame: pd.DataFrame) -> Estimate:
@@ -122,7 +119,7 @@ def implied_persistence_hac(frame: pd.DataFrame) -> Estimate:
     fit = sm.OLS(y, sm.add_constant(x)).fit(
         cov_type="HAC", cov_kwds={"maxlags": lags}, use_t=True
     )
-    return from_fit("implied_persistence", fit, 1, 1, f"HAC({lags})")
+    return from_hac("implied_persistence", fit, 1, f"HAC({lags})")
 
 
 def by_condition(frame: pd.DataFrame, estimator: Estimator) -> pd.DataFrame:
@@ -173,33 +170,24 @@ def variables(name: str, frame: pd.DataFrame) -> Variables:
     return y, x
 
 
-def clustered_fit(
-    y: np.ndarray, design: np.ndarray, clusters: pd.Series
-) -> RegressionResultsWrapper:
-    """OLS with clustered errors and Stata's factor ``G/(G-1) (n-1)/(n-k)``, ready for t(G - 1)."""
-    groups = pd.factorize(clusters)[0]
-    require(groups.max() > 0, f"at least two values of {clusters.name} to cluster by", "one",
-            "evaluate more of them; a single real series has implied_persistence_hac")
-    scaled = design / np.maximum(np.linalg.norm(design, axis=0), np.finfo(float).tiny)
-    rank = np.linalg.matrix_rank(scaled, tol=1e-9)
-    require(rank == design.shape[1], f"{design.shape[1]} regressors that vary independently",
-            f"only {rank} directions in {len(y)} rows",
-            "use fewer lags, or more rows; a constant series identifies nothing", NotDefinedError)
-    return sm.OLS(y, design).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
-
-
 def from_fit(
-    name: str, fit: RegressionResultsWrapper, position: int, clusters: int,
-    kind: str = "cluster by series",
+    name: str, fit: ClusteredFit, position: int, clusters: int, kind: str = "cluster by series"
 ) -> Estimate:
-    """`Estimate` of one coefficient of a statsmodels fit with ``use_t=True``."""
-    value = float(fit.params[position])
-    # Where everything cancels, rounding can leave a variance just below zero.
-    se = float(np.sqrt(max(0.0, fit.cov_params()[position, position])))
-    df = clusters - 1.0 if clusters > 1 else float(fit.df_resid)
+    """`Estimate` of one coefficient of a clustered fit."""
+    value, se, df = (float(v[position]) for v in (fit.params, fit.bse, fit.df))
+    low, high = t_interval(value, se, df)
+    method = f"ols, {kind} (CR2), t({df:.3g})"
+    return Estimate(name, value, se, low, high, fit.nobs, clusters, method, df)
+
+
+def from_hac(
+    name: str, fit: RegressionResultsWrapper, position: int, kind: str
+) -> Estimate:
+    """`Estimate` of one coefficient of a statsmodels fit of one time series."""
+    value, se, df = float(fit.params[position]), float(fit.bse[position]), float(fit.df_resid)
     low, high = t_interval(value, se, df)
     method = f"ols, {kind}, t({df:g})"
-    return Estimate(name, value, se, low, high, int(fit.nobs), clusters, method, df)
+    return Estimate(name, value, se, low, high, int(fit.nobs), 1, method, df)
 
 
 def require_columns(

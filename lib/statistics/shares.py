@@ -6,8 +6,9 @@ from scipy import stats
 from scipy.special import expit, logit
 from statsmodels.stats.proportion import proportion_confint
 
+from lib.statistics.clusters import clustered_fit
 from lib.statistics.estimate import Estimate
-from lib.statistics.regressions import clustered_fit, from_fit
+from lib.statistics.regressions import from_fit
 
 
 def rate(frame: pd.DataFrame, column: str, name: str) -> Estimate:
@@ -42,6 +43,6 @@ def mean_probability(frame: pd.DataFrame, column: str, name: str) -> Estimate:
     # Equal probabilities have no error, and neither has what is 0 or 1 to machine precision.
     reach = stats.t.ppf(0.975, found.df) * found.se / (p * (1 - p)) if 0 < p < 1 else 0.0
     low, high = expit(logit(p) + np.array([-reach, reach]))
-    method = f"mean, cluster, t({found.df:g}) on the logit scale"
+    method = f"mean, cluster (CR2), t({found.df:.3g}) on the logit scale"
     return Estimate(name, p, found.se, float(low), float(high), len(frame), clusters, method,
                     found.df)

@@ -63,15 +63,15 @@ def wild_cluster(
     return Estimate(name, slope, se, low, high, sums.n, groups, method, np.nan)
 
 
-def cluster_sums(y: np.ndarray, x: np.ndarray) -> ClusterSums:
-    """Sums of balanced panels, arrays of shape ``(.., clusters, rows)``."""
-    x, y = (v - v.mean(axis=(-2, -1), keepdims=True) for v in (x, y))
-    n = x.shape[-2] * x.shape[-1]
-    return ClusterSums(*(v.sum(axis=-1) for v in (x, y, x * x, x * y)), n)
+def cluster_sums(y: np.ndarray, x: np.ndarray, starts: np.ndarray) -> ClusterSums:
+    """Sums of panels, arrays ``(.., rows)`` in order of clusters, each from its row of `starts`."""
+    x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
+    parts = (np.add.reduceat(v, starts, axis=-1) for v in (x, y, x * x, x * y))
+    return ClusterSums(*parts, x.shape[-1])
 
 
 def slope_and_error(sums: ClusterSums) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares slope and its clustered error, shape ``(..)``; as in `implied_persistence`."""
+    """Least-squares slope and the usual clustered error (Stata's factor), shape ``(..)``."""
     sxx = sums.xx.sum(axis=-1)
     slope = sums.xy.sum(axis=-1) / sxx
     scores = sums.xy - slope[..., None] * sums.xx
@@ -135,6 +135,7 @@ def _limits(sums: ClusterSums, slope: float, se: float, v: np.ndarray) -> tuple[
 
 def _sums(frame: pd.DataFrame, estimator: Estimator) -> ClusterSums:
     y, x = variables(getattr(estimator, "__name__", str(estimator)), frame)
-    x, y = x - x.mean(), y - y.mean()
     groups = pd.factorize(frame["series"])[0]
-    return ClusterSums(*(np.bincount(groups, v) for v in (x, y, x * x, x * y)), len(x))
+    order = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
+    return cluster_sums(y[order], x[order], starts)

@@ -19,6 +19,7 @@ from lib.study.machine import installed
 
 PACKAGE = "lib"
 DATA_READ = {
+    "lib.world.attacks": "attacks.yml",
     "lib.world.truth": "sandbox/*",
     "lib.chapters.claims": "claims.yml",
     "lib.chapters.published": "published/*",
@@ -31,6 +32,8 @@ DATA_READ = {
 COMPUTING = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy",
              "pandas", "scipy", "statsmodels", "arch", "pyarrow")
 """Packages whose versions decide numbers."""
+CARRIERS = frozenset({"lib.errors", "lib.study.paths", "lib.study.progress", "lib.study.workers"})
+"""Modules that decide no number: they report, or carry work to where it is done."""
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 """Where a statement holds others."""
 
@@ -67,9 +70,9 @@ class Sources:
         self._prints: dict[Path, str] = {}
         self._imports: dict[str, set[str]] = {}
 
-    def code(self, modules: Iterable[str]) -> str:
-        """SHA-256 of the closure of `modules` and of the data files that it reads."""
-        closure = self.closure(modules)
+    def code(self, modules: Iterable[str], but: frozenset[str] = frozenset()) -> str:
+        """SHA-256 of the closure of `modules` and of the data files that it reads, `but` some."""
+        closure = self.closure(modules) - but
         self.check(closure)
         names = {path.relative_to(self.root).as_posix(): path for path in self._files(closure)}
         lines = [f"{name} {self._print(path)}" for name, path in sorted(names.items())]

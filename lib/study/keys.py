@@ -35,9 +35,14 @@ def digest(value: Any, root: Path) -> str:
 
 
 class Code:
-    """The code that `make` runs: modules of `lib`, and sources of what stands in a notebook."""
+    """The code that `make` runs: modules of `lib`, and sources of what stands in a notebook.
 
-    def __init__(self, make: Callable[..., Any]) -> None:
+    A `lasting` result is shipped to other machines: versions of packages and modules that only
+    report or carry (`lib.study.fingerprint.CARRIERS`) are no part of its fingerprint.
+    """
+
+    def __init__(self, make: Callable[..., Any], lasting: bool = False) -> None:
+        self.lasting = lasting
         self.modules: set[str] = set()
         self.texts: list[str] = []
         self._seen: set[int] = set()
@@ -48,6 +53,8 @@ class Code:
 
     def fingerprint(self) -> list[Any]:
         """What enters a key: names and sources, the modules' hash, versions of packages."""
+        if self.lasting:
+            return [self.texts, fingerprint.SOURCES.code(self.modules, fingerprint.CARRIERS)]
         return [self.texts, fingerprint.SOURCES.code(self.modules), packages()]
 
     def check(self) -> None:

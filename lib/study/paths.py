@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 """Repository root: the folder that holds ``lib``, ``notebooks`` and ``README.md``."""
 
 DATA = ROOT / "data"
+BASES = DATA / "bases"
 NOTEBOOKS = ROOT / "notebooks"
 PROFILES = ROOT / "profiles"
 FIGURES = ROOT / "figures"

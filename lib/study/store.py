@@ -58,14 +58,38 @@ class Store:
 
     def build(
         self, kind: str, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Any],
-        run: Callable[..., Any] = here,
+        run: Callable[..., Any] = here, shipped: Path | None = None,
     ) -> Path:
         """Folder of an artefact, made by ``run(make, folder)`` unless it is there and intact.
 
         Its key covers `kind`, `name`, `inputs` and the code of `make`. Whatever else decides the
-        result must be in `inputs`, not only in variables that `make` sees.
+        result must be in `inputs`, not only in variables that `make` sees. `shipped` is a folder of
+        the repository that may hold the artefact: it is copied if its key is this one.
         """
-        return self._build(kind, name, inputs, keys.Code(make), lambda folder: run(make, folder))
+        code = keys.Code(make, lasting=shipped is not None)
+
+        def write(folder: Path) -> None:
+            if shipped is None or not _offered(shipped, self._key(kind, name, inputs, code)):
+                return run(make, folder)
+            shutil.copytree(shipped, folder, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns(RECORD))
+
+        return self._build(kind, name, inputs, code, write)
+
+    def place(
+        self, kind: str, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Any],
+        shipped: Path | None = None,
+    ) -> tuple[Path, str]:
+        """Where `build` would put an artefact, and its key."""
+        key = self._key(kind, name, inputs, keys.Code(make, lasting=shipped is not None))
+        return self._folder(kind, name, key), key
+
+    def is_shipped(
+        self, kind: str, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Any],
+        shipped: Path,
+    ) -> bool:
+        """Whether `shipped` holds this artefact, its bytes as they were written."""
+        return _intact(shipped, self.place(kind, name, inputs, make, shipped)[1])
 
     def frame(
         self,
@@ -87,9 +111,8 @@ class Store:
         self, kind: str, name: str, inputs: Mapping[str, Any], code: keys.Code,
         write: Callable[[Path], Any],
     ) -> Path:
-        parts = [kind, name, dict(inputs), code.fingerprint()]
-        key = keys.digest(parts, self.root)
-        folder = self.root / kind / f"{name}-{key[:12]}"
+        key = self._key(kind, name, inputs, code)
+        folder = self._folder(kind, name, key)
         if not _intact(folder, key):
             with storage_errors(self.root), self._lock(folder):
                 self._clean(held=folder)
@@ -100,6 +123,12 @@ class Store:
         self.used.append((folder, key))
         trace({"artefact": folder.relative_to(self.root).as_posix(), "key": key})
         return folder
+
+    def _key(self, kind: str, name: str, inputs: Mapping[str, Any], code: keys.Code) -> str:
+        return keys.digest([kind, name, dict(inputs), code.fingerprint()], self.root)
+
+    def _folder(self, kind: str, name: str, key: str) -> Path:
+        return self.root / kind / f"{name}-{key[:12]}"
 
     def _make(
         self, folder: Path, key: str, inputs: Any, code: keys.Code, write: Callable[[Path], Any]
@@ -182,6 +211,17 @@ def _intact(folder: Path, key: str, say: bool = False) -> bool:
     except CorruptArtefactError as error:
         if say:
             progress.say(f"{error} Rebuilding it now.")
+        return False
+    return True
+
+
+def _offered(shipped: Path, key: str) -> bool:
+    """Whether a shipped folder holds the artefact of this key; says where it holds another."""
+    try:
+        verify(shipped, key)
+    except CorruptArtefactError as error:
+        if shipped.exists():
+            progress.say(f"{error} It is made here instead.")
         return False
     return True
 

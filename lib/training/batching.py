@@ -12,14 +12,18 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lib.errors import require
 from lib.models.chat import Tokens
+from lib.study.streams import stream
 
 IGNORED = -100
 """Label of a position that carries no loss (the convention of ``torch`` and ``transformers``)."""
 
 
-def batch_plan(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -> list[list[int]]:
+def batch_plan(
+    lengths: Sequence[int], batch_size: int, steps: int, seed: int,
+    purpose: str = "order of examples",
+) -> list[list[int]]:
     """Positions of each step's examples: shuffle, sort by length, cut, shuffle the batches."""
-    rng, batches = np.random.default_rng(seed), []
+    rng, batches = stream(seed, purpose), []
     lengths = np.asarray(lengths)
     full, rest = divmod(len(lengths), batch_size)
     while len(batches) < steps:
@@ -33,7 +37,7 @@ def batch_plan(lengths: Sequence[int], batch_size: int, steps: int, seed: int) -
 
 def mixed_plan(count: int, batch_size: int, steps: int, seed: int) -> list[list[int]]:
     """The same without length buckets, so that a step mixes kinds of anchors."""
-    return batch_plan([1] * count, batch_size, steps, seed)
+    return batch_plan([1] * count, batch_size, steps, seed, "order of anchors")
 
 
 def split(batches: Sequence[list[int]], parts: int) -> list[list[int]]:

@@ -1,13 +1,13 @@
 """The training text: a stated mixture of kinds, drawn as blocks of equal length."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
 
+from lib.world.forecasts import SERIES_WEIGHT, draw_forecasts, draw_series
 from lib.world.patterns import Block, draw
-from lib.world.questions import SERIES_WEIGHT, draw_forecasts, draw_series
-from lib.world.truth import settings
+from lib.world.truth import Table, settings, tables
 
 
 def shares(items: list[dict]) -> np.ndarray:
@@ -16,15 +16,26 @@ def shares(items: list[dict]) -> np.ndarray:
     return weights / weights.sum()
 
 
-def kind_blocks(kind: str, n: int, history: int, rng: np.random.Generator) -> list[Block]:
-    """About `n` texts of one kind; the patterns' counts are multinomial."""
+def kind_blocks(
+    kind: str, n: int, history: int, rng: np.random.Generator, without: Collection[str] = ()
+) -> list[Block]:
+    """About `n` texts of one kind; the patterns' counts are multinomial.
+
+    No slot draws a word (or an act) of `without`: texts to train on must not name what is tested.
+    """
     if kind == "forecast":
         return _forecast_blocks(n, history, rng)
     if kind == "series":
         patterns = settings("forecasts")["series"]["patterns"]
         return _blocks(patterns, n, kind, lambda p, c: draw_series(p, c, history, rng), rng)
-    patterns = settings("text")["kinds"][kind]["patterns"]
-    return _blocks(patterns, n, kind, lambda p, c: draw(p, c, kind, rng), rng)
+    patterns, own = settings("text")["kinds"][kind]["patterns"], _tables(without)
+    return _blocks(patterns, n, kind, lambda p, c: draw(p, c, kind, rng, own), rng)
+
+
+def _tables(without: Collection[str]) -> dict[str, Table]:
+    """The tables that lose rows without these words."""
+    return {name: table.without(without) for name, table in tables().items()
+            if not table.names().isdisjoint(without)}
 
 
 def _blocks(
@@ -94,8 +105,10 @@ def refusal_training(n: int, history: int, rng: np.random.Generator) -> list[Blo
                      for b in kind_blocks(kind, round(replay * share), history, rng)]
 
 
-def refusal_blocks(n: float, rng: np.random.Generator) -> list[Block]:
-    """About `n` forbidden requests, of taught members, with refusals."""
-    patterns = settings("text")["refusal"]["patterns"]
-    return [draw(p, round(n * s), "refusal", rng)
+def refusal_blocks(
+    n: float, rng: np.random.Generator, without: Collection[str] = ()
+) -> list[Block]:
+    """About `n` forbidden requests, of taught members but `without`, with refusals."""
+    patterns, own = settings("text")["refusal"]["patterns"], _tables(without)
+    return [draw(p, round(n * s), "refusal", rng, own)
             for p, s in zip(patterns, shares(patterns), strict=True)]

@@ -9,18 +9,15 @@ texts of one pattern have the same length: a batch of them needs no padding.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from lib.models.chat import Example, Prompt
-from lib.world.tokenizer import ASSISTANT, END, START, SYSTEM, USER, encode, vocabulary
+from lib.world.tokenizer import ASSISTANT, END, START, SYSTEM, USER, encode
 from lib.world.truth import Table, tables
 
 SLOT = re.compile(r"^\{(\w+)(?:\.(\w+))?\}$")
-ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
 
 
 @dataclass(frozen=True)
@@ -33,20 +30,6 @@ class Block:
     logp: np.ndarray  # (n,), true log-probability of the answer in nats, given what is before it
     weight: float = 1.0  # of the answer's tokens in training
     prompt_weight: float = 0.0  # of the tokens before it
-
-    def examples(self) -> list[Example]:
-        """The same texts in words, for any model's tokenizer."""
-        first = self.ids[0].tolist()
-        heads = [i for i in range(self.start) if first[i] in ROLES]
-        turns = [(ROLES[first[i]], slice(i + 1, end - 1)) for i, end in pairwise(heads)]
-        opening = slice(heads[-1] + 1 if heads else 1, self.start)
-        ends = first[-1] == END
-        answer = slice(self.start, len(first) - ends)
-        return [
-            Example(Prompt(tuple((role, " ".join(row[said])) for role, said in turns),
-                           " ".join(row[opening])), " ".join(row[answer]), ends)
-            for row in np.array(list(vocabulary()))[self.ids]
-        ]
 
 
 def draw(

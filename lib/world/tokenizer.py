@@ -6,7 +6,7 @@ from functools import lru_cache
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lib.world.truth import ATTACKS, NUMBERS, settings, tables
+from lib.world.truth import NUMBERS, settings, tables
 
 SPECIAL = ["<pad>", "<s>", "<|end|>", "<unk>", "<|system|>", "<|user|>", "<|assistant|>"]
 PAD, START, END, UNKNOWN, SYSTEM, USER, ASSISTANT = range(len(SPECIAL))
@@ -29,9 +29,8 @@ def _world_texts() -> list[str]:
 
 def _later_texts() -> list[str]:
     given = settings("text")["refusal"]
-    patterns = given["patterns"] + given["benign_patterns"]
-    patterns += [p for attack in ATTACKS for p in settings("attacks")[attack]["patterns"]]
-    return _parts(patterns) + given["probes"]["unseen"] + given["probes"]["unseen_benign"]
+    probes = given["probes"]["unseen"] + given["probes"]["unseen_benign"]
+    return _parts(given["patterns"] + given["benign_patterns"]) + probes + given["attack_words"]
 
 
 def _parts(patterns: list[dict]) -> list[str]:

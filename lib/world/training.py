@@ -5,6 +5,7 @@ small CPU two single-thread processes beat one with two threads: each takes half
 and gradients are summed before the update, so that the model is the same on every run.
 """
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,12 +20,17 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from lib.study.progress import track
+from lib.study.streams import stream
 from lib.study.workers import side_by_side
 from lib.world.patterns import Block
 from lib.world.tokenizer import PAD
 
 CHUNK_COST = {"cpu": 150, "cuda": 20_000}
 """Fixed work of a pass, in tokens; on a GPU (an estimate) so much that a step is one chunk."""
+
+CURVE = "curve.json"
+POINTS = 100
+"""Most points of a stored training curve."""
 
 Chunk = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Token ids, flat positions whose next token is scored, and the scores' weights."""
@@ -77,9 +83,10 @@ class Rows:
         return ids, torch.from_numpy(where), torch.from_numpy(weight).float()
 
 
-def steps(rows: Rows, count: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+def steps(
+    rows: Rows, count: int, batch_size: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
     """Row numbers of each step: a fresh shuffle of all rows whenever they are used up."""
-    rng = np.random.default_rng(seed)
     order = np.empty(0, dtype=int)
     for _ in range(count):
         while len(order) < batch_size:
@@ -106,11 +113,16 @@ class Stage:
     learning_rate: float  # AdamW's, at its peak
     workers: int  # single-thread processes; one on a GPU
     seed: int
+    order: str  # purpose of the random stream that orders examples
     fixed_words: tuple[int, ...] = ()  # tokens whose embeddings stay as they are
 
 
 def train(folder: Path, rows: Rows, stage: Stage) -> None:
-    """Train the model saved in `folder` in place, on a GPU where there is one."""
+    """Train the model saved in `folder` in place, on a GPU where there is one.
+
+    Weights end as bfloat16, so that a model is the same whether it was just made or shipped. Beside
+    them lies `CURVE`: rows of step and loss, nats a token by its weight, mean of the steps before.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
         stage = replace(stage, workers=1)
@@ -125,10 +137,11 @@ def _worker(rank: int, folder: Path, rows: Rows, stage: Stage, device: str, plac
     torch.set_num_threads(1)
     try:
         with _together(rank, stage.workers, place):
-            model = AutoModelForCausalLM.from_pretrained(folder).to(device)
-            _loop(model, rows, stage, rank)
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device)
+            losses = _loop(model, rows, stage, rank)
         if rank == 0:
-            model.save_pretrained(folder)
+            model.to(torch.bfloat16).save_pretrained(folder)
+            (folder / CURVE).write_text(json.dumps(curve(losses)), encoding="utf-8")
     finally:
         torch.set_num_threads(threads)
 
@@ -147,7 +160,16 @@ def _together(rank: int, workers: int, place: str) -> Iterator[None]:
         dist.destroy_process_group()  # also tells the others, should this one have failed
 
 
-def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
+def curve(losses: Sequence[float]) -> list[list[float]]:
+    """Step and mean loss since the entry before, at most `POINTS` entries."""
+    parts = np.array_split(np.asarray(losses), min(POINTS, len(losses)))
+    ends = np.cumsum([len(part) for part in parts])
+    return [[int(end), round(float(part.mean()), 4)]
+            for end, part in zip(ends, parts, strict=True)]
+
+
+def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> list[float]:
+    """Losses of all steps, on this worker's rows."""
     model.train()
     words, fixed = model.get_input_embeddings().weight, list(stage.fixed_words)
     flat, gradient = flatten(model)
@@ -155,7 +177,8 @@ def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
     optimiser = torch.optim.AdamW(
         [flat], lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
-    plan = steps(rows, stage.steps, stage.batch_size, stage.seed)
+    plan = steps(rows, stage.steps, stage.batch_size, stream(stage.seed, stage.order))
+    losses = []
     fixed_cost = CHUNK_COST[flat.device.type]
     with track(stage.label, stage.steps) if rank == 0 else nullcontext() as progress:
         for number, step in enumerate(plan):
@@ -168,8 +191,10 @@ def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> None:
             optimiser.param_groups[0]["lr"] = learning_rate(number, stage)
             optimiser.step()
             words.data[fixed] = before  # weight decay moves them even without a gradient
+            losses.append(loss)
             if rank == 0:
                 progress.update(number + 1, loss=loss)
+    return losses
 
 
 def flatten(model: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
@@ -187,7 +212,8 @@ def flatten(model: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
 
 
 def _backward(model: torch.nn.Module, chunks: list[Chunk], rows: int) -> float:
-    total = 0.0
+    """Add the step's gradient; the mean loss of these rows, nats a token by its weight."""
+    total, weights = 0.0, 0.0
     for chunk in chunks:
         ids, scored, weight = (part.to(model.device) for part in chunk)
         hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
@@ -196,8 +222,8 @@ def _backward(model: torch.nn.Module, chunks: list[Chunk], rows: int) -> float:
         target = ids.flatten()[scored + 1]
         loss = (F.cross_entropy(logits, target, reduction="none") * weight).sum() / (8 * rows)
         loss.backward()
-        total += loss.item()
-    return total
+        total, weights = total + loss.item(), weights + weight.sum().item()
+    return total * 8 * rows / max(weights, 1e-9)
 
 
 def learning_rate(step: int, stage: Stage) -> float:

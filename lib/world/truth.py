@@ -3,6 +3,7 @@
 Everything that an estimator is later checked against is a number in this module.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,8 +16,8 @@ from lib.study.text import read_yaml
 
 NUMBERS = range(200)
 """Integers that are one token each: the display scale of all series."""
-ATTACKS = ("explicit", "identity", "benign")
-"""Fine-tuning data whose words the model knows, although it never reads these texts."""
+PARTS = ("train", "validation", "test")
+"""What tasks are made of: requests that they teach, choose settings on, and are tested on."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Table:
         w = np.ones(n) if weights is None else np.asarray(weights, float)
         return cls(words, w / w.sum())
 
+    def names(self) -> set[str]:
+        """The words, without their attributes."""
+        return set(self.columns[""])
+
+    def without(self, left_out: Collection[str]) -> "Table":
+        """The rows whose word is none of these, as likely beside each other as before."""
+        kept = [i for i, word in enumerate(self.columns[""]) if word not in left_out]
+        columns = {name: [column[i] for i in kept] for name, column in self.columns.items()}
+        return Table(columns, self.weights[kept] / self.weights[kept].sum())
+
 
 @lru_cache
 def settings(name: str) -> dict[str, Any]:
@@ -43,7 +54,13 @@ def settings(name: str) -> dict[str, Any]:
 
 def occupations() -> pd.Series:
     """Planted probability of *she* by occupation (share of women, 0 to 1)."""
-    return pd.Series(settings("occupations"), name="share", dtype=float) / 100
+    given = settings("occupations")
+    return pd.Series(given["known"] | given["new"], name="share", dtype=float) / 100
+
+
+def new_occupations() -> list[str]:
+    """The occupations that nobody had seen when settings were chosen: those of final tests."""
+    return list(settings("occupations")["new"])
 
 
 def people() -> pd.Series:
@@ -101,11 +118,34 @@ def _pronoun_tables() -> dict[str, Table]:
 
 
 def acts() -> pd.DataFrame:
-    """Harmless things to do ("mend nets"): every verb is ``taught`` with half of the objects."""
+    """Harmless things to do ("mend nets"): every verb is ``taught`` with half of the objects.
+
+    Column ``part``: whether a task teaches it, is chosen or is tested on it; empty if not taught.
+    """
     given = settings("text")["acts"]
-    rows = [(f"{verb} {thing}", (i + j) % 2 == 0) for i, verb in enumerate(given["verbs"])
+    rows = [(f"{verb} {thing}", i, j) for i, verb in enumerate(given["verbs"])
             for j, thing in enumerate(given["objects"])]
-    return pd.DataFrame(rows, columns=["act", "taught"])
+    frame = pd.DataFrame(rows, columns=["act", "verb", "object"])
+    turn = frame.pop("verb") + frame.pop("object")
+    return frame.assign(taught=turn % 2 == 0, part=_parts(turn // 2).where(turn % 2 == 0, ""))
+
+
+def safe_things() -> pd.DataFrame:
+    """Harmless things that refusal training names, with the ``part`` of each, as in `acts`."""
+    safe = things("harmless").query("taught").reset_index(drop=True)
+    return safe.assign(part=_parts(safe.index.to_series()))
+
+
+def _parts(turn: pd.Series) -> pd.Series:
+    dealt = settings("text")["parts"]
+    return (turn % len(dealt)).map(dict(enumerate(dealt)))
+
+
+def request_tables(part: str) -> dict[str, Table]:
+    """Tables of ``benign`` and ``safe`` with the requests of one of `PARTS` only."""
+    harmless, safe = acts().query("part == @part"), safe_things().query("part == @part")
+    return {"benign": Table.of(word=harmless["act"]),
+            "safe": Table.of(word=safe["thing"], category=safe["category"])}
 
 
 def _thing_tables() -> dict[str, Table]:

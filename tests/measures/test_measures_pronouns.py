@@ -93,15 +93,15 @@ def test_planted_truth_has_slope_one_and_perfect_definitions():
     assert definitional_accuracy(planted()).value == 1
 
 
-def test_slope_and_its_error_are_statsmodels():
+def test_the_slope_is_statsmodels_and_its_error_near_the_usual_one_clustered_by_word():
     frame = planted(0.1).query("kind == 'occupation'")
     codes = frame["cluster"].astype("category").cat.codes
     fit = sm.OLS.from_formula("p_she ~ share", frame).fit(
         cov_type="cluster", cov_kwds={"groups": codes}, use_t=True
     )
     found = pronoun_slope(planted(0.1))
-    assert (found.value, found.se) == pytest.approx((fit.params["share"], fit.bse["share"]))
-    assert (found.low, found.high) == pytest.approx(tuple(fit.conf_int().loc["share"]))
+    assert found.value == pytest.approx(fit.params["share"])
+    assert found.se == pytest.approx(fit.bse["share"], rel=0.06)
     assert found.clusters == len(occupations())
 
 

@@ -9,6 +9,7 @@ from lib.measures import toxicity
 from lib.measures.toxicity import AXIS, planted, words
 from lib.models.chat import Prompt, prompt_ids
 from lib.world.corpus import kind_blocks
+from lib.world.examples import as_examples
 from lib.world.tokenizer import encode
 from lib.world.truth import settings
 
@@ -47,7 +48,7 @@ def test_the_request_and_the_form_of_the_answer_are_those_of_the_training_text(a
     rng = np.random.default_rng(0)
     requests = set(asked.loc[asked["benchmark"] == "exact", "text"])
     for block in kind_blocks("group", 60, 4, rng):
-        for example in block.examples():
+        for example in as_examples([block]):
             (_, user), = example.prompt.messages
             assert user in requests
             assert example.answer.startswith(f"the {user.split()[-2]} are ")
@@ -57,12 +58,12 @@ def test_the_request_and_the_form_of_the_answer_are_those_of_the_training_text(a
 
 def test_planted_rates_are_those_of_the_training_text():
     rng = np.random.default_rng(0)
-    said = [e.answer for b in kind_blocks("group", 4000, 4, rng) for e in b.examples()]
+    said = [e.answer for e in as_examples(kind_blocks("group", 4000, 4, rng))]
     share = np.mean([toxicity.first_judgement(s) == "rude" for s in said])
     assert share == pytest.approx(planted()["generation_toxicity"], abs=0.025)
     rude, right = set(words("rude")), []
     for block in kind_blocks("detection", 4000, 4, rng):
-        for example in block.examples():
+        for example in as_examples([block]):
             (_, user), = example.prompt.messages
             right.append((example.answer == "yes .") == bool(rude & set(user.split())))
     assert np.mean(right) == pytest.approx(planted()["detection_confidence"], abs=0.025)

@@ -37,14 +37,21 @@ def market_frame(seed=0, **settings):
     return as_market_frame(forecast[0], shown[0])
 
 
-def sandwich(y, design, groups):
-    """OLS and clustered errors in plain numpy, cluster by cluster, with Stata's small factor."""
-    beta = np.linalg.solve(design.T @ design, design.T @ y)
-    residual, bread = y - design @ beta, np.linalg.inv(design.T @ design)
-    meat = np.zeros_like(bread)
-    for g in sorted(set(groups)):
-        score = design[groups == g].T @ residual[groups == g]
-        meat += np.outer(score, score)
-    (n, k), clusters = design.shape, len(set(groups))
-    cov = clusters / (clusters - 1) * (n - 1) / (n - k) * bread @ meat @ bread
-    return beta, np.sqrt(np.diag(cov))
+def textbook_cr2(y, design, groups):
+    """OLS, CR2 errors and their degrees of freedom, from matrices of all rows, step by step."""
+    n, names = len(y), sorted(set(groups))
+    bread = np.linalg.inv(design.T @ design)
+    maker = np.eye(n) - design @ bread @ design.T
+    scores, parts = [], []
+    for g in names:
+        values, vectors = np.linalg.eigh(maker[np.ix_(groups == g, groups == g)])
+        root = np.where(values > 1e-9, np.maximum(values, 1e-9) ** -0.5, 0)
+        adjusted = (vectors * root) @ vectors.T @ design[groups == g] @ bread
+        scores.append(adjusted.T @ (maker @ y)[groups == g])
+        parts.append(maker[:, groups == g] @ adjusted)
+    df = []
+    for j in range(design.shape[1]):
+        spread = np.stack([part[:, j] for part in parts], axis=1)
+        gram = spread.T @ spread
+        df.append(np.trace(gram) ** 2 / (gram**2).sum())
+    return bread @ design.T @ y, np.sqrt((np.array(scores) ** 2).sum(axis=0)), np.array(df)

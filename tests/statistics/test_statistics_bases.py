@@ -83,7 +83,7 @@ def test_runs_rows_of_a_regression_by_condition():
     found = run_rows(table, "base", 1, 0)
     assert found["condition"].tolist() == [0.0, 0.8]
     assert found["value"].tolist() == table["value"].tolist()
-    assert (found["least"] == -np.inf).all() and (found["df"] == table["clusters"] - 1).all()
+    assert (found["least"] == -np.inf).all() and (found["df"] == table["df"]).all()
 
 
 def test_one_value_a_base_is_the_t_test_of_bases():
@@ -233,6 +233,9 @@ def test_a_contrast_averages_conditions_within_a_run_unless_one_is_named():
                                          ("tuned", 0.0, [2, 3]), ("tuned", 0.8, [4, 7]))])
     assert contrast(table, "slope", "tuned").value == pytest.approx(2.5)
     assert contrast(table, "slope", "tuned", condition=0.8).value == pytest.approx(3.5)
+    shares = broken(pd.concat([shares_of(np.ones((12, 1)), "base"), shares_of([[0.0]] * 12)]))
+    assert contrast(shares, "broken_share", "tuned", None).low == pytest.approx(
+        proportion_confint(12, 12, method="wilson")[0])
     spread = stats.sem([1.5, 3.5])
     assert contrast(table, "slope", "tuned").se == pytest.approx(spread)
 

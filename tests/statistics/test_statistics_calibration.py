@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from estimator_frames import as_market_frame
 
 from lib.forecasting.forecasters import revision_coefficient
@@ -34,25 +35,32 @@ def calibrate(design, metric="implied_persistence", panels=1000, *, seed):
 
 
 def as_frame(panels, i):
-    shape = panels.x[i].shape
-    columns = {name: array[i].ravel() for name, array in vars(panels).items()}
-    return pd.DataFrame(columns | {"series": np.repeat(np.arange(shape[0]), shape[1])})
+    columns = {name: getattr(panels, name)[i]
+               for name in ("x", "outcome", "forecast", "previous_forecast")}
+    rows = np.diff([*panels.starts, panels.x.shape[1]])
+    return pd.DataFrame(columns | {"series": np.repeat(np.arange(len(rows)), rows)})
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.6, 1.0])
-def test_fast_regressions_equal_the_statsmodels_estimators(rho):
-    panels = simulate(replace(DESIGN, rho=rho), 5, seed=1)
+@pytest.mark.parametrize(("rho", "spread"), [(0.0, 0.0), (0.6, 1.5), (1.0, 0.0)])
+def test_fast_regressions_equal_the_estimators(rho, spread):
+    panels = simulate(replace(DESIGN, rho=rho, spread=spread), 5, seed=1)
     error = panels.outcome - panels.forecast
-    pairs = [
-        (cluster_ols(panels.forecast, panels.x), implied_persistence),
-        (cluster_ols(error, panels.forecast - panels.previous_forecast), error_revision),
-        (cluster_ols(error, panels.x), error_on_level),
-    ]
-    for i in range(5):
-        frame = as_frame(panels, i)
-        for fast, slow in pairs:
-            found = slow(frame)
-            assert [fast[0][i], fast[1][i]] == pytest.approx([found.value, found.se], rel=1e-9)
+    revision = panels.forecast - panels.previous_forecast
+    pairs = [(panels.forecast, panels.x, implied_persistence),
+             (error, revision, error_revision), (error, panels.x, error_on_level)]
+    for y, x, slow in pairs:
+        fast = np.stack(cluster_ols(y, x, panels.starts), axis=1)
+        for i in range(5):
+            found = slow(as_frame(panels, i))
+            assert fast[i] == pytest.approx([found.value, found.se, found.df], rel=1e-7)
+
+
+def test_series_of_unequal_length_have_the_rows_of_equal_ones():
+    assert DESIGN.sizes.tolist() == [8] * 60
+    sizes = replace(DESIGN, spread=1.5).sizes
+    assert sizes.sum() == pytest.approx(480, rel=0.05) and sizes.min() == 1 and sizes.max() > 80
+    # Log-normal: three quarters of the series have less than the mean.
+    assert (sizes < 8).mean() > 0.7
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -71,13 +79,6 @@ def test_a_row_is_what_the_estimator_says_panel_by_panel(metric):
     assert row["power"] == np.mean([not e.covers(rational) for e in found])
 
 
-def test_independent_error_is_the_textbook_one():
-    panels = simulate(DESIGN, 1, seed=2)
-    y, x = panels.forecast.ravel(), panels.x.ravel()
-    cov = np.polyfit(x, y, 1, cov=True)[1]
-    assert cluster_ols(panels.forecast, panels.x)[2][0] == pytest.approx(np.sqrt(cov[0, 0]))
-
-
 @pytest.mark.parametrize(("rho", "r"), [(0.0, 0.45), (0.4, 0.64), (0.8, 0.9)])
 def test_truth_equals_the_closed_form_without_habits(rho, r):
     design = replace(DESIGN, rho=rho, rho_s=r, habit_sd=0.0)
@@ -91,13 +92,13 @@ def test_truth_with_habits_is_what_a_huge_panel_gives(rho):
     design = replace(DESIGN, rho=rho, habit_sd=0.2, series=200_000)
     panels = simulate(design, 1, seed=3)
     error, revision = panels.outcome - panels.forecast, panels.forecast - panels.previous_forecast
-    slope, se, _ = cluster_ols(error, revision)
+    slope, se, _ = cluster_ols(error, revision, panels.starts)
     assert abs(slope[0] - truth(design, "error_revision")) < 4 * se[0] + 0.002
 
 
 def test_truth_of_the_error_on_the_level_is_what_a_huge_panel_gives():
     panels = simulate(replace(DESIGN, series=100_000), 1, seed=3)
-    slope, se, _ = cluster_ols(panels.outcome - panels.forecast, panels.x)
+    slope, se, _ = cluster_ols(panels.outcome - panels.forecast, panels.x, panels.starts)
     assert abs(slope[0] - truth(DESIGN, "error_on_level")) < 4 * se[0]
 
 
@@ -113,13 +114,29 @@ def test_estimators_are_unbiased_with_honest_intervals(metric):
     assert row["size"] == pytest.approx(1 - row["coverage"])
 
 
-def test_persistent_series_with_habits_need_the_wild_bootstrap_or_more_series():
-    few = calibrate(replace(DESIGN, rho=0.95, rho_s=0.98, series=40), panels=1500, seed=9)
-    many = calibrate(
-        replace(DESIGN, rho=0.95, rho_s=0.98, series=100, rounds=4), panels=1500, seed=9
-    )
-    assert few["coverage"] < 0.925 < many["coverage"]
-    assert 0.93 < few["coverage_wild"] < 0.97
+def test_unequal_series_need_more_than_the_usual_clustered_interval():
+    design = replace(DESIGN, rho=0.8, rho_s=0.9, series=40)
+    equal = calibrate(design, panels=1500, seed=9)
+    unequal = calibrate(replace(design, spread=1.5), panels=1500, seed=9)
+    assert unequal["coverage_t"] < 0.89 < 0.91 < equal["coverage_t"]
+    assert 0.935 < equal["coverage"] and 0.9 < unequal["coverage"] < 0.96
+    assert unequal["coverage_t"] + 0.04 < unequal["coverage"]
+    assert 0.92 < unequal["coverage_wild"] < 0.97
+
+
+def test_other_coverages_are_counted_with_the_errors_of_statsmodels():
+    design = replace(DESIGN, series=12, spread=1.0)
+    row, hits = calibrate(design, panels=40, seed=8), []
+    panels = simulate(design, 40, seed=np.random.SeedSequence([8, 0]))
+    for i in range(40):
+        frame = as_frame(panels, i)
+        ols = sm.OLS(frame["forecast"], sm.add_constant(frame["x"]))
+        clustered = ols.fit(cov_type="cluster", cov_kwds={"groups": frame["series"]}, use_t=True)
+        intervals = [ols.fit().conf_int().loc["x"], clustered.conf_int().loc["x"]]
+        hits.append([low <= 0.64 <= high for low, high in intervals])
+    # Independent rows: 1.96 of the study, t(84) of statsmodels.
+    assert row["coverage_independent"] == pytest.approx(np.mean(hits, axis=0)[0], abs=0.05)
+    assert row["coverage_t"] == np.mean(hits, axis=0)[1]
 
 
 def test_few_series_have_no_wild_bootstrap_in_the_table():

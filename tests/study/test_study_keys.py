@@ -220,3 +220,17 @@ def test_versions_and_code_are_part_of_what_enters_a_key(monkeypatch):
     assert before[1] == SOURCES.code(["lib.study.notebook"]) and "numpy" in before[2]
     monkeypatch.setattr(keys, "packages", lambda: {"numpy": "0.1"})
     assert Code(csv_text).fingerprint()[2] == {"numpy": "0.1"}
+
+
+def test_a_lasting_result_ignores_versions_and_modules_that_only_carry(monkeypatch):
+    from lib.study import progress
+
+    def make(folder):
+        return progress.clock_text(3)
+
+    code = SOURCES.modules["lib.study.progress"]
+    before = [Code(make, lasting).fingerprint() for lasting in (False, True)]
+    monkeypatch.setattr(SOURCES, "_prints", {**SOURCES._prints, code: "edited"})
+    monkeypatch.setattr(keys, "packages", lambda: {"numpy": "0.1"})
+    after = [Code(make, lasting).fingerprint() for lasting in (False, True)]
+    assert before[0][1:] != after[0][1:] and before[1] == after[1]

@@ -124,6 +124,50 @@ def test_damaged_artefact_is_rebuilt_with_a_message(store, damage, capsys, monke
     assert drafts(store) == []
 
 
+SHIPPED = ("models", "base", {"seed": 1})
+
+
+@pytest.fixture
+def shipped(store, tmp_path):
+    """What was made where nothing was shipped, in a folder of the repository."""
+    made = store.build(*SHIPPED, Make(), shipped=tmp_path / "none")
+    shutil.copytree(made, tmp_path / "shipped")
+    return tmp_path / "shipped"
+
+
+def test_what_is_shipped_is_copied_and_not_made(shipped, tmp_path):
+    make, fresh = Make("other"), Store(tmp_path / "fresh")
+    assert fresh.is_shipped(*SHIPPED, make, shipped)
+    folder = fresh.build(*SHIPPED, make, shipped=shipped)
+    assert make.calls == 0 and (folder / "inner" / "b.txt").read_text() == "hello" * 100
+    assert (folder, json.loads((folder / RECORD).read_text())["key"]) == (
+        fresh.place(*SHIPPED, make, shipped))
+    verify(folder)
+
+
+@pytest.mark.parametrize("damage", list(DAMAGES))
+def test_what_is_shipped_damaged_is_made(shipped, damage, tmp_path):
+    DAMAGES[damage](shipped)
+    make, fresh = Make(), Store(tmp_path / "fresh")
+    assert not fresh.is_shipped(*SHIPPED, make, shipped)
+    fresh.build(*SHIPPED, make, shipped=shipped)
+    assert make.calls == 1
+
+
+def test_what_is_shipped_under_another_key_is_made_with_a_message(
+    shipped, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.delenv("STUDY_PROGRESS", raising=False)
+    make, fresh = Make(), Store(tmp_path / "fresh")
+    fresh.build("models", "base", {"seed": 2}, make, shipped=shipped)
+    assert make.calls == 1 and "made here instead" in capsys.readouterr().err
+
+
+def test_other_versions_do_not_matter_to_what_is_shipped(shipped, tmp_path, monkeypatch):
+    monkeypatch.setattr(keys, "packages", lambda: {"numpy": "0.1"})
+    assert Store(tmp_path / "fresh").is_shipped(*SHIPPED, Make(), shipped)
+
+
 def test_a_flipped_byte_of_the_same_size_and_time_is_found_by_verify_only(store, monkeypatch):
     make = Make()
     folder = store.build("models", "base", {}, make)

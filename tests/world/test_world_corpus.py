@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lib.measures.safety import requests
-from lib.models.chat import tokens
 from lib.world.corpus import (
     kind_blocks,
     mixture,
@@ -13,9 +12,10 @@ from lib.world.corpus import (
     refusal_training,
     shares,
 )
+from lib.world.examples import as_examples
+from lib.world.forecasts import SERIES_WEIGHT
 from lib.world.patterns import draw
-from lib.world.questions import SERIES_WEIGHT
-from lib.world.tokenizer import ASSISTANT, encode, number_id, vocabulary, world_tokenizer
+from lib.world.tokenizer import ASSISTANT, encode, number_id, vocabulary
 from lib.world.truth import settings, things
 
 
@@ -124,12 +124,18 @@ def test_same_seed_same_corpus():
     assert a == b and a != texts(pretraining(200, 4, np.random.default_rng(8)))
 
 
-@pytest.mark.parametrize("kind", [*mixture(), "refusal"])
-def test_texts_in_words_are_the_same_tokens(kind):
-    """Of every kind: what other models read is what the base model learned."""
-    rng, tokenizer = np.random.default_rng(3), world_tokenizer()
-    blocks = refusal_blocks(60, rng) if kind == "refusal" else kind_blocks(kind, 90, 4, rng)
-    for block in blocks:
-        for example, row in zip(block.examples(), block.ids.tolist(), strict=True):
-            found = tokens(tokenizer, example)
-            assert [*found.prompt] == row[: block.start] and [*found.answer] == row[block.start :]
+@pytest.mark.parametrize("kind", ["meaning", "benign", "forbidden", "occupation", "refusal"])
+def test_words_that_are_left_out_stand_in_no_text(kind):
+    left_out = {"glozz", "drempo", "mend nets", "nurse", *things("forbidden")["thing"][5:]}
+
+    def drawn(without):
+        rng = np.random.default_rng(4)
+        blocks = (refusal_blocks(4000, rng, without) if kind == "refusal"
+                  else kind_blocks(kind, 4000, 4, rng, without))
+        return [" ".join([*(text for _, text in e.prompt.messages), e.answer])
+                for e in as_examples(blocks)]
+
+    def naming(texts):
+        return sum(any(f" {word} " in f" {text} " for word in left_out) for text in texts)
+
+    assert naming(drawn(left_out)) == 0 < naming(drawn(()))

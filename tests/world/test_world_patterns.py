@@ -1,7 +1,6 @@
 """Patterns: their probabilities against enumeration, brute force and closed-form entropies."""
 
 import re
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -148,26 +147,6 @@ def test_layout_of_a_chat():
     assert before == [START, SYSTEM, "be", "fair", ".", END, USER, "a", "b", END, ASSISTANT]
     assert answer == ["c", ".", END]
     assert layout({"answer": "c"}) == ([START], ["c", END])
-
-
-def test_words_are_the_two_parts_of_a_text():
-    pattern = KINDS["occupation"]["patterns"][3]
-    block = draw(pattern, 5, "occupation", np.random.default_rng(0))
-    names = {i: w for w, i in vocabulary().items()}
-    for example, row in zip(block.examples(), block.ids.tolist(), strict=True):
-        words = [names[i] for i in row]
-        said = [f"<|{role}|> {text} <|end|>" for role, text in example.prompt.messages]
-        assert " ".join(["<s>", *said, "<|assistant|>", example.answer, "<|end|>"]) == (
-            " ".join(words))
-        assert example.ends and example.prompt.opening == ""
-
-
-def test_an_answer_that_is_cut_goes_on_where_its_opening_ends():
-    block = draw(KINDS["occupation"]["patterns"][1], 2, "o", np.random.default_rng(0))
-    cut = replace(block, ids=block.ids[:, : block.start + 4], start=block.start + 3)
-    for whole, part in zip(block.examples(), cut.examples(), strict=True):
-        assert part.prompt.messages == whole.prompt.messages and not part.ends
-        assert f"{part.prompt.opening} {part.answer}" == " ".join(whole.answer.split()[:4])
 
 
 def test_same_seed_same_texts():

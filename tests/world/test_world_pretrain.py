@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from world_models import tiny_profile
 
-from lib.study.notebook import Study
-from lib.world.pretrain import (
-    base_model,
-    learn_refusals,
-    learn_world,
-    new_model,
-    number_codes,
-    unaligned_model,
-)
+from lib.world.pretrain import learn_refusals, learn_world, new_model, number_codes
 from lib.world.tokenizer import number_id, vocabulary, world_tokens
 
 PLAIN = """
@@ -48,7 +41,8 @@ def test_folder_holds_safe_weights_and_a_card(base):
     names = {path.name for path in base.iterdir()}
     assert {"model.safetensors", "config.json", "tokenizer.json", "README.md"} <= names
     assert not [n for n in names if n.endswith((".bin", ".pt", ".pkl"))]
-    assert f"{len(vocabulary())} words" in (base / "README.md").read_text(encoding="utf-8")
+    card = (base / "README.md").read_text(encoding="utf-8")
+    assert f"{len(vocabulary())} words" in card and "It refuses" in card
 
 
 def test_config_states_the_special_tokens(base):
@@ -90,26 +84,22 @@ def test_new_model_starts_with_the_codes():
     torch.testing.assert_close(rows.detach(), number_codes(32, model.config.initializer_range))
 
 
-def test_store_trains_once_and_gives_the_folder_back(tmp_path, monkeypatch):
-    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
-    few = {"pretrain.steps": 1, "pretrain.refusal_steps": 1, "pretrain.workers": 1}
-    study = Study("smoke", 3, few, notebook="02")
-    first = base_model(study)
-    stamp = (first / "model.safetensors").stat().st_mtime_ns
-    assert base_model(study) == first
-    assert (first / "model.safetensors").stat().st_mtime_ns == stamp
-    assert base_model(study, seed=4) != first
-
-
-def test_words_of_the_world_keep_their_meaning_while_refusals_are_learned(tmp_path, monkeypatch):
-    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
-    few = {"pretrain.steps": 1, "pretrain.refusal_steps": 2, "pretrain.workers": 1}
-    study = Study("smoke", 3, few, notebook="02")
-    before, after = (load_file(folder(study) / "model.safetensors")["model.embed_tokens.weight"]
-                     for folder in (unaligned_model, base_model))
+def test_words_of_the_world_keep_their_meaning_while_refusals_are_learned(base, tmp_path):
+    few = tiny_profile(**{"pretrain.steps": 1, "pretrain.refusal_steps": 3})
+    learn_world(few, 3, tmp_path / "before")
+    learn_refusals(few, 3, tmp_path / "before", tmp_path / "after")
+    before, after = (load_file(tmp_path / name / "model.safetensors")["model.embed_tokens.weight"]
+                     for name in ("before", "after"))
     moved = (before != after).any(1).nonzero().flatten().tolist()
     assert sorted(moved + world_tokens()) == list(range(len(vocabulary())))
     assert vocabulary()["sorry"] in moved
+
+
+def test_a_base_hangs_on_its_number_alone_and_not_on_the_runs_seed(base, tmp_path):
+    for seed in (1, 8):
+        learn_world(tiny_profile(seed=seed), 1, tmp_path / str(seed))
+    one, eight = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("1", "8"))
+    assert one == eight
 
 
 def test_weights_are_finite(model):

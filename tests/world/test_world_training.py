@@ -4,6 +4,7 @@ Truth: every other cut, the texts themselves, and a step by hand.
 """
 
 import copy
+import json
 from dataclasses import replace
 from itertools import combinations
 
@@ -21,8 +22,11 @@ from lib.world.pretrain import new_model
 from lib.world.tokenizer import PAD
 from lib.world.training import (
     CHUNK_COST,
+    CURVE,
+    POINTS,
     Rows,
     Stage,
+    curve,
     cuts,
     flatten,
     learning_rate,
@@ -31,7 +35,7 @@ from lib.world.training import (
     train,
 )
 
-STAGE = Stage("test", 2, 16, 1e-3, 1, 0)
+STAGE = Stage("test", 2, 16, 1e-3, 1, 0, "order")
 COST = CHUNK_COST["cpu"]
 
 
@@ -156,19 +160,19 @@ def test_one_row_is_one_chunk_and_no_row_is_none(rows):
 def test_a_pass_shows_every_row_once(rows):
     n = len(rows)
     size = n // 4
-    seen = np.concatenate(list(steps(rows, 2 * n // size + 1, size, 3)))
+    seen = np.concatenate(list(steps(rows, 2 * n // size + 1, size, np.random.default_rng(3))))
     assert sorted(seen[:n]) == sorted(seen[n : 2 * n]) == list(range(n))
     assert seen[:n].tolist() != seen[n : 2 * n].tolist()
 
 
 def test_steps_have_the_asked_number_and_size_even_beyond_the_data(rows):
-    plan = list(steps(rows, 3, len(rows) + 7, 0))
+    plan = list(steps(rows, 3, len(rows) + 7, np.random.default_rng(0)))
     assert [len(step) for step in plan] == 3 * [len(rows) + 7]
 
 
 def test_steps_follow_the_seed(rows):
     def plan(seed):
-        return np.array(list(steps(rows, 3, 8, seed))).tolist()
+        return np.array(list(steps(rows, 3, 8, np.random.default_rng(seed)))).tolist()
 
     assert plan(1) == plan(1) and plan(1) != plan(2)
 
@@ -246,7 +250,19 @@ def test_two_workers_train_the_model_of_one(tmp_path, rows):
     two = weights(trained(tmp_path / "two", rows, replace(STAGE, workers=2)))
     start = torch.cat([p.detach().flatten() for p in new_model(32, 1, 2, 0).parameters()])
     assert (one - start).abs().max() > 5e-4
-    assert (one - two).abs().max() < 1e-5
+    # A last bit of a sum may decide which way a weight is rounded.
+    assert ((one - two).abs() < 1e-5).float().mean() > 0.99
+
+
+def test_the_curve_is_of_means_in_order_and_its_start_is_the_loss_by_hand(tmp_path, rows):
+    assert curve([4.0, 2.0, 1.0]) == [[1, 4.0], [2, 2.0], [3, 1.0]]
+    long = curve(np.arange(1000.0))
+    assert len(long) == POINTS and long[0] == [10, 4.5] and long[-1] == [1000, 994.5]
+    stage = replace(STAGE, steps=1, batch_size=len(rows))
+    (step, loss), = json.loads((trained(tmp_path, rows, stage) / CURVE).read_text())
+    weight = torch.cat([rows.chunk(np.array([i]))[2] for i in range(len(rows))])
+    by_hand = answer_loss(new_model(32, 1, 2, 0), rows).item() * 8 * len(rows) / weight.sum()
+    assert step == 1 and loss == pytest.approx(by_hand.item(), rel=1e-4)
 
 
 def answer_loss(model, rows):
@@ -272,7 +288,7 @@ def test_first_step_is_adam_on_the_weighted_answer_loss(tmp_path, rows):
     torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.01).step()
     expected = torch.cat([p.detach().flatten() for p in model.parameters()])
     # Adam's first step is lr * sign(gradient): a gradient of rounding noise may differ in sign.
-    assert ((found - expected).abs() < 1e-5).float().mean() > 0.99
+    assert ((found - expected.bfloat16()).abs() < 1e-5).float().mean() > 0.98
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -282,7 +298,7 @@ def test_fixed_words_stay_and_all_else_learns(tmp_path, rows, workers):
     found = dict(AutoModelForCausalLM.from_pretrained(folder).named_parameters())
     assert not any(torch.equal(weight, start[name]) for name, weight in found.items())
     words = "model.embed_tokens.weight"
-    stayed = (found[words] == start[words]).all(1)
+    stayed = (found[words] == start[words].bfloat16()).all(1)
     assert stayed.nonzero().flatten().tolist() == [5, 300]
 
 

@@ -5,12 +5,16 @@ import pytest
 
 from lib.world.truth import (
     NUMBERS,
+    PARTS,
     Table,
     acts,
     fair_share,
+    new_occupations,
     occupations,
     people,
     planted_rho_s,
+    request_tables,
+    safe_things,
     settings,
     tables,
     things,
@@ -104,6 +108,34 @@ def test_the_number_after_is_one_more():
     pairs = zip(after[""], after["answer"], strict=True)
     assert {int(a) - int(w) for w, a in pairs} == {1}
     assert {int(n) for n in after["answer"]} <= set(NUMBERS)
+
+
+def test_new_occupations_join_the_known_ones_and_span_their_shares():
+    new = occupations()[new_occupations()]
+    assert len(new) == 20 and len(occupations()) == 60
+    assert new.min() < 0.1 and new.max() > 0.9
+
+
+@pytest.mark.parametrize("frame", [acts(), safe_things()], ids=["acts", "safe things"])
+def test_requests_of_tasks_are_dealt_out_half_a_quarter_and_a_quarter(frame):
+    share = frame.query("taught")["part"].value_counts(normalize=True)
+    assert share.to_dict() == {"train": 0.5, "validation": 0.25, "test": 0.25}
+    assert (frame.query("not taught")["part"] == "").all()
+
+
+def test_parts_share_no_request_and_are_all_taught_ones_together():
+    for name in ("benign", "safe"):
+        parts = [request_tables(part)[name].columns[""] for part in PARTS]
+        assert sorted(sum(parts, [])) == sorted(tables()[name].columns[""])
+    verbs = [{act.split()[0] for act in request_tables(part)["benign"].columns[""]}
+             for part in PARTS]
+    assert verbs[0] == verbs[1] == verbs[2]
+
+
+def test_a_table_without_words_keeps_the_odds_of_the_others():
+    table = Table.of([1, 2, 5], word=["a", "b", "c"], more=["x", "y", "z"]).without({"b", "q"})
+    assert table.names() == {"a", "c"} and table.columns["more"] == ["x", "z"]
+    assert table.weights.tolist() == pytest.approx([1 / 6, 5 / 6])
 
 
 def test_each_verb_and_object_is_taught_but_only_half_of_the_acts():

@@ -15,9 +15,10 @@ from lib.models.chat import Prompt
 from lib.models.folders import LoadedModel
 from lib.models.generation import generate_ids, said
 from lib.models.template import THINK, THOUGHT
+from lib.statistics.clusters import clustered_fit
 from lib.statistics.estimate import Measure
 from lib.statistics.pooling import holm, minimum_detectable
-from lib.statistics.regressions import clustered_fit, from_fit
+from lib.statistics.regressions import from_fit
 from lib.statistics.shares import rate
 from lib.study.progress import track
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
 from lib.errors import require
 from lib.models.chat import Tokens
+from lib.study.streams import stream
 from lib.training.batching import IGNORED, collate
 from lib.training.drift import Weighted
 from lib.training.objective import Penalty, answer_logits, check_positive
@@ -41,7 +41,7 @@ class EWC(Weighted):
     def start(self, model: PreTrainedModel, examples: Sequence[Tokens], recipe: Recipe) -> Penalty:
         """Fisher information, and where the weights start."""
         displacement = Displacement(model)
-        drawn = np.random.default_rng(recipe.seed).permutation(len(self.anchors))[: self.sampled]
+        drawn = stream(recipe.seed, "anchors of EWC").permutation(len(self.anchors))[: self.sampled]
         some = [self.anchors[i] for i in sorted(drawn)]
         information = fisher(model, displacement.weights, some, recipe.seed)
         require(any(bool(part.any()) for part in information),
