@@ -306,3 +306,14 @@ def publish(
         files = "exhibits stay, as this is no run of the reference" if count is None else (
             f"{count} files of its exhibits")
         typer.echo(f"{path.name}: outputs; {files}")
+
+
+@app.command()
+def handout(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="a new or empty folder to write")],
+) -> None:
+    """Write the notebooks without solutions and outputs, for a class."""
+    from lib.study import paths
+    from tools.handout import handout
+
+    typer.echo(f"{handout(paths.NOTEBOOKS, out)} notebooks without solutions: {out}")

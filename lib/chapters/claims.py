@@ -178,7 +178,8 @@ def _alone(claim: Claim, runs: pd.DataFrame | None) -> Decision:
                        found.low > claim.threshold or found.high < -claim.threshold)}
     holds, fails = side[claim.direction]
     verdict = OPEN if found.clusters < FEWEST else HOLDS if holds else FAILS if fails else OPEN
-    return Decision(found.value, found.low, found.high, found.clusters, p, verdict)
+    numbers = map(float, (found.value, found.low, found.high))
+    return Decision(*numbers, found.clusters, float(p), verdict)
 
 
 def _pair(claim: Claim, runs: pd.DataFrame) -> pd.DataFrame | None:
