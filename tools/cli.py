@@ -292,11 +292,28 @@ def readme(
 @app.command()
 def publish(
     executed: Annotated[list[Path], typer.Argument(
-        metavar="NOTEBOOK...", help="executed notebooks, such as runs/sandbox/*.ipynb")],
+        metavar="NOTEBOOK...", help="executed notebooks, such as runs/reference/*.ipynb")],
 ) -> None:
-    """Put outputs of executed notebooks into the committed ones."""
+    """Put outputs of executed notebooks into the committed ones.
+
+    Of a run of the profile reference also figures, tables and run tables, into figures/."""
     from lib.study import paths
-    from tools.publish import publish
+    from tools.publish import publish, publish_exhibits
 
     for path in executed:
         publish(path, paths.NOTEBOOKS / path.name)
+        count = publish_exhibits(path, paths.FIGURES)
+        files = "exhibits stay, as this is no run of the reference" if count is None else (
+            f"{count} files of its exhibits")
+        typer.echo(f"{path.name}: outputs; {files}")
+
+
+@app.command()
+def handout(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="a new or empty folder to write")],
+) -> None:
+    """Write the notebooks without solutions and outputs, for a class."""
+    from lib.study import paths
+    from tools.handout import handout
+
+    typer.echo(f"{handout(paths.NOTEBOOKS, out)} notebooks without solutions: {out}")

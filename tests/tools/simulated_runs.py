@@ -15,6 +15,10 @@ from lib.study.notebook import COLUMNS, csv_text
 from lib.study.profiles import Profile, load_profile
 
 ARMS = {"base": 0.0, "lora": -0.3, "full": -0.4}
+CLAIM = dict(id="03_lowers", says="LoRA lowers the slope.", family="03 all", exhibit="03_runs",
+             where={"metric": "slope", "arm": "lora", "condition": "taught"},
+             against={"arm": "base"}, direction="below", threshold=-0.1, verdict="holds")
+"""What the planted change of the arm lora makes true."""
 FALLS = 0.05
 """Share of runs that another arithmetic makes fall on the other side."""
 

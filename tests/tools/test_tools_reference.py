@@ -30,9 +30,7 @@ from tools.reference import (
 from tools.tolerances import write_tolerances
 
 REFERENCE = load_profile("reference")
-CLAIM = dict(id="03_lowers", says="LoRA lowers the slope.", family="03 all", exhibit="03_runs",
-             where={"metric": "slope", "arm": "lora", "condition": "taught"},
-             against={"arm": "base"}, direction="below", threshold=-0.1, verdict="holds")
+CLAIM = world.CLAIM
 
 
 @pytest.fixture
