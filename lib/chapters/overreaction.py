@@ -121,10 +121,10 @@ def _gaps(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> pd
 
 
 def _removed(before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame) -> pd.DataFrame:
-    return measure_table([Measure.of(_share(before, after, rational), "all rho")])
+    return measure_table([Measure.of(_share_lost(before, after, rational), "all rho")])
 
 
-def _share(before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame) -> Estimate:
+def _share_lost(before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame) -> Estimate:
     try:
         return share_removed(before, after, rational, by="rho")
     except InvalidValueError:  # before had no excess
@@ -249,7 +249,8 @@ def prompted(
 def planted_rows(items: pd.DataFrame, arms: Mapping[str, str]) -> pd.DataFrame:
     """Share of the excess that each prompt removes from a perfect imitator of the analysts."""
     before, rational = imitation(items), bayes(items)
-    return pd.concat([row(_share(before, imitation(items, prompt), rational), arm, "all rho")
+    return pd.concat([row(_share_lost(before, imitation(items, prompt), rational), arm,
+                          "all rho")
                       for arm, prompt in arms.items()]).assign(metric="planted_share")
 
 
