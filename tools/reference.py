@@ -136,9 +136,9 @@ def settings(manifest: Path, committed: Path) -> bool:
 def other_bases(run: Path, committed: Path) -> list[str]:
     """A line for each base model of a run whose weights are not the committed ones."""
     ours, theirs = base_weights(run), _facts(committed).get("bases", {})
-    return [f"FAIL  base {number}: weights {ours[number][:12]}, committed "
-            f"{theirs[number][:12]}; restore data/bases, or compare conclusions alone with "
-            "side-effects claims" for number in ours if theirs.get(number, ours[number]) != ours[number]]
+    others = [n for n in ours if theirs.get(n, ours[n]) != ours[n]]
+    return [f"FAIL  base {n}: weights {ours[n][:12]}, committed {theirs[n][:12]}; restore "
+            "data/bases, or compare conclusions alone with side-effects claims" for n in others]
 
 
 def base_weights(run: Path) -> dict[str, str]:
