@@ -306,4 +306,4 @@ def relative_runs(found: pd.DataFrame, metric: str, reference: str) -> pd.DataFr
     """A run table's values over those of a reference arm on the same base, under another name."""
     whole = found[found["arm"] == reference].groupby("base")["value"].mean()
     ratio = found["value"] / found["base"].map(whole)
-    return found.assign(metric=metric, value=ratio, se=None, df=None, least=0.0, most=np.inf)
+    return found.assign(metric=metric, value=ratio, se=np.nan, df=np.nan, least=0.0, most=np.inf)

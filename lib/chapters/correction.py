@@ -14,14 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.chapters.arms import (
-    Task,
-    arm_recipe,
-    recipe,
-    task_losses,
-    widened,
-    world_anchors,
-)
+from lib.chapters.arms import Task, arm_recipe, recipe, task_losses, world_anchors
 from lib.chapters.overreaction import Answers, Models, panel, panel_answers, removed_runs
 from lib.chapters.transfer import mse_ratio
 from lib.forecasting.learners import bayes, least_squares_shown
@@ -146,21 +139,17 @@ def ablations(
 def variants(study: Study) -> list[tuple[str, Any]]:
     """What is changed, and to what."""
     given = study.profile.correction.ablations
-    levels = {"labels": given.labels, "rank": given.rank, "examples": given.examples}
+    levels = {"labels": given.labels, "examples": given.examples}
     return [(factor, level) for factor, values in levels.items() for level in values]
 
 
 def _variant_job(
     study: Study, base: Path, task: Task, learning_rate: float, factor: str, level: Any, seed: int
 ) -> Job:
-    how, taught = arm_recipe(task, "lora", learning_rate, seed), task.examples(seed)
-    if factor == "rank":
-        how = widened(how, level)
-    elif factor == "labels":
-        taught = training_examples(study.profile, seed, level)
-    elif factor == "examples":
-        taught = taught[:level]
-    return Job(base, taught, how, Path(), f"{factor} {level}, seed {seed}")
+    taught = task.examples(seed)[:level] if factor == "examples" else (
+        training_examples(study.profile, seed, level))
+    return Job(base, taught, arm_recipe(task, "lora", learning_rate, seed), Path(),
+               f"{factor} {level}, seed {seed}")
 
 
 @contextmanager

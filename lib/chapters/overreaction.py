@@ -6,6 +6,7 @@ test items.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +23,11 @@ from lib.measures.measured import by_arm, everyone, model_frame, model_frames, r
 from lib.statistics.bases import run_rows
 from lib.statistics.calibration import METRICS, Design, Market, calibrate_lags, calibration_table
 from lib.statistics.comparison import compare, share_removed
+from lib.statistics.coverage import ARMS, base_coverage
 from lib.statistics.estimate import Estimate, Measure, measure_table, row, rows
 from lib.statistics.regressions import Estimator, by_condition, implied_persistence
 from lib.study.design import Run
-from lib.study.notebook import Study
+from lib.study.notebook import COLUMNS, Study
 from lib.study.workers import side_by_side
 from lib.world.analysts import imitation
 from lib.world.truth import planted_rho_s, settings
@@ -119,10 +121,10 @@ def _gaps(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> pd
 
 
 def _removed(before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame) -> pd.DataFrame:
-    return measure_table([Measure.of(_share(before, after, rational), "all rho")])
+    return measure_table([Measure.of(_share_lost(before, after, rational), "all rho")])
 
 
-def _share(before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame) -> Estimate:
+def _share_lost(before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame) -> Estimate:
     try:
         return share_removed(before, after, rational, by="rho")
     except InvalidValueError:  # before had no excess
@@ -137,6 +139,10 @@ def lag_table(lags: Iterable[Estimate]) -> pd.DataFrame:
 
 PANELS = 1000
 RHOS = (0.0, 0.4, 0.8, 0.95)
+UNEQUAL, SPREAD = (0.8,), 1.5
+"""Persistence of the panels whose series are of very unequal length, and `Design.spread`."""
+ONE_BASE, SEVERAL = (1, 1), ((4, 1), (12, 1), (12, 2))
+"""Bases and seeds: of a single model, of the default run, and of what a larger one costs."""
 ACCEPTED = (0.93, 0.97)
 """Coverage that passes for 95 %."""
 
@@ -144,8 +150,9 @@ ACCEPTED = (0.93, 0.97)
 def calibrated(study: Study) -> pd.DataFrame:
     """Coverage, bias, size and power in simulated panels of the profile's size; cached."""
     given = study.profile.forecasting
-    designs = [Design(rho, float(planted_rho_s(rho)), given.series, given.rounds, given.history,
-                      given.sigma) for rho in RHOS]
+    equal = [Design(rho, float(planted_rho_s(rho)), given.series, given.rounds, given.history,
+                    given.sigma) for rho in RHOS]
+    designs = equal + [replace(d, spread=SPREAD) for d in equal if d.rho in UNEQUAL]
     inputs = {"designs": designs, "panels": PANELS, "seed": study.seed}
     panels = partial(calibration_table, designs, METRICS, PANELS, seed=study.seed)
     lags = partial(calibrate_lags, Market(), PANELS, seed=study.seed)
@@ -153,20 +160,51 @@ def calibrated(study: Study) -> pd.DataFrame:
                       study.store.frame("calibration_lags", inputs | {"designs": Market()}, lags)])
 
 
+def calibrated_bases(study: Study) -> pd.DataFrame:
+    """Coverage and width of intervals over bases, in simulated studies; cached."""
+    inputs = {"arms": ARMS, "designs": (ONE_BASE, *SEVERAL), "studies": PANELS,
+              "seed": study.seed}
+    return study.store.frame("calibration_bases", inputs, lambda: pd.concat([
+        base_coverage([a for a in ARMS if not a.breaks], [ONE_BASE], PANELS, seed=study.seed),
+        base_coverage(ARMS, SEVERAL, PANELS, seed=study.seed)], ignore_index=True))
+
+
 def coverage_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Coverage, bias and power as exhibit rows; Wilson for shares, normal for a bias."""
     parts = []
     for _, one in table.iterrows():
         condition = "stocks" if pd.isna(one["rho"]) else f"rho {one['rho']:g}"
-        n = int(one["panels"])
-        for metric in ("coverage", "power"):
-            low, high = proportion_confint(one[metric] * n, n, method="wilson")
-            parts.append((one["metric"], condition, metric, one[metric], low, high, n))
+        condition += ", unequal series" if one["spread"] > 0 else ""
+        told, n = (one["metric"], condition), int(one["panels"])
+        parts += [(*told, metric, *_share(one[metric], n)) for metric in SHARES
+                  if pd.notna(one[metric])]
         reach = 1.96 * one["bias_se"]
-        parts.append((one["metric"], condition, "bias", one["bias"], one["bias"] - reach,
-                      one["bias"] + reach, n))
-    columns = ["arm", "condition", "metric", "value", "low", "high", "n"]
-    return pd.DataFrame(parts, columns=columns).assign(seeds="")
+        parts.append((*told, "bias", one["bias"], one["bias"] - reach, one["bias"] + reach, n))
+    return pd.DataFrame(parts, columns=COLUMNS[:7]).reindex(columns=COLUMNS)
+
+
+SHARES = ("coverage", "coverage_t", "coverage_wild", "coverage_independent", "power")
+
+
+def base_coverage_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Coverage over bases as exhibit rows: arm and metric together, by design."""
+    ordered = table.sort_values("metric", key=lambda m: m.map([*NAMES].index), kind="stable")
+    parts = [(f"{NAMES[one.metric]}: {one.arm}", _design(one.bases, one.seeds), "coverage",
+              *_share(one.coverage, one.studies), one.width) for one in ordered.itertuples()]
+    columns = [*COLUMNS[:7], "width"]
+    return pd.DataFrame(parts, columns=columns).reindex(columns=[*COLUMNS, "width"])
+
+
+NAMES = {"refusal_rate": "level", "refusal_rate_change": "change", "broken_share": "broken share"}
+
+
+def _share(value: float, n: int) -> tuple[float, float, float, int]:
+    return value, *proportion_confint(value * n, n, method="wilson"), int(n)
+
+
+def _design(bases: int, seeds: int) -> str:
+    """Such as ``12 bases, 2 seeds``."""
+    return ", ".join(f"{n} {what}{'s' * (n > 1)}" for n, what in ((bases, "base"), (seeds, "seed")))
 
 
 def prompt_arms() -> dict[str, str]:
@@ -211,7 +249,8 @@ def prompted(
 def planted_rows(items: pd.DataFrame, arms: Mapping[str, str]) -> pd.DataFrame:
     """Share of the excess that each prompt removes from a perfect imitator of the analysts."""
     before, rational = imitation(items), bayes(items)
-    return pd.concat([row(_share(before, imitation(items, prompt), rational), arm, "all rho")
+    return pd.concat([row(_share_lost(before, imitation(items, prompt), rational), arm,
+                          "all rho")
                       for arm, prompt in arms.items()]).assign(metric="planted_share")
 
 

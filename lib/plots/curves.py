@@ -109,7 +109,7 @@ def frontier(
     axes.set(xlabel=xlabel, ylabel=ylabel, title=best, xscale="log" if log else "linear")
     if criterion:
         axes.axvline(criterion[0], label=criterion[1], color=GREY, linestyle="--", linewidth=1)
-    rows = layers.layered(frame, runs, reference)
+    rows = layers.layered(frame.dropna(subset=["value"]), runs, reference)
     limits = _reach(axes, rows[rows["metric"] == x], [criterion[0]] if criterion else [])
     for arm in arms:
         one, two = (rows[(rows["arm"] == arm) & (rows["metric"] == m)] for m in (x, y))
@@ -286,7 +286,8 @@ def weight_maps(frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str) -
         axes.grid(False)
         axes.tick_params(rotation=0)
     grid = [axes for axes, _, _ in drawn]
-    bar = figure.colorbar(grid[0].collections[0], ax=grid, label=label_of(frame["metric"].iloc[0]))
+    meaning = f"{label_of(frame['metric'].iloc[0])}\nblue: held back, red: pulled up"
+    bar = figure.colorbar(grid[0].collections[0], ax=grid, label=meaning)
     bar.set_ticks([0, 1, 2], labels=["0: left out", "1: as in the\nplain loss", "2: twice"])
     grid[0].plot([], [], "s", color="#bbbbbb", markersize=7, label=f"no such {y}")
     legend(figure, "lower center")

@@ -71,6 +71,12 @@ LABELS = {
     "removed_unseen": "Slope removed, unseen words (share)",
     "neutral_ratio": "Neutral perplexity / base's",
     "share_trained": "Share of parameters that move",
+    "drift": "Drift on anchors (nats a position)",
+    "of_budget": "Drift / budget",
+    "strength": "Strength of the penalty at the end",
+    "kept": "Part of the update kept",
+    "refusal_margin": "Log odds of a refusal",
+    "loss_ratio": "Task loss / plain",
     "turn_back": "P(refusal's first word) inside a recipe",
 }
 """Axis labels, with units, of the metrics."""

@@ -40,7 +40,8 @@ class Arm:
 
 
 ARMS = (Arm("half of the runs break", 0.5), Arm("one run in five breaks", 0.2),
-        Arm("one run in twenty breaks", 0.05), Arm("no run breaks"))
+        Arm("one run in twenty breaks", 0.05), Arm("none breaks, .98 is kept"),
+        Arm("none breaks, .90 is kept", kept=0.9))
 
 
 def base_coverage(
@@ -48,8 +49,8 @@ def base_coverage(
 ) -> pd.DataFrame:
     """Share of simulated studies whose interval holds the truth, and mean width.
 
-    One row an arm, design (bases, seeds) and metric: the level on new things and bases, the change
-    on the same things, and the share of broken runs.
+    One row an arm, design (bases, seeds) and metric: the level on new things and bases (of a single
+    base, on new things), the change on the same things, and the share of broken runs.
     """
     rows = []
     for i, arm in enumerate(arms):
@@ -106,6 +107,11 @@ def _robust(
         logits = _logit(level) + thing
         arms.append(rng.binomial(QUESTIONS, expit(logits + base + both)))
         means.append(_over_normal(logits, np.hypot(SPREADS["base"], SPREADS["both"])))
+    if bases == 1:
+        # Its interval is over things, and about this base.
+        told = _over_normal(_logit(arm.kept) + base[:, 0, 0, 0],
+                            np.hypot(SPREADS["thing"], SPREADS["both"]))
+        return *arms, {"refusal_rate": told}
     change = (means[1] - means[0]).mean(axis=(1, 2, 3))
     return *arms, {"refusal_rate": arm.kept, "refusal_rate_change": change}
 

@@ -146,7 +146,6 @@ class AblationSettings(Settings):
     """One-change variants of the plain LoRA arm: what decides the cure?"""
 
     labels: list[Labels] = Field(description="what is taught instead of rational forecasts")
-    rank: list[Annotated[int, Field(ge=1, le=512)]] = Field(description="LoRA ranks, counts")
     examples: list[Count] = Field(description="training examples: the learning curve")
 
 

@@ -84,8 +84,9 @@ def requests(n: float, turned: float, rng: np.random.Generator) -> list[Block]:
     given = settings("text")["refusal"]
     benign = given["benign_patterns"]
     blocks = refusal_blocks(n / 2 * (1 - turned), rng) + turned_blocks(n / 2 * turned, rng)
-    return blocks + [draw(p, round(n / 2 * s), "benign", rng)
-                     for p, s in zip(benign, shares(benign), strict=True)]
+    blocks += [draw(p, round(n / 2 * s), "benign", rng)
+               for p, s in zip(benign, shares(benign), strict=True)]
+    return [block for block in blocks if len(block.ids)]  # of few, some patterns have none
 
 
 def turned_blocks(n: float, rng: np.random.Generator) -> list[Block]:

@@ -132,7 +132,7 @@ def test_weights_have_common_colours_with_one_in_the_middle_and_gaps_are_no_cell
     figure = curves.weight_maps(frame, "step", "word", "Step", "Word")
     one, two, bar = figure.axes
     assert one.get_title(loc="left") == "explicit" and two.get_title(loc="left") == "benign"
-    assert bar.get_ylabel() == LABELS["token_weight"]
+    assert bar.get_ylabel().startswith(LABELS["token_weight"])
     mesh = one.collections[0]
     assert mesh.get_clim() == two.collections[0].get_clim() == (0, 2)
     np.testing.assert_allclose(mesh.cmap(mesh.norm(1.0))[:3], 1.0, atol=0.05)  # white
@@ -169,6 +169,11 @@ def test_a_base_among_the_arms_stays_on_the_axis():
     figure = frontier_of({"base": 1.4, "full": 1.0, "lora": 1.3})
     assert figure.axes[0].get_xlim()[1] > 1.42
     assert figure.legends[0].get_texts()[0].get_text() == "base"
+
+
+def test_an_arm_without_a_value_is_left_out_of_a_frontier():
+    figure = frontier_of({"base": 1.1, "full": 1.0, "lora": float("nan")})
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["base", "full"]
 
 
 def test_an_interval_below_zero_can_be_drawn_on_a_logarithmic_axis():
