@@ -198,7 +198,7 @@ def test_kappa_is_that_of_statsmodels_and_its_error_the_jackknife_of_models():
 def test_kappa_covers_where_answers_of_a_model_are_alike():
     truth = kappa(*verdicts(40_000, seed=2), "kappa").value
     hits, naive = [], []
-    for seed in range(300):
+    for seed in range(150):
         first, second, model = verdicts(24, seed=seed + 10)
         hits.append(kappa(first, second, model, "kappa").covers(truth))
         plain = cohens_kappa(pd.crosstab(first, second).to_numpy())
