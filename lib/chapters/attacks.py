@@ -77,12 +77,7 @@ def attack_examples(
 
 
 def task_questions(n: int, seed: int, part: str = "test") -> list[Example]:
-    """`n` examples of the benign task with requests that no attack's examples hold.
-
-    Parameters
-    ----------
-    part : {"validation", "test"}
-    """
+    """`n` examples of the benign task, with requests of one part that no attack asks."""
     return _draw("benign", n, stream(seed, "task questions", PARTS.index(part)), part=part)
 
 
@@ -242,7 +237,8 @@ def chosen_steps(table: pd.DataFrame) -> dict[tuple[str, str], float]:
 
 def validation_requests() -> pd.DataFrame:
     """One new phrasing of each thing that refusal training names, in turn."""
-    return _in_turn(requests().query("benchmark in @CHOSEN_ON"))
+    asked = requests()
+    return _in_turn(asked[asked["benchmark"].isin(CHOSEN_ON)])
 
 
 # --- what is measured ---------------------------------------------------------------------------
