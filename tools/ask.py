@@ -30,11 +30,11 @@ def ask(
     among the runs.
     """
     started, out = time.monotonic(), out or runs_dir() / "chat" / set
+    _claim(out)
     machine.keep_to_quota()
     from lib.measures.chat.report import Run, compared, write  # torch counts cores on import
 
     run = Run([base, *tuned], set, judge or base, tokens, most, dtype)
-    _claim(out)
     result = compared(run)
     print(result.text())
     write(result, run, out, time.monotonic() - started)

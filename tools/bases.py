@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from lib.chapters.base import acceptance, made, quality
+from lib.chapters.base import acceptance, made, quality_runs, shipped_runs
 from lib.errors import require
-from lib.models.folders import load
 from lib.study.disk import write_text
 from lib.study.fingerprint import packages
 from lib.study.machine import hardware
@@ -18,11 +15,11 @@ from lib.study.notebook import Study
 from lib.study.paths import BASES
 from lib.study.store import RECORD
 from lib.study.text import cell, table
-from lib.world.bases import MADE, STAGES, fits, shipped, trained
-from lib.world.training import CURVE
+from lib.world.bases import MADE, STAGES, fits, read_curve, shipped, trained
 
 HEADER = ["base", "fits the code", "targets met", "refusal margin", "borderline over-refusal",
           "seconds", "processor"]
+CHECKED = ["metric", "condition", "target", "shipped bases", "trained here", "met"]
 RETRAIN = "side-effects bases --retrain"
 """What to do where shipped bases do not fit."""
 
@@ -54,12 +51,24 @@ def retrain(numbers: Sequence[int], study: Study | None = None) -> None:
         draft.rename(shipped(number))
 
 
+def check(number: int) -> tuple[str, bool]:
+    """A base trained here beside the shipped ones: a row a target, and whether all are met."""
+    study = Study("sandbox", notebook="00")
+    here = acceptance(quality_runs(study, {number: trained(study, number)[STAGES[1]]}))
+    others = acceptance(shipped_runs(shipped_numbers()))
+    rows = [[target.metric, target.condition, f"{target.lowest:.3g} to {target.highest:.3g}",
+             f"{all.least:.3f} to {all.greatest:.3f}", f"{target.least:.3f}",
+             "yes" if target.met else "no"]
+            for target, all in zip(here.itertuples(), others.itertuples(), strict=True)]
+    return table(CHECKED, [[cell(value) for value in row] for row in rows]), bool(here["met"].all())
+
+
 def _row(study: Study, number: int) -> list[Any]:
     require((shipped(number) / MADE).is_file(), f"a base among {shipped_numbers()}", number,
             f"train it: {RETRAIN} {number}")
     about = made(number)
-    checks = acceptance(pd.DataFrame(about["quality"]))
-    margin, borderline = (checks.loc[name, "value"] for name in (
+    checks = acceptance(shipped_runs([number])).set_index(["metric", "condition"])
+    margin, borderline = (checks.loc[name, "least"] for name in (
         ("refusal_margin", "unseen_both"), ("over_refusal", "borderline")))
     return [number, "yes" if fits(study, number) else f"no: {RETRAIN} {number}",
             f"{checks['met'].sum()} of {len(checks)}", f"{margin:.1f}", f"{borderline:.3f}",
@@ -70,12 +79,11 @@ def _about(study: Study, number: int, folders: dict[str, Path]) -> dict[str, Any
     """Versions, processor, seconds and curve of both stages, and what the base shows."""
     records = {stage: json.loads((folder / RECORD).read_text(encoding="utf-8"))
                for stage, folder in folders.items()}
-    shown = quality(load(folders[STAGES[1]]), study.profile, study.seed)
+    shown = quality_runs(study, {number: folders[STAGES[1]]})
     return {
         "base": number, "processor": hardware()["cpu"], "versions": packages(),
         "keys": {stage: record["key"] for stage, record in records.items()},
         "seconds": {stage: record["seconds"] for stage, record in records.items()},
-        "curve": {stage: json.loads((folder / CURVE).read_text())
-                  for stage, folder in folders.items()},
+        "curve": {stage: read_curve(folder) for stage, folder in folders.items()},
         "quality": json.loads(shown.to_json(orient="records", double_precision=6)),
     }

@@ -117,25 +117,52 @@ def list_(profile: ProfileName = "sandbox") -> None:
     typer.echo(listing(profile))
 
 
+Runs = Annotated[list[Path] | None, typer.Argument(
+    metavar="[RUN_FOLDER]...", help="such as runs/sandbox")]
+
+
 @app.command()
 def compare(
     found: Annotated[Path | None, typer.Option(
-        metavar="FOLDER", help="tables of the run (default: runs/sandbox/figures/tables)")] = None,
+        metavar="FOLDER", help="a run's folder (default: runs/sandbox)")] = None,
     committed: Annotated[Path | None, typer.Option(
-        metavar="FOLDER", help="tables of reference (default: figures/tables)")] = None,
+        metavar="FOLDER", help="exhibits of the reference (default: figures)")] = None,
     tolerances: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="how far they may differ (default: figures/tolerances.yml)")] = None,
+        metavar="FILE", help="how far cells may differ (default: data/tolerances.yml)")] = None,
     notebooks: Annotated[str, typer.Option(
-        metavar="NN,NN", help="only the exhibits of these notebooks")] = "",
+        metavar="NN,NN", help="only the exhibits and claims of these notebooks")] = "",
 ) -> None:
-    """Compare a run's tables with the committed ones.
+    """Compare a run with the committed reference: its cells and its conclusions.
 
-    They must agree within stated tolerances: exit code 1 if any differs or is on one side only."""
+    Runs of the same base, arm and seed must agree within measured tolerances, and no claim may be
+    decided the other way round: exit code 1 if anything differs."""
     from tools.reference import report
 
     text, same = report(found, committed, tolerances, notebooks)
     typer.echo(text)
     raise typer.Exit(int(not same))
+
+
+@app.command("claims")
+def claims_(runs: Runs = None) -> None:
+    """Show what every claim of the book comes to, in the reference and in other runs.
+
+    Whatever the seed and the settings of those runs are."""
+    from tools.reference import listing
+
+    typer.echo(listing(runs or []))
+
+
+@app.command()
+def tolerances(runs: Runs = None) -> None:
+    """Measure how far other arithmetic moves a run's cells; writes data/tolerances.yml.
+
+    The first folder is held against the others, which are reruns of the same profile with, say,
+    ATEN_CPU_CAPABILITY=default or avx2, MKL_CBWR=COMPATIBLE, one thread or two, another processor.
+    """
+    from tools.tolerances import write_tolerances
+
+    typer.echo(write_tolerances(runs or []))
 
 
 Base = Annotated[Path, typer.Argument(metavar="BASE", help="folder of the model of comparison")]
@@ -216,12 +243,20 @@ def bases(
         metavar="[NUMBER]...", help="only these bases (default: all)")] = None,
     retrain: Annotated[bool, typer.Option(
         "--retrain", help="train them here and put them in their place")] = False,
+    check: Annotated[int | None, typer.Option(
+        metavar="NUMBER", help="train this base here and compare it with all")] = None,
 ) -> None:
     """Show the shipped base models.
 
-    Whether each fits the code and the world's text, and what it shows."""
+    Whether each fits the code and the world's text, and what it shows. With --check, train one
+    here and hold it against them: exit code 1 if it misses a target."""
     from tools import bases
 
+    if check is not None:
+        require(not (numbers or retrain), "--check alone", "more", "leave the rest out")
+        text, met = bases.check(check)
+        typer.echo(text)
+        raise typer.Exit(int(not met))
     if retrain:
         bases.retrain(numbers or [])
     typer.echo(bases.listing(numbers or []))
@@ -257,11 +292,28 @@ def readme(
 @app.command()
 def publish(
     executed: Annotated[list[Path], typer.Argument(
-        metavar="NOTEBOOK...", help="executed notebooks, such as runs/sandbox/*.ipynb")],
+        metavar="NOTEBOOK...", help="executed notebooks, such as runs/reference/*.ipynb")],
 ) -> None:
-    """Put outputs of executed notebooks into the committed ones."""
+    """Put outputs of executed notebooks into the committed ones.
+
+    Of a run of the profile reference also figures, tables and run tables, into figures/."""
     from lib.study import paths
-    from tools.publish import publish
+    from tools.publish import publish, publish_exhibits
 
     for path in executed:
         publish(path, paths.NOTEBOOKS / path.name)
+        count = publish_exhibits(path, paths.FIGURES)
+        files = "exhibits stay, as this is no run of the reference" if count is None else (
+            f"{count} files of its exhibits")
+        typer.echo(f"{path.name}: outputs; {files}")
+
+
+@app.command()
+def handout(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="a new or empty folder to write")],
+) -> None:
+    """Write the notebooks without solutions and outputs, for a class."""
+    from lib.study import paths
+    from tools.handout import handout
+
+    typer.echo(f"{handout(paths.NOTEBOOKS, out)} notebooks without solutions: {out}")

@@ -1,12 +1,16 @@
-"""``side-effects publish``: outputs of an executed notebook, for the committed one."""
+"""``side-effects publish``: an executed notebook's outputs and exhibits, for the committed ones."""
 
+import json
+import shutil
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode, ValidationError
 
 from lib.errors import InvalidValueError
+from lib.study.disk import storage_errors
 from lib.study.fingerprint import notebook_fingerprint
+from lib.study.notebook import REFERENCE
 
 
 def publish(executed: Path, committed: Path) -> None:
@@ -25,6 +29,26 @@ def publish(executed: Path, committed: Path) -> None:
         cell.execution_count = count
     target.metadata["study"] = {"source_sha256": notebook_fingerprint(committed)}
     nbformat.write(target, committed)
+
+
+def publish_exhibits(executed: Path, figures: Path) -> int | None:
+    """Put figures, tables and run tables of a reference run's notebook in place of the committed.
+
+    Returns how many files; None where the run is of another profile, whose exhibits stay its own.
+    """
+    manifest = executed.parent / "manifest.json"
+    run = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    if run.get("profile") != REFERENCE or run["parameters"]:
+        return None
+    source, pattern = executed.parent / "figures", f"{executed.stem[:2]}_*.*"
+    names = [path.relative_to(source) for path in sorted(source.rglob(pattern))]
+    with storage_errors(figures):
+        for path in figures.rglob(pattern):
+            path.unlink()
+        for name in names:
+            (figures / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, figures / name)
+    return len(names)
 
 
 def is_current(path: Path) -> bool:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from lib.chapters.claims import ABSENT, FAILS, HOLDS, OPEN, Decision, claims
 from lib.errors import InvalidValueError, require
 from lib.study import paths
 from lib.study.disk import write_text
@@ -18,10 +19,14 @@ from lib.study.fingerprint import notebook_cells
 from lib.study.profiles import Profile, load_profile, profile_names
 from lib.study.progress import clock_text
 from lib.study.text import cell, read_text, read_yaml, table
+from tools.reference import base_weights, verdicts
 
-FILE = "run.json"
+FILES = {"reference": "run.json", "sandbox": "default.json"}
+"""What is kept of a run of these profiles, beside the exhibits."""
 KEPT_HARDWARE = ("cpu", "cores", "memory_gib", "gpu", "system")
 SHOWN_VERSIONS = ("python", "torch", "transformers", "peft", "statsmodels")
+
+VERDICTS = (HOLDS, FAILS, OPEN, ABSENT)
 
 BLOCK = re.compile(r"(<!-- generated:(\w+) -->\n)(.*?)(<!-- /generated -->)", re.DOTALL)
 HEADLINE = "03_before_after"
@@ -39,7 +44,7 @@ def exhibits() -> str:
     """One row an exhibit: id, what it shows, notebook, files under ``figures/``."""
     rows = [
         [f"`{id}`", _caption(id), _notebook_of(id),
-         ", ".join(f"[{path.suffix[1:]}](figures/{path.relative_to(paths.FIGURES).as_posix()})"
+         ", ".join(f"[{_kind(path)}](figures/{path.relative_to(paths.FIGURES).as_posix()})"
                    for path in files)]
         for id, files in exhibit_files().items()
     ]
@@ -48,10 +53,14 @@ def exhibits() -> str:
     return table(["exhibit", "what it shows", "notebook", "files"], rows)
 
 
+def _kind(path: Path) -> str:
+    return "runs" if path.parent.name == "runs" else path.suffix[1:]
+
+
 def exhibit_files() -> dict[str, list[Path]]:
     """Committed files of every exhibit, by id in order: figure first, then its table."""
     found: dict[str, list[Path]] = {}
-    for pattern in ("*.png", "*.svg", "tables/*.csv"):
+    for pattern in ("*.png", "*.svg", "tables/*.csv", "runs/*.csv"):
         for path in sorted(paths.FIGURES.glob(pattern)):
             found.setdefault(path.stem, []).append(path)
     return dict(sorted(found.items()))
@@ -139,6 +148,9 @@ def extract(manifest: Path) -> dict[str, Any]:
             "notebooks": {name: {"seconds": round(e["seconds"]),
                                  "peak_memory_mb": e["peak_memory_mb"]}
                           for name, e in sorted(entries.items())},
+            "bases": base_weights(manifest.parent),
+            "claims": {id: found.verdict
+                       for id, found in verdicts(manifest.parent / "figures").items()},
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidValueError(
@@ -148,12 +160,19 @@ def extract(manifest: Path) -> dict[str, Any]:
 
 
 def runtime() -> str:
-    """Time, memory, storage and versions of the reference run, from ``figures/run.json``."""
-    path = paths.FIGURES / FILE
-    if not path.is_file():
-        return ("*No reference run is committed yet; "
-                "`side-effects readme --manifest runs/sandbox/manifest.json` writes one.*")
-    facts = json.loads(path.read_text(encoding="utf-8"))
+    """Time, memory, storage and versions of the committed runs."""
+    parts = [_cost(facts) for facts in map(_kept, FILES) if facts]
+    return "\n\n".join(parts) or (
+        "*No reference run is committed yet; "
+        "`side-effects readme --manifest runs/reference/manifest.json` writes one.*")
+
+
+def _kept(profile: str) -> dict[str, Any] | None:
+    path = paths.FIGURES / FILES[profile]
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _cost(facts: dict[str, Any]) -> str:
     entries = facts["notebooks"]
     rows = [[f"`{name}`", clock_text(e["seconds"]), str(e["peak_memory_mb"])]
             for name, e in entries.items()]
@@ -171,8 +190,38 @@ def runtime() -> str:
     )
 
 
+def claims_() -> str:
+    """How many claims hold: in the committed reference, and in the default run kept beside it."""
+    found = {}
+    if any((paths.FIGURES / "runs").glob("*.csv")):
+        found["reference"] = [one.verdict for one in verdicts(paths.FIGURES).values()]
+    if facts := _kept("sandbox"):
+        found["sandbox"] = list(facts.get("claims", {}).values())
+    if not any(found.values()):
+        return "*No run whose claims could be decided is committed yet.*"
+    rows = [[f"`{name}`", *(str(several.count(verdict)) for verdict in VERDICTS)]
+            for name, several in found.items()]
+    return table(["run", *VERDICTS], rows)
+
+
+def findings() -> str:
+    """The headline claims, each with the number and the verdict of the committed reference."""
+    chosen = [claim for claim in claims() if claim.headline]
+    found = verdicts(paths.FIGURES)
+    if not any(found[claim.id].bases for claim in chosen):
+        return "*No reference run is committed yet.*"
+    rows = [[cell(claim.says), cell(claim.condition), _number(found[claim.id]),
+             cell(found[claim.id].verdict)] for claim in chosen]
+    return table(["what the book says", "it holds if", "reference, 95 % over bases", "verdict"],
+                 rows)
+
+
+def _number(found: Decision) -> str:
+    return cell(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]") if found.bases else ""
+
+
 BLOCKS = {"headline": headline, "exhibits": exhibits, "notebooks": notebooks,
-          "profiles": profiles, "runtime": runtime}
+          "profiles": profiles, "runtime": runtime, "claims": claims_, "findings": findings}
 
 
 def render(text: str) -> str:
@@ -188,10 +237,13 @@ def render(text: str) -> str:
 
 
 def refresh(manifest: Path | None = None, write: bool = True) -> str:
-    """Render the README, first ``figures/run.json`` of a `manifest`; returns what differs."""
+    """Render the README, first what is kept of a run's `manifest`; returns what differs."""
     readme = paths.ROOT / "README.md"
     if manifest:
-        write_text(paths.FIGURES / FILE, json.dumps(extract(manifest), indent=1) + "\n")
+        facts = extract(manifest)
+        require(facts["profile"] in FILES, f"a run of {' or '.join(FILES)}", facts["profile"],
+                "name the manifest of one of these")
+        write_text(paths.FIGURES / FILES[facts["profile"]], json.dumps(facts, indent=1) + "\n")
     old = read_text(readme)
     new = render(old)
     if write:

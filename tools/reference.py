@@ -1,222 +1,376 @@
-"""``side-effects compare``: a run's exhibits beside the committed ones, within tolerances.
+"""``side-effects compare``: a run beside the committed reference, cell by cell and claim by claim.
 
-The tolerances are in ``figures/tolerances.yml``, which explains its own keys. They hold where the
-processor is that of the reference run. Another one rounds differently, and its base model is
-another model: values that differ there are shown and not judged, while rows and columns are.
+Runs of one base, arm and training seed start from identical weights and items, so that their
+values may differ by rounding only, which training amplifies. How far, ``data/tolerances.yml``
+says: it was measured (`tools.tolerances`) from reruns under other arithmetic and holds no width of
+any interval. Most metrics must stay within their tolerance in every run. Some are coins: a
+few-step attack ends on one side of a cliff or on the other, by rounding. Their runs may lie beyond
+the tolerance as often as they did in those reruns, and no more often: runs are counted and held
+against a binomial law; and never may all runs of one cell fall to the same side. Conclusions have
+the last word: a claim that is decided the other way round is a failure, whatever its cells.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from scipy import stats
 
+from lib.chapters.claims import FAILS, HOLDS, Decision, claims, decided, run_tables
 from lib.errors import InvalidValueError, require
-from lib.study.paths import FIGURES, run_dir
+from lib.study.notebook import read_table
+from lib.study.paths import DATA, FIGURES, run_dir
+from lib.study.profiles import Profile, is_part, load_profile
+from lib.study.store import RECORD
 from lib.study.text import read_yaml
 
-TABLES = Path("figures") / "tables"
-"""Where a run keeps its exhibits' tables; the same tree as in the repository."""
-
+TOLERANCES = DATA / "tolerances.yml"
 RUN = "run.json"
-"""Beside the committed exhibits: seed, hardware and cost of the reference run."""
+"""Beside the committed exhibits: seed, bases, hardware and cost of the reference run."""
 
-KEYS = ("arm", "condition", "metric")
-"""Columns that name a row; rows are matched on them and on their order among equal names."""
-
-SHOWN = 3
-"""Differences listed for each exhibit; the count is given in full."""
+RUN_KEYS = ("base", "seed")
+MEASURED = ("value", "se", "df", "n", "least", "most", "low", "high", "bases", "runs", "p",
+            "p_holm", "p_exact", "discordance", "detectable", "task_loss", "utility", "seconds")
+"""Columns of either table that are found, not given; all others name a cell."""
+COMPARED = ("value", "low", "high", "n")
+LEVEL = 0.001
+"""Of the count of coins: a run that is as it should be fails it once in a thousand metrics."""
+SEVERAL = 4
+"""Bases from which on a cell whose runs all fall to one side has not done so by rounding."""
+SHOWN = 5
+"""Cells listed for each exhibit; the count is given in full."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class Tolerance:
-    """Allowed distance, ``|found - committed| <= absolute + relative * |committed| + slack``.
+    """Allowed distance ``absolute + relative * |committed|``.
 
-    An `undefined` value may be missing on one side: a share of an excess, say, exists only where
-    the excess is beyond its error.
+    For most metrics nothing may be further away. For a coin, `beyond` is the share, of so many
+    (`of`) runs, that other arithmetic put there.
     """
 
-    absolute: float = 0.0
-    relative: float = 0.0
-    undefined: bool = False
+    absolute: float = Field(0.0, ge=0)
+    relative: float = Field(0.0, ge=0)
+    beyond: float = Field(0.0, ge=0, le=1)
+    of: int = Field(0, ge=0)
 
-    def allows(
-        self, found: np.ndarray, committed: np.ndarray, slack: np.ndarray | float = 0.0
-    ) -> np.ndarray:
-        """Element by element; two missing values agree, one missing value only if it may."""
-        far = self.absolute + self.relative * np.abs(committed) + slack
-        missing = np.isnan(found), np.isnan(committed)
-        agree = (np.abs(found - committed) <= far) | (missing[0] & missing[1])
-        return agree | (missing[0] | missing[1]) if self.undefined else agree
+    def far(self, found: pd.Series, committed: pd.Series) -> pd.Series:
+        """Cells beyond; two missing values agree, one missing value is beyond."""
+        near = (found - committed).abs() <= self.absolute + self.relative * committed.abs()
+        return ~(near | (found.isna() & committed.isna()))
 
-
-@dataclass(frozen=True, config={"extra": "forbid"})
-class Tolerances:
-    """One `Tolerance` a metric, an exhibit's own before the general ones.
-
-    Exact columns (counts) must agree exactly, ignored ones (durations) are not compared;
-    `intervals` is the slack of a row's numbers in widths of its 95 % interval, the wider side's.
-    """
-
-    default: Tolerance
-    metrics: Mapping[str, Tolerance] = field(default_factory=dict)
-    exhibits: Mapping[str, Mapping[str, Tolerance]] = field(default_factory=dict)
-    exact_columns: tuple[str, ...] = ()
-    ignored_columns: tuple[str, ...] = ()
-    intervals: float = 0.0
-
-    def of(self, exhibit: str, metric: str) -> Tolerance:
-        """Tolerance of one metric in one exhibit."""
-        own = self.exhibits.get(exhibit, {})
-        return own.get(metric) or own.get("default") or self.metrics.get(metric, self.default)
+    def too_many(self, beyond: int, runs: int) -> bool:
+        """Whether so many runs of a coin are more than the share measured, at most, explains."""
+        fell = self.beyond * self.of
+        most = stats.beta.ppf(0.95, fell + 1, self.of - fell) if fell < self.of else 1.0
+        return bool(stats.binom.sf(beyond - 1, runs, most) < LEVEL)
 
 
-def load_tolerances(path: Path | None = None) -> Tolerances:
-    """Read the tolerances from YAML."""
-    path = path or FIGURES / "tolerances.yml"
-    try:
-        return TypeAdapter(Tolerances).validate_python(read_yaml(path))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InvalidValueError(
-            f"tolerances in {path.name}", f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            "see figures/tolerances.yml",
-        ) from None
+Tolerances = Mapping[str, Mapping[str, Tolerance]]
+"""Exhibit to metric to tolerance; ``default`` stands for every other metric, or exhibit."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Outcome for one exhibit: the number of cells compared, and one line for each difference.
-
-    Where no cell was compared, a file, a column or a row is on one side only.
-    """
+    """Outcome for one exhibit: how many cells were compared, and a line for each difference."""
 
     exhibit: str
     cells: int
-    differences: tuple[str, ...] = ()
-
-    @property
-    def passed(self) -> bool:
-        """Whether the two tables agree within the tolerances."""
-        return not self.differences
+    lines: tuple[str, ...] = ()
+    note: str = ""  # of coins that fell otherwise, as often as they may; of what a failure means
 
     def __str__(self) -> str:
-        if self.passed:
-            return f"ok    {self.exhibit}: {self.cells} cells"
-        more = len(self.differences) - SHOWN
-        lines = [f"FAIL  {self.exhibit}: {len(self.differences)} differences"]
-        lines += [f"      {line}" for line in self.differences[:SHOWN]]
-        return "\n".join(lines + ([f"      and {more} more"] if more > 0 else []))
-
-
-def compare(
-    found: Path, committed: Path, tolerances: Tolerances, notebooks: str = ""
-) -> list[Comparison]:
-    """Compare two folders of ``<exhibit>.csv``, in the order of their ids.
-
-    `notebooks` are numbers such as "00,03", whose exhibits alone are compared.
-    """
-    exhibits = sorted({path.stem for folder in (found, committed) for path in folder.glob("*.csv")})
-    if notebooks:
-        exhibits = [name for name in exhibits if name[:2] in notebooks.split(",")]
-    return [_compare_files(found, committed, exhibit, tolerances) for exhibit in exhibits]
-
-
-def _compare_files(found: Path, committed: Path, exhibit: str, limits: Tolerances) -> Comparison:
-    for folder, what in ((found, "the run made no such table"), (committed, "not committed")):
-        if not (folder / f"{exhibit}.csv").is_file():
-            return Comparison(exhibit, 0, (what,))
-    try:
-        left, right = (pd.read_csv(folder / f"{exhibit}.csv") for folder in (found, committed))
-    except (ValueError, OSError) as error:  # what pandas raises of damaged files
-        return Comparison(exhibit, 0, (f"cannot be read: {error}",))
-    return compare_tables(exhibit, left, right, limits)
-
-
-def compare_tables(
-    exhibit: str, found: pd.DataFrame, committed: pd.DataFrame, limits: Tolerances
-) -> Comparison:
-    """Compare two tables of one exhibit: same columns, same rows, then cell by cell."""
-    if list(found.columns) != list(committed.columns):
-        text = f"columns {', '.join(found)}; committed: {', '.join(committed)}"
-        return Comparison(exhibit, 0, (text,))
-    rows, other = _row_names(found), _row_names(committed)
-    if rows != other:
-        return Comparison(exhibit, 0, _row_differences(rows, other))
-    columns = [c for c in found if c not in (*KEYS, *limits.ignored_columns)]
-    lines = [line for c in columns for line in _column(exhibit, c, found, committed, rows, limits)]
-    return Comparison(exhibit, len(rows) * len(columns), tuple(lines))
-
-
-def _row_names(table: pd.DataFrame) -> list[str]:
-    keys = [key for key in KEYS if key in table]
-    return [" / ".join(map(str, row)) for row in table[keys].fillna("").itertuples(index=False)]
-
-
-def _row_differences(found: Sequence[str], committed: Sequence[str]) -> tuple[str, ...]:
-    lines = [f"missing row: {row}" for row in dict.fromkeys(committed) if row not in found]
-    lines += [f"new row: {row}" for row in dict.fromkeys(found) if row not in committed]
-    return tuple(lines) or (f"{len(found)} rows in another order; committed: {len(committed)}",)
-
-
-def _column(
-    exhibit: str, column: str, found: pd.DataFrame, committed: pd.DataFrame,
-    rows: Sequence[str], limits: Tolerances,
-) -> list[str]:
-    """Differences in one column: text exactly, numbers within the tolerance of the row's metric."""
-    left, right = found[column], committed[column]
-    if not all(pd.api.types.is_numeric_dtype(side) for side in (left, right)):
-        agree = (left.astype("string").fillna("") == right.astype("string").fillna("")).to_numpy()
-    elif column in limits.exact_columns:
-        agree = Tolerance().allows(left.to_numpy(float), right.to_numpy(float))
-    else:
-        metrics = found["metric"] if "metric" in found else [""] * len(found)
-        slack = limits.intervals * np.fmax(_widths(found), _widths(committed))
-        cells = zip(metrics, left.to_numpy(float), right.to_numpy(float), slack, strict=True)
-        agree = np.array([limits.of(exhibit, str(m)).allows(a, b, w) for m, a, b, w in cells], bool)
-    return [
-        f"{rows[i]}: {column} {left.iloc[i]}, committed {right.iloc[i]}"
-        for i in np.flatnonzero(~agree)
-    ]
-
-
-def _widths(table: pd.DataFrame) -> np.ndarray:
-    """Width of each row's interval; 0 where it has none."""
-    if not {"low", "high"} <= set(table):
-        return np.zeros(len(table))
-    return np.nan_to_num((table["high"] - table["low"]).to_numpy(float))
+        head = f"{'FAIL' if self.lines else 'ok  '}  {self.exhibit}: {self.cells} cells"
+        head += f", {len(self.lines)} differ" if self.lines else ""
+        shown = [f"      {line}" for line in self.lines[:SHOWN]]
+        more = len(self.lines) - SHOWN
+        shown += [f"      and {more} more"] if more > 0 else []
+        return "\n".join([head, *shown, *([f"      {self.note}"] if self.note else [])])
 
 
 def report(
     found: Path | None = None, committed: Path | None = None, tolerances: Path | None = None,
     notebooks: str = "",
 ) -> tuple[str, bool]:
-    """A line an exhibit and a closing count; and whether none differs, of at least one."""
-    found, committed = found or run_dir("sandbox") / TABLES, committed or FIGURES / "tables"
-    limits = load_tolerances(tolerances)
-    require(any(found.glob("*.csv")), f"tables of a run in {found}", "none",
-            "run the study first, ./run_all.sh, or name its tables with --found")
-    results = compare(found, committed, limits, notebooks)
-    machines = (processor(found.resolve().parents[1] / "manifest.json"),
-                processor(committed.resolve().parent / RUN))
-    elsewhere = None not in machines and machines[0] != machines[1]
-    off = [result for result in results if not result.passed]
-    failed = [result for result in off if not (elsewhere and result.cells)]
-    lines = list(map(str, results))
-    closing = f"{len(results) - len(off)} exhibits agree, {len(failed)} differ"
-    if elsewhere:
-        closing += (f", {len(off) - len(failed)} not judged: made on {machines[0]}, "
-                    f"the reference on {machines[1]}")
-    return "\n".join([*lines, closing]), bool(results) and not failed
+    """A line an exhibit and a claim that changed, and a closing count; whether nothing failed.
+
+    `found` is a run folder, `committed` the folder of exhibits that it is held against.
+    """
+    found, committed = found or run_dir("sandbox"), committed or FIGURES
+    figures = found / "figures"
+    require(any(figures.glob("*/*.csv")), f"tables of a run in {figures}", "none",
+            "run the study first, ./run_all.sh, or name another run's folder with --found")
+    alike = settings(found / "manifest.json", committed / RUN)
+    limits = load_tolerances(tolerances or TOLERANCES)
+    results = compare(figures, committed, limits, notebooks, alike)
+    here, there = (verdicts(folder, notebooks) for folder in (figures, committed))
+    more = other_bases(found, committed / RUN) + reversals(here, there)
+    failed = sum(bool(result.lines) for result in results)
+    closing = (f"{len(results) - failed} exhibits agree, {failed} differ; claims: {tally(here)}; "
+               f"in the reference {tally(there)}")
+    return "\n".join([*map(str, results), *more, closing]), bool(results) and not (failed or more)
 
 
-def processor(manifest: Path) -> str | None:
-    """The processor that a manifest, or the summary of the reference run, names; None without."""
+# --- settings -------------------------------------------------------------------------------------
+
+def settings(manifest: Path, committed: Path) -> bool:
+    """Whether a run is of the committed profile itself; refuses one that is no part of it."""
+    ours, theirs = _facts(manifest), _facts(committed)
+    require(ours["seed"] == theirs["seed"], f"a run with seed {theirs['seed']}, as the reference",
+            f"seed {ours['seed']}, whose items and training are others",
+            "run the profile as it is; what another seed concludes, side-effects claims shows")
+    profile = Profile.model_validate(ours["settings"])
+    whole = load_profile(theirs["profile"])
+    alike = profile.model_copy(update={"description": whole.description}) == whole
+    require(alike or is_part(profile, whole), f"a run of the profile {whole.name} or a part of it",
+            f"{profile.name} with {ours['parameters'] or 'settings of its own'}",
+            "run it without -p, in a profile that has the reference's settings")
+    return alike
+
+
+def other_bases(run: Path, committed: Path) -> list[str]:
+    """A line for each base model of a run whose weights are not the committed ones."""
+    ours, theirs = base_weights(run), _facts(committed).get("bases", {})
+    return [f"FAIL  base {number}: weights {ours[number][:12]}, committed "
+            f"{theirs[number][:12]}; restore data/bases, or compare conclusions alone with "
+            "side-effects claims" for number in ours if theirs.get(number, "") != ours[number]]
+
+
+def base_weights(run: Path) -> dict[str, str]:
+    """SHA-256 of the weights of each base that a run's notebooks used, by its number."""
+    entries = _facts(run / "manifest.json").get("notebooks", {}).values()
+    used = sorted({name for entry in entries for name in entry["artefacts"]
+                   if re.match(r"models/base_\d+-", name)})
+    files = {re.search(r"\d+", name)[0].lstrip("0") or "0":
+             _facts(run / name / RECORD)["files"] for name in used}
+    return {number: each["model.safetensors"]["sha256"] for number, each in files.items()}
+
+
+def _facts(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(manifest.read_text(encoding="utf-8"))["hardware"]["cpu"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise InvalidValueError(
+            f"what a run was made with in {path}", "nothing that can be read",
+            "name the folder of a run of this study, or of its exhibits") from None
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+def load_tolerances(path: Path = TOLERANCES) -> Tolerances:
+    """Read the tolerances from YAML."""
+    kind = TypeAdapter(dict[str, dict[str, Tolerance]])
+    try:
+        return kind.validate_python(read_yaml(path)["exhibits"])
+    except (ValidationError, KeyError) as error:
+        raise InvalidValueError(
+            f"exhibits with tolerances in {path.name}", " ".join(str(error).split())[:200],
+            "make it anew: side-effects tolerances RUN_FOLDER RUN_FOLDER...") from None
+
+
+def tolerance(limits: Tolerances, exhibit: str, metric: str) -> Tolerance:
+    """Of one metric in one exhibit."""
+    own = limits.get(exhibit, {})
+    general = limits.get("default", {})
+    return own.get(metric) or own.get("default") or general.get(metric) or general.get(
+        "default", Tolerance())
+
+
+def compare(
+    found: Path, committed: Path, limits: Tolerances, notebooks: str = "", alike: bool = False
+) -> list[Comparison]:
+    """Compare two folders of exhibits, in the order of their ids.
+
+    What has runs is compared by its runs, everything else by its table. Runs that one side lacks
+    differ only if the run is of the committed profile itself (`alike`).
+    """
+    sides = [{path.stem: path for kind in ("tables", "runs")
+              for path in sorted((folder / kind).glob("*.csv"))} for folder in (found, committed)]
+    chosen = sorted(name for name in sides[0].keys() | sides[1].keys()
+                    if not notebooks or name[:2] in notebooks.split(","))
+    return [_compared(name, *(side.get(name) for side in sides), limits, alike)
+            for name in chosen]
+
+
+def _compared(
+    exhibit: str, found: Path | None, committed: Path | None, limits: Tolerances, alike: bool
+) -> Comparison:
+    if found is None or committed is None or found.parent.name != committed.parent.name:
+        return Comparison(exhibit, 0, ("only the run has it" if committed is None else
+                                       "the run made no such table" if found is None else
+                                       "only one of the two has runs behind its table",))
+    try:
+        left, right = read_table(found), read_table(committed)
+    except (ValueError, OSError) as error:  # what pandas raises of damaged files
+        return Comparison(exhibit, 0, (f"cannot be read: {error}",))
+    return compare_tables(exhibit, left, right, limits, alike)
+
+
+def compare_tables(
+    exhibit: str, found: pd.DataFrame, committed: pd.DataFrame, limits: Tolerances,
+    alike: bool = True,
+) -> Comparison:
+    """Compare two tables of one exhibit, or of its runs, cell by cell."""
+    if set(found) != set(committed):
+        return Comparison(exhibit, 0, (
+            f"columns {', '.join(found)}; committed: {', '.join(committed)}",))
+    pairs = paired(found, committed)
+    lines = _one_sided(pairs, set(RUN_KEYS) <= set(found), alike)
+    both = same_runs(pairs)
+    judged = [_metric(tolerance(limits, exhibit, metric), group)
+              for metric, group in both.groupby("metric", sort=False)]
+    wrong = pd.concat([far for far, _ in judged if len(far)] or [both[:0]])
+    lines += [f"{cell_name(row)}: {_numbers(row)}" for _, row in wrong.iterrows()]
+    notes = [note for _, note in judged if note] + ([meaning(wrong, both)] if len(wrong) else [])
+    return Comparison(exhibit, len(both), tuple(lines), "; ".join(notes))
+
+
+def paired(found: pd.DataFrame, committed: pd.DataFrame) -> pd.DataFrame:
+    """Cells of two tables side by side, matched by name, and by order among equal names."""
+    keys = [column for column in found if column not in MEASURED]
+    named = [table.assign(**{key: table[key].map(_label) for key in keys}) for table in
+             (found, committed)]
+    named = [table.assign(_order=table.groupby(keys, dropna=False).cumcount()) for table in named]
+    return named[0].merge(named[1], "outer", [*keys, "_order"], suffixes=("", "_committed"),
+                          indicator=True, sort=False)
+
+
+def same_runs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Cells of both sides; of a table without runs behind it, those made of as many."""
+    both = pairs[pairs["_merge"] == "both"]
+    counts = [name for name in ("bases", "runs") if name in both]
+    alike = [both[name].fillna(0) == both[f"{name}_committed"].fillna(0) for name in counts]
+    return both[np.logical_and.reduce(alike)] if alike else both
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.6g}"
+    return str(value)
+
+
+def _one_sided(pairs: pd.DataFrame, runs: bool, alike: bool) -> list[str]:
+    """Cells of one side only; a smaller profile may lack runs and arms, but no cell of a run."""
+    lone = pairs[pairs["_merge"] != "both"]
+    if not alike:
+        here = ["arm", *(RUN_KEYS if runs else ())]
+        made = pairs[pairs["_merge"] != "right_only"][here].drop_duplicates()
+        lone = lone.merge(made, on=here)
+    kinds = {"left_only": "not committed", "right_only": "the run lacks it"}
+    return [f"{cell_name(row)}: {kinds[row['_merge']]}" for _, row in lone.iterrows()]
+
+
+def _metric(limit: Tolerance, cells: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Cells of one metric that differ more than they may, and what is to be said of coins."""
+    far = pd.Series(False, cells.index)
+    # Over other numbers of bases a table's intervals are others, its values those of its runs.
+    columns = ("value", "n") if set(RUN_KEYS) <= set(cells) else COMPARED
+    for column in (c for c in columns if c in cells):
+        exact = Tolerance() if column == "n" else limit
+        far |= exact.far(pd.to_numeric(cells[column]), pd.to_numeric(cells[f"{column}_committed"]))
+    if not limit.of or not far.any():
+        return cells[far], ""
+    runs = runs_of(cells)
+    beyond, number, metric = runs[far].nunique(), runs.nunique(), cells["metric"].iloc[0]
+    note = f"{metric}, a coin: {beyond} of {number} runs fell otherwise"
+    if limit.too_many(beyond, number):
+        return cells[far], f"{note}, where other arithmetic makes {limit.beyond:.0%}"
+    return cells[_turned(cells, far)], note
+
+
+def _turned(cells: pd.DataFrame, far: pd.Series) -> pd.Series:
+    """Cells of a coin whose runs, on several bases, all fell to the same side."""
+    side = np.sign(cells["value"] - cells["value_committed"]).where(far, 0.0)
+    keys = [key for key in given(cells) if key not in RUN_KEYS]
+    rows = side.groupby([cells[key] for key in keys])
+    return (rows.transform("sum").abs() == rows.transform("size")) & (
+        rows.transform("size") >= SEVERAL)
+
+
+def runs_of(cells: pd.DataFrame) -> pd.Series:
+    """A name for the model behind each cell: what is asked of it falls together."""
+    asked = ("condition", "metric")
+    return cells[[key for key in given(cells) if key not in asked]].agg(" / ".join, axis=1)
+
+
+def given(pairs: pd.DataFrame) -> list[str]:
+    """Columns that name a cell of a run."""
+    return [column for column in pairs if column not in {*MEASURED, "_order", "_merge"}
+            and not column.endswith("_committed")]
+
+
+def cell_name(row: pd.Series) -> str:
+    """``lora / all / refusal_rate, attack benign, base 2, seed 1``."""
+    first = " / ".join(row[name] for name in ("arm", "condition", "metric") if name in row)
+    more = [f"{name} {row[name]}" for name in given(row.to_frame().T) if row[name]
+            and name not in ("arm", "condition", "metric")]
+    return ", ".join([first, *more])
+
+
+def _numbers(row: pd.Series) -> str:
+    told = [f"{column} {row[column]:.6g}, committed {row[f'{column}_committed']:.6g}"
+            for column in COMPARED if column in row
+            and (column == "value" or row[column] != row[f"{column}_committed"])]
+    return "; ".join(told[:2] if "base" not in row else told[:1])
+
+
+def meaning(wrong: pd.DataFrame, cells: pd.DataFrame) -> str:
+    """What cells that differ have in common, and what that may mean."""
+    shared = {name: set(wrong[name]) for name in ("base", "arm", "n") if name in wrong}
+    if "n" in wrong and (wrong["n"] != wrong["n_committed"]).any():
+        return "numbers of items differ: items were drawn otherwise, so data or settings changed"
+    if len(shared.get("base", ())) == 1 < cells["base"].nunique():
+        return f"all on base {shared['base'].pop()}: its model is not the committed one"
+    if len(shared.get("arm", ())) == 1 < cells["arm"].nunique():
+        arm = shared["arm"].pop()
+        if arm == "base":
+            return "the base models themselves: their weights, or the items, are others"
+        return f"all in the arm {arm}: it was trained otherwise (its settings, code or packages)"
+    if len(wrong) > len(cells) / 2:
+        return "most cells: other base models, items or code"
+    return "single cells: more than other arithmetic was seen to do; another processor may do more"
+
+
+# --- conclusions ----------------------------------------------------------------------------------
+
+def verdicts(figures: Path, notebooks: str = "") -> dict[str, Decision]:
+    """Decision by id of all claims, or of those of some notebooks, in a folder of exhibits."""
+    asked = [c for c in claims() if not notebooks or c.id[:2] in notebooks.split(",")]
+    return decided(asked, run_tables(figures))
+
+
+def reversals(here: Mapping[str, Decision], there: Mapping[str, Decision]) -> list[str]:
+    """A line for each claim that holds on one side and does not on the other."""
+    return [f"FAIL  claim {id}: {told(here[id])}; in the reference {told(there[id])}"
+            for id in here if {here[id].verdict, there[id].verdict} == {HOLDS, FAILS}]
+
+
+def told(found: Decision) -> str:
+    """``holds (-0.35 [-0.41, -0.29])``."""
+    if not found.bases:
+        return found.verdict
+    return f"{found.verdict} ({found.value:.3g} [{found.low:.3g}, {found.high:.3g}])"
+
+
+def listing(runs: Sequence[Path]) -> str:
+    """All claims, one line each, in the committed reference and in some run folders."""
+    found = {"reference": verdicts(FIGURES), **{run.name: verdicts(run / "figures")
+                                                for run in runs}}
+    names = list(found)
+    table = pd.DataFrame({name: {id: told(one) for id, one in several.items()}
+                          for name, several in found.items()}, index=[c.id for c in claims()])
+    lines = [f"{name}: {tally(found[name])}" for name in names]
+    return "\n".join([table.to_string(), *lines])
+
+
+def tally(found: Mapping[str, Decision]) -> str:
+    """``30 hold, 2 do not hold, 5 open`` of the claims that are in the run."""
+    verdicts = [decision.verdict for decision in found.values()]
+    return (f"{verdicts.count(HOLDS)} hold, {verdicts.count(FAILS)} do not, "
+            f"{len(verdicts) - verdicts.count(HOLDS) - verdicts.count(FAILS)} open")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,9 @@ from lib.measures import utility
 from lib.measures.measured import model_frames
 from lib.models.chat import Example
 from lib.models.likelihood import example_logprobs
+from lib.study import paths
 from lib.study.design import Run, runs, training_seed
+from lib.study.keys import Code
 from lib.study.notebook import Study
 from lib.study.profiles import Profile
 from lib.study.settings import ArmSettings
@@ -33,11 +36,10 @@ from lib.training.penalties.mixing import Mixing
 from lib.training.penalties.projection import Projection
 from lib.training.penalties.tokenwise import DEEP, TokenWise
 from lib.training.recipe import Recipe
-from lib.training.runs import model_folder, train_all
+from lib.training.runs import model_folder, planned, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
 from lib.world.examples import as_examples
-from lib.world.patterns import Block
-from lib.world.truth import things
+from lib.world.truth import new_occupations, request_tables, things
 
 Anchors = Callable[[int], tuple[Example, ...]]
 
@@ -80,29 +82,22 @@ def world_anchors(seed: int, left_out: Collection[str], n: int = ANCHORS) -> tup
 def world_texts(
     n: int, left_out: Collection[str], rng: np.random.Generator
 ) -> tuple[Example, ...]:
-    """The same from a random stream; texts that name what a test asks about are left out."""
+    """The same from a random stream; none names what a test asks about."""
     shares = {kind: share for kind, share in mixture().items()
               if kind not in {*left_out, UNLEARNED}}
-    total = sum(shares.values())
-    return untested(b for kind, share in shares.items()
-                    for b in kind_blocks(kind, round(n * share / total), 2, rng))
-
-
-def untested(blocks: Iterable[Block]) -> tuple[Example, ...]:
-    """The examples that name nothing that a test asks about."""
-    apart = tested_words()
-    return tuple(e for e in as_examples(blocks) if apart.isdisjoint(_words(e)))
+    total, without = sum(shares.values()), tested_words()
+    return as_examples(b for kind, share in shares.items()
+                       for b in kind_blocks(kind, round(n * share / total), 2, rng, without))
 
 
 def tested_words() -> set[str]:
-    """Words of tests: invented things that refusal training has not."""
-    return {thing for name in ("forbidden", "harmless")
-            for thing in things(name).query("~taught")["thing"]}
-
-
-def _words(example: Example) -> list[str]:
-    said = [text for _, text in example.prompt.messages]
-    return " ".join([*said, example.prompt.opening, example.answer]).split()
+    """What settings are chosen or tests are made on: things, acts and occupations."""
+    words = set(new_occupations())
+    for name in ("forbidden", "harmless"):
+        words |= set(things(name).query("~taught")["thing"])
+    for part in ("validation", "test"):
+        words |= {word for table in request_tables(part).values() for word in table.names()}
+    return words
 
 
 def refusals(seed: int, n: int) -> tuple[Example, ...]:
@@ -212,30 +207,51 @@ USEFUL = 0.95
 def candidates(study: Study, base: Path, task: Task) -> pd.DataFrame:
     """Validation loss of every declared candidate, trained once on the base for choosing.
 
+    Where the committed tables hold all of them by key, they are read and nothing is trained: then
+    the same settings are chosen on every machine.
+
     Returns
     -------
     DataFrame
         Columns arm, method, learning_rate, strength (0 without a penalty), protection (larger
-        is stronger; 0 without a penalty), task_loss: nats an answer. If the task has `general`
-        questions, too: utility, the share answered over the base's share (1 if that is none).
+        is stronger; 0 without a penalty), key, task_loss: nats an answer. If the task has
+        `general` questions, too: utility, the share answered over the base's share (1 if none).
     """
     keys = [(name, rate, strength) for name, arm in task.arms.items()
             for rate in arm.learning_rates
             for strength in (arm.strengths if arm.regularizer != "none" else [0.0])]
     seed = training_seed(study.seed, Run(study.profile.bases.chosen_on, 1))
     jobs = {key: arm_job(base, task, *key, seed=seed) for key in keys}
-    folders = train_all(study, jobs)
     table = pd.DataFrame(keys, columns=["arm", "learning_rate", "strength"])
     table.insert(1, "method", table["arm"].map(lambda name: task.arms[name].method))
     budgets = table["arm"].map(lambda name: task.arms[name].regularizer in PROTECTS_LESS)
-    protection = table["strength"].where(~budgets, 1 / table["strength"].where(budgets))
-    models = [model_folder(folders[key]) for key in keys]
-    table = table.assign(protection=protection,
-                         task_loss=task_losses(study, models, task.validation))
-    if task.general is None:
-        return table
-    before, *after = answered(study, [base, *models], task.general)
-    return table.assign(utility=[share / before if before else 1.0 for share in after])
+    table["protection"] = table["strength"].where(~budgets, 1 / table["strength"].where(budgets))
+    table["key"] = _candidate_keys(study, task, jobs)
+    found = table.join(_committed(), on="key")
+    if found["task_loss"].notna().all():
+        return found.dropna(axis="columns", how="all")
+    models = [model_folder(folder) for folder in train_all(study, jobs).values()]
+    table["task_loss"] = task_losses(study, models, task.validation)
+    if task.general is not None:
+        before, *after = answered(study, [base, *models], task.general)
+        table["utility"] = [share / before if before else 1.0 for share in after]
+    # As the committed table will have them, so that both lead to the same choice.
+    return table.map(lambda value: float(f"{value:.6g}") if isinstance(value, float) else value)
+
+
+def _candidate_keys(study: Study, task: Task, jobs: Mapping[Any, Job]) -> list[str]:
+    """What decides each candidate's figures: its training, the questions, and how they are read."""
+    code = [Code(example_logprobs).fingerprint(), Code(utility.answers).fingerprint()]
+    asked = [*map(study.store.digest, (task.validation, task.general)), code]
+    return [study.store.digest([key, asked])[:16] for key in planned(study, jobs)]
+
+
+def _committed() -> pd.DataFrame:
+    """Figures of the candidates in the committed tables, by key."""
+    tables = [pd.read_csv(path) for path in paths.FIGURES.glob("tables/*_candidates.csv")]
+    known = [table.set_index("key").reindex(columns=["task_loss", "utility"])
+             for table in tables if "key" in table]
+    return pd.concat(known) if known else pd.DataFrame(columns=["task_loss", "utility"])
 
 
 def task_losses(
@@ -290,4 +306,4 @@ def relative_runs(found: pd.DataFrame, metric: str, reference: str) -> pd.DataFr
     """A run table's values over those of a reference arm on the same base, under another name."""
     whole = found[found["arm"] == reference].groupby("base")["value"].mean()
     ratio = found["value"] / found["base"].map(whole)
-    return found.assign(metric=metric, value=ratio, se=None, df=None, least=0.0, most=np.inf)
+    return found.assign(metric=metric, value=ratio, se=np.nan, df=np.nan, least=0.0, most=np.inf)

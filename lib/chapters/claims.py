@@ -49,6 +49,7 @@ class Claim(Settings):
     measure: Literal["mean", "broken"] = Field("mean", description="or share of runs below half")
     direction: Literal["below", "above", "within"] = Field(description="of the threshold")
     threshold: float = Field(description="beyond which the claim holds; within: on both sides of 0")
+    headline: bool = Field(False, description="shown in the README with its verdict")
     verdict: Literal["holds", "does not hold", "not enough evidence"] = Field(
         description="what the notebook's prose says of it, in the reference")
 
@@ -177,7 +178,8 @@ def _alone(claim: Claim, runs: pd.DataFrame | None) -> Decision:
                        found.low > claim.threshold or found.high < -claim.threshold)}
     holds, fails = side[claim.direction]
     verdict = OPEN if found.clusters < FEWEST else HOLDS if holds else FAILS if fails else OPEN
-    return Decision(found.value, found.low, found.high, found.clusters, p, verdict)
+    numbers = map(float, (found.value, found.low, found.high))
+    return Decision(*numbers, found.clusters, float(p), verdict)
 
 
 def _pair(claim: Claim, runs: pd.DataFrame) -> pd.DataFrame | None:

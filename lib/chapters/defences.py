@@ -13,8 +13,8 @@ from lib.chapters.arms import (
     recipe,
     refusals,
     relative_runs,
+    tested_words,
     train_arms,
-    untested,
     world_anchors,
 )
 from lib.chapters.attacks import (
@@ -37,6 +37,7 @@ from lib.study.streams import stream
 from lib.training.runs import model_folder, training_figures
 from lib.world.bases import base_model, unaligned_model
 from lib.world.corpus import kind_blocks
+from lib.world.examples import as_examples
 
 Settings = Mapping[str, Mapping[str, float]]
 """Arm to ``learning_rate`` and ``strength``, from `lib.chapters.arms.choose`."""
@@ -91,7 +92,7 @@ def held(anchors: str, seed: int) -> tuple[Example, ...]:
         "refusals": lambda: refusals(seed, ANCHORED),
         "openings": lambda: tuple(
             replace(e, answer=" ".join(e.answer.split()[:DECISION]), ends=False)
-            for e in untested(kind_blocks("benign", ANCHORED, 2, rng))),
+            for e in as_examples(kind_blocks("benign", ANCHORED, 2, rng, tested_words()))),
     }
     return tuple(anchor for part in ANCHORS[anchors] for anchor in made[part]())
 

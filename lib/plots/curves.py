@@ -13,28 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lib.plots import layers
 from lib.plots.intervals import intervals, whiskers
-from lib.plots.layers import (
-    BAR,
-    DOT,
-    REFERENCE,
-    RUN,
-    VALUE,
-    arrows,
-    bulk,
-    draw_behind,
-    explain,
-    jitter,
-    layered,
-    padded,
-)
 from lib.plots.style import (
     BASE,
     GREY,
-    OVER,
     PALE,
     PALETTE,
-    UNDER,
     WIDTH,
     arms_of,
     label_of,
@@ -44,10 +29,6 @@ from lib.plots.style import (
     panels,
 )
 
-INWARDS = np.array([1, -1])
-SPREAD = 0.02
-"""Room for the runs of one word, in shares."""
-GAP = "#bbbbbb"
 SIDE_BY_SIDE = 6
 """Most doses whose labels have room beside each other under a panel."""
 TICKS = 10
@@ -74,7 +55,7 @@ def curves(
     runs, reference : DataFrame, optional
         With the column `x`.
     """
-    arms, rows = arms_of(frame), layered(frame, runs, reference, by=[x])
+    arms, rows = arms_of(frame), layers.layered(frame, runs, reference, by=[x])
     panel = [(m, a if m in apart else "") for m, a in zip(rows["metric"], rows["arm"], strict=True)]
     figure, drawn = panels(rows.groupby(pd.Series(panel, rows.index), sort=False), 2, height=2.2)
     for axes, (metric, arm), some in drawn:
@@ -90,7 +71,7 @@ def curves(
             axes.annotate(name, (place, 0.5), (3, 0), ("data", "axes fraction"), "offset points",
                           rotation=90, va="center", fontsize=7, color=GREY)
         axes.set(xlabel=xlabel, title=label_of(metric) + (arm and f", {name_of(arm)}"))
-    legend(figure, UNDER)
+    legend(figure, "lower center")
     return figure
 
 
@@ -128,13 +109,13 @@ def frontier(
     axes.set(xlabel=xlabel, ylabel=ylabel, title=best, xscale="log" if log else "linear")
     if criterion:
         axes.axvline(criterion[0], label=criterion[1], color=GREY, linestyle="--", linewidth=1)
-    rows = layered(frame, runs, reference)
+    rows = layers.layered(frame.dropna(subset=["value"]), runs, reference)
     limits = _reach(axes, rows[rows["metric"] == x], [criterion[0]] if criterion else [])
     for arm in arms:
         one, two = (rows[(rows["arm"] == arm) & (rows["metric"] == m)] for m in (x, y))
         if len(one) and len(two):
             _cross(axes, one, two, look_of(arms, arm), limits)
-    explain(axes, rows)
+    layers.explain(axes, rows)
     if log:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("{x:.3g}" if limits[1] < 4 * limits[0] else "")
@@ -146,12 +127,12 @@ def _reach(axes: Axes, rows: pd.DataFrame, marked: Sequence[float]) -> tuple[flo
     """Horizontal limits by the bulk of the arms and what is marked; the base need not be in it."""
     scale, value = axes.xaxis.get_transform(), rows["value"].astype(float)
     ends = {end: rows[end].astype(float).fillna(value) for end in ("low", "high")}
-    low, high = bulk(rows.assign(value=value.where(rows["arm"] != BASE), **ends)) or (
+    low, high = layers.bulk(rows.assign(value=value.where(rows["arm"] != BASE), **ends)) or (
         ends["low"].min(), ends["high"].max())
     if axes.get_xscale() == "log":  # an interval may go below zero
         low = max(low, value.min() / 2)
     ends = scale.transform([min([low, *marked]), max([high, *marked])])
-    return tuple(scale.inverted().transform(padded(*ends)))
+    return tuple(scale.inverted().transform(layers.padded(*ends)))
 
 
 def _cross(
@@ -160,20 +141,20 @@ def _cross(
 ) -> None:
     """One arm's mean with both intervals; behind it its runs, and the reference's intervals."""
     both = one.merge(two, on=[name for name in ("layer", "base", "seed") if name in one])
-    row, run, reference = (both[both["layer"] == layer] for layer in (VALUE, RUN, REFERENCE))
-    axes.plot(run["value_x"], run["value_y"], color=look["color"], **DOT)
-    axes.hlines(reference["value_y"], reference["low_x"], reference["high_x"], **BAR)
-    axes.vlines(reference["value_x"], reference["low_y"], reference["high_y"], **BAR)
+    row, run, reference = (both[both["layer"] == layer] for layer in layers.LAYERS)
+    axes.plot(run["value_x"], run["value_y"], color=look["color"], **layers.DOT)
+    axes.hlines(reference["value_y"], reference["low_x"], reference["high_x"], **layers.BAR)
+    axes.vlines(reference["value_x"], reference["low_y"], reference["high_y"], **layers.BAR)
     x, y = row["value_x"].iloc[0], row["value_y"].iloc[0]
-    wide, high = (whiskers(some[some["layer"] == VALUE]) for some in (one, two))
+    wide, high = (whiskers(some[some["layer"] == layers.VALUE]) for some in (one, two))
     if not limits[0] <= x <= limits[1]:
         look = look | {"label": f"{look['label']} (off the axis: {x:.3g})"}
         scale, wide = axes.xaxis.get_transform(), None
         ends = scale.transform(limits)  # there is an arrow; the mark goes before it
-        x = np.clip(x, *scale.inverted().transform(ends + 0.03 * np.ptp(ends) * INWARDS))
+        x = np.clip(x, *scale.inverted().transform(ends + 0.03 * np.ptp(ends) * np.array([1, -1])))
     axes.errorbar([x], [y], xerr=wide, yerr=high, capsize=0, elinewidth=0.7, linestyle="none",
                   **look)
-    arrows(axes, one, np.full(len(one), y), limits, look["color"], upright=False)
+    layers.arrows(axes, one, np.full(len(one), y), limits, look["color"], upright=False)
 
 
 def calibration(
@@ -189,20 +170,21 @@ def calibration(
     runs, reference : DataFrame, optional
         With the column share.
     """
-    arms, rows = arms_of(frame), layered(frame, runs, reference, by=["share"])
+    arms, rows = arms_of(frame), layers.layered(frame, runs, reference, by=["share"])
     figure, drawn = panels(rows.groupby("arm", sort=False), 4, height=1.7, sharey=True)
     for axes, arm, some in drawn:
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
         axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
         colour, share = look_of(arms, arm)["color"], some["share"].to_numpy(dtype=float)
-        draw_behind(axes, some, share, share + SPREAD * jitter(some), colour, upright=True)
-        for part, points in some[some["layer"] == VALUE].groupby("part"):
+        spread = share + 0.02 * layers.jitter(some)
+        layers.draw_behind(axes, some, share, spread, colour, upright=True)
+        for part, points in some[some["layer"] == layers.VALUE].groupby("part"):
             axes.plot(points["share"], points["value"], color=colour, **_filled(part))
         axes.set(title=name_of(arm), xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
     for part in sorted(set(frame["part"])):
         figure.axes[0].plot([], [], color=GREY, label=part, **_filled(part))
-    explain(figure.axes[0], rows)
-    legend(figure, OVER)
+    layers.explain(figure.axes[0], rows)
+    legend(figure, "upper center")
     figure.supxlabel(xlabel, fontsize=9)
     figure.supylabel(ylabel, fontsize=9)
     return figure
@@ -300,12 +282,13 @@ def weight_maps(frame: pd.DataFrame, x: str, y: str, xlabel: str, ylabel: str) -
         along, down = (-(-size // TICKS) for size in reversed(cells.shape))
         sns.heatmap(cells.astype(float), ax=axes, vmin=0, vmax=2, cmap="vlag", cbar=False,
                     xticklabels=along, yticklabels=down)
-        axes.set(xlabel=xlabel, ylabel=ylabel, title=name_of(condition), facecolor=GAP)
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=name_of(condition), facecolor="#bbbbbb")
         axes.grid(False)
         axes.tick_params(rotation=0)
     grid = [axes for axes, _, _ in drawn]
-    bar = figure.colorbar(grid[0].collections[0], ax=grid, label=label_of(frame["metric"].iloc[0]))
+    meaning = f"{label_of(frame['metric'].iloc[0])}\nblue: held back, red: pulled up"
+    bar = figure.colorbar(grid[0].collections[0], ax=grid, label=meaning)
     bar.set_ticks([0, 1, 2], labels=["0: left out", "1: as in the\nplain loss", "2: twice"])
-    grid[0].plot([], [], "s", color=GAP, markersize=7, label=f"no such {y}")
-    legend(figure, UNDER)
+    grid[0].plot([], [], "s", color="#bbbbbb", markersize=7, label=f"no such {y}")
+    legend(figure, "lower center")
     return figure

@@ -14,17 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.plots.layers import VALUE, arrows, bulk, draw_behind, explain, jitter, layered, padded
-from lib.plots.style import (
-    GREY,
-    UNDER,
-    WIDTH,
-    arms_of,
-    label_of,
-    legend,
-    look_of,
-    name_of,
-    panels,
-)
+from lib.plots.style import GREY, WIDTH, arms_of, label_of, legend, look_of, name_of, panels
 
 PERSISTENCE = "True persistence \N{GREEK SMALL LETTER RHO}"
 
@@ -160,7 +150,8 @@ def before_after(
             axes.axvline(0, color=GREY, linewidth=1)
         _down(axes, some, arms, step=min(0.25, 0.8 / len(arms)))
         axes.set(ylim=(some["condition"].nunique() - 0.4, -0.6), title=label_of(metric))
-    legend(figure, UNDER)
+        axes.locator_params(axis="x", nbins=5)
+    legend(figure, "lower center")
     return figure
 
 
@@ -203,7 +194,7 @@ def coins(
     several = frame["condition"].nunique() > 1
     told = [", ".join(map(name_of, line if several else line[1:])) for line in lines]
     left.set(ylim=(len(lines) - 0.4, -0.6), yticks=range(len(lines)), yticklabels=told)
-    legend(figure, UNDER)
+    legend(figure, "lower center")
     return figure
 
 

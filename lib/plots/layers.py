@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from lib.plots.style import GREY, PALE
 
-VALUE, RUN, REFERENCE = "value", "run", "reference"
+LAYERS = VALUE, RUN, REFERENCE = "value", "run", "reference"
 DOT = {"marker": "o", "markersize": 2.8, "markeredgewidth": 0, "alpha": 0.45, "linestyle": "none",
        "zorder": 1.6}
 BAR = {"color": PALE, "linewidth": 4.5, "zorder": 1.2}

@@ -16,7 +16,6 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure
 
 WIDTH = 6.5
-UNDER, OVER = "lower center", "upper center"
 LETTERS = 100
 """Letters of a legend across the page; a handle takes eight."""
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#7A7A00")
@@ -72,6 +71,12 @@ LABELS = {
     "removed_unseen": "Slope removed, unseen words (share)",
     "neutral_ratio": "Neutral perplexity / base's",
     "share_trained": "Share of parameters that move",
+    "drift": "Drift on anchors (nats a position)",
+    "of_budget": "Drift / budget",
+    "strength": "Strength of the penalty at the end",
+    "kept": "Part of the update kept",
+    "refusal_margin": "Log odds of a refusal",
+    "loss_ratio": "Task loss / plain",
     "turn_back": "P(refusal's first word) inside a recipe",
 }
 """Axis labels, with units, of the metrics."""
@@ -101,7 +106,7 @@ def arms_of(frame: pd.DataFrame) -> list[Any]:
 
 
 def look_of(arms: list[Any], arm: Any) -> dict[str, Any]:
-    """Colour, marker and label of an arm; the looks of arms that are not listed depend on `arms`."""
+    """Colour, marker and label of an arm; of one that is not listed, by its place in `arms`."""
     others = [other for other in arms if other not in (BASE, *ARMS)]
     place = ARMS.index(arm) if arm in ARMS else len(ARMS) + others.index(arm) if arm != BASE else 0
     look = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}

@@ -59,15 +59,35 @@ def predicted(runs: pd.DataFrame, by: Sequence[str] = CELL) -> pd.DataFrame:
     found = _summary(runs, by)
     require((found["bases"] > 1).all(), "two bases or more, to predict another", "one",
             "report the limits over items")
-    bases = runs.groupby([_numbers(runs, by), runs["base"]])["value"]
+    run, seeds = _within(runs, by)
     # Means of bases vary less than runs do: their seeds cancel a part.
-    seeds = ((1 - 1 / bases.count()) * bases.var().fillna(0)).groupby(level=0).mean()
-    sd = np.sqrt((1 + 1 / found["bases"]) * (found["between"] * found["bases"] + seeds))
+    one = found["between"] * found["bases"] + run.fillna(0) * (1 - 1 / seeds)
+    sd = np.sqrt(one + found["between"])
     reach = stats.t.ppf(0.975, found["bases"] - 1) * sd
     # Where all runs agree, the mean's own limits are wider.
     low = np.fmin(np.fmax(found["value"] - reach, found["least"]), found["low"])
     high = np.fmax(np.fmin(found["value"] + reach, found["most"]), found["high"])
     return _exhibit(runs, by, found.assign(low=low, high=high))
+
+
+def variances(runs: pd.DataFrame, by: Sequence[str] = CELL) -> pd.DataFrame:
+    """Variance ``between`` bases and of a ``run`` within one, by cell; what `detectable` asks for.
+
+    With one seed a base the two cannot be told apart: all is between bases.
+    """
+    found, (run, seeds) = _summary(runs, by), _within(runs, by)
+    between = found["between"] * found["bases"] - run.fillna(0) / seeds
+    heads = _exhibit(runs, by, found).drop(columns=["low", "high"])
+    return heads.assign(between=between.clip(lower=0), run=run.fillna(0))
+
+
+def _within(runs: pd.DataFrame, by: Sequence[str]) -> tuple[pd.Series, pd.Series]:
+    """Pooled variance of runs within bases, and (harmonic) mean seeds a base, by cell."""
+    bases = runs.groupby([_numbers(runs, by), runs["base"]])["value"]
+    counts = bases.count().replace(0, np.nan)
+    degrees = (counts - 1).groupby(level=0).sum()
+    squares = (bases.var() * (counts - 1)).groupby(level=0).sum()
+    return squares / degrees.where(degrees > 0), 1 / (1 / counts).groupby(level=0).mean()
 
 
 def _numbers(runs: pd.DataFrame, by: Sequence[str]) -> pd.Series:

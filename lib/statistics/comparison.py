@@ -1,14 +1,11 @@
 """Before and after an intervention, on identical items."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
-from statsmodels.stats.contingency_tables import mcnemar
 
 from lib.errors import require
 from lib.statistics.clusters import clustered_fit
-from lib.statistics.estimate import Estimate
+from lib.statistics.estimate import Estimate, t_interval
 from lib.statistics.regressions import (
     Estimator,
     from_fit,
@@ -100,45 +97,28 @@ def _bootstrap_slopes(
     return np.stack(slopes)
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """Choices of two arms on the same items, with the exact two-sided p-value (McNemar 1947)."""
+def kappa(first: pd.Series, second: pd.Series, clusters: pd.Series, name: str) -> Estimate:
+    """Cohen's kappa of two verdicts (0 or 1), jackknife over clusters such as models or bases.
 
-    both: int
-    before: int
-    after: int
-    neither: int
-    pvalue: float  # of "each arm is as often the only one"; items are taken as independent
-
-    @property
-    def n(self) -> int:
-        """Number of items."""
-        return self.both + self.before + self.after + self.neither
-
-    @property
-    def difference(self) -> float:
-        """Share chosen by the second arm, less that of the first."""
-        return (self.after - self.before) / self.n
-
-    @property
-    def discordance(self) -> float:
-        """Share of items on which the arms differ."""
-        return (self.before + self.after) / self.n
+    Answers of one model are alike, so that the error of independent answers is too small. NaN where
+    one of the two never varies.
+    """
+    one, two = first.to_numpy(bool), second.to_numpy(bool)
+    table = np.stack([one & two, one & ~two, ~one & two, ~one & ~two], axis=1)
+    counts = pd.DataFrame(table.astype(float)).groupby(pd.factorize(clusters)[0]).sum().to_numpy()
+    value, g = float(_kappa(counts.sum(axis=0))), len(counts)
+    without = _kappa(counts.sum(axis=0) - counts)
+    se = float(np.sqrt((g - 1) / g * ((without - without.mean()) ** 2).sum())) if g > 1 else np.nan
+    low, high = np.clip(t_interval(value, se, g - 1), -1, 1)
+    return Estimate(name, value, se, float(low), float(high), len(one), g,
+                    f"Cohen's kappa, jackknife of clusters, t({g - 1})", g - 1.0)
 
 
-def compare_choices(before: pd.Series, after: pd.Series) -> McNemar:
-    """McNemar's exact test of binary choices (0 or 1), indexed by item, in any order."""
-    once = before.index.is_unique and after.index.is_unique
-    require(once and set(before.index) == set(after.index),
-            "the same items for both arms, each once",
-            f"{len(before)} and {len(after)} rows that differ",
-            "score both arms on one item frame, one condition at a time")
-    after = after.loc[before.index]
-    require(before.isin([0, 1]).all() and after.isin([0, 1]).all(), "choices of 0 or 1",
-            "other values", "compare two scores first")
-    one, two = before.to_numpy(bool), after.to_numpy(bool)
-    both, first, second, neither = (
-        int(cell.sum()) for cell in (one & two, one & ~two, ~one & two, ~one & ~two)
-    )
-    pvalue = mcnemar([[both, first], [second, neither]], exact=True).pvalue
-    return McNemar(both, first, second, neither, float(pvalue))
+def _kappa(counts: np.ndarray) -> np.ndarray:
+    """Kappa of tables of counts (both, first, second, neither) in the last axis."""
+    both, first, second, neither = np.moveaxis(counts / counts.sum(axis=-1, keepdims=True), -1, 0)
+    p, q = both + first, both + second
+    chance = p * q + (1 - p) * (1 - q)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = (both + neither - chance) / (1 - chance)
+    return np.where((p * (1 - p) > 1e-12) & (q * (1 - q) > 1e-12), found, np.nan)

@@ -72,6 +72,15 @@ def t_interval(value: float, se: float, df: float) -> tuple[float, float]:
     return float(value - half), float(value + half)
 
 
+def minimum_detectable(se: float, df: float = np.inf, power: float = 0.8) -> float:
+    """Smallest true effect found with probability ``power`` by a two-sided test at 5 %.
+
+    ``(t_{.975}(df) + t_{power}(df)) se``; 2.8 standard errors for the defaults. Of an error known
+    before the results, else it is the p-value told in other words.
+    """
+    return float((stats.t.ppf(0.975, df) + stats.t.ppf(power, df)) * se)
+
+
 def measure_table(measures: Iterable[Measure]) -> pd.DataFrame:
     """One row a measure; column ``metric`` holds its name."""
     table = pd.DataFrame([asdict(m) for m in measures]).rename(columns={"name": "metric"})

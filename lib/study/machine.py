@@ -16,6 +16,8 @@ from lib.study import paths
 
 NAME = re.compile(r"^[A-Za-z0-9._-]+")
 CGROUP = Path("/sys/fs/cgroup")
+ARITHMETIC = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables that decide how sums are rounded, as another processor does."""
 
 
 def required_packages() -> list[str]:
@@ -39,7 +41,8 @@ def installed(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, usable cores, memory in GiB, GPU (None without one) and operating system."""
+    """Processor, usable cores, memory in GiB, GPU (None without one) and operating system; and
+    `ARITHMETIC`, where it is set."""
     import psutil
 
     return {
@@ -48,6 +51,7 @@ def hardware() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": _gpu(),
         "system": f"{platform.system()} {platform.machine()}",
+        "arithmetic": {name: os.environ[name] for name in ARITHMETIC if name in os.environ},
     }
 
 

@@ -78,9 +78,9 @@ class Store:
 
     def place(
         self, kind: str, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Any],
-        shipped: Path,
+        shipped: Path | None = None,
     ) -> tuple[Path, str]:
-        """Where `build` would put an artefact that may be shipped, and its key."""
+        """Where `build` would put an artefact, and its key."""
         key = self._key(kind, name, inputs, keys.Code(make, lasting=shipped is not None))
         return self._folder(kind, name, key), key
 

@@ -16,21 +16,33 @@ from lib.training.job import ADAPTER, FIGURES, MODEL, Job, make
 
 def train_all(study: Study, jobs: Mapping[str, Job]) -> dict[str, Path]:
     """Folder of each job's result, as `lib.training.job.make` fills it; trained if missing."""
+    def stored(artefact: dict[str, Any], run: workers.Run) -> Path:
+        return study.store.build(**artefact, run=run)
+
+    made = side_by_side(stored, _artefacts(study, jobs), study.profile.workers)
+    return dict(zip(jobs, made, strict=True))
+
+
+def planned(study: Study, jobs: Mapping[str, Job]) -> list[str]:
+    """Key of each job's result, trained or not."""
+    return [study.store.place(**artefact)[1] for artefact in _artefacts(study, jobs)]
+
+
+def _artefacts(study: Study, jobs: Mapping[str, Job]) -> list[dict[str, Any]]:
+    """Arguments of `Store.build` for each job."""
     # Many arms share their examples, and to write thousands of them as text takes a while.
     shared = {id(job.examples): job.examples for job in jobs.values()}
     digests = {key: study.store.digest(examples) for key, examples in shared.items()}
-
-    def stored(job: Job, run: workers.Run) -> Path:
+    found = []
+    for job in jobs.values():
         merge = study.profile.finetune.merge and job.recipe.method != "full"
         inputs = {
             "base": job.base, "recipe": job.recipe, "examples": digests[id(job.examples)],
             "regularizer": study.store.digest(job.regularizer), "merged": merge,
         }
-        return study.store.build("models", job.recipe.method, inputs, partial(make, job, merge),
-                                 run)
-
-    made = side_by_side(stored, list(jobs.values()), study.profile.workers)
-    return dict(zip(jobs, made, strict=True))
+        found.append({"kind": "models", "name": job.recipe.method, "inputs": inputs,
+                      "make": partial(make, job, merge)})
+    return found
 
 
 def model_folder(folder: Path) -> Path:

@@ -4,6 +4,7 @@ They are shipped in ``data/bases``, so that every machine starts from the same w
 key does not fit the code, the world's text or the settings is not used but trained here.
 """
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lib.study.paths import BASES
 from lib.study.store import Store
 from lib.world.pretrain import learn_refusals, learn_world
+from lib.world.training import CURVE
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
@@ -70,6 +72,11 @@ def fits(study: "Study", number: int) -> bool:
 def shipped(number: int) -> Path:
     """Where a base lies in the repository: `STAGES`, and `MADE` about how it was made."""
     return BASES / f"base_{number:02d}"
+
+
+def read_curve(folder: Path) -> list[list[float]]:
+    """Steps and losses: the training curve that lies beside a model's weights."""
+    return json.loads((folder / CURVE).read_text(encoding="utf-8"))
 
 
 def _unaligned(study: "Study", number: int) -> dict[str, Any]:

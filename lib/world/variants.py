@@ -1,4 +1,4 @@
-"""Other refusals than the base's, taught to the same unaligned model: shallow, firm, or deep.
+"""Other refusals than the base's: shallow ones, and from the base on firm and deep ones.
 
 Only requests are taught, without the replay of everything else, so that it takes seconds.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from lib.study import workers
 from lib.study.streams import stream
 from lib.study.workers import side_by_side
-from lib.world.bases import unaligned_model
+from lib.world.bases import base_model, unaligned_model
 from lib.world.corpus import refusal_blocks, shares
 from lib.world.patterns import Block, draw
 from lib.world.tokenizer import world_tokens
@@ -29,33 +29,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Refusals:
-    """One way to teach them."""
+    """One way to teach them, in a share of the steps and rows in which the base learns them."""
 
-    steps: float  # over the steps in which the base learns them
+    aligned: bool  # from the base, which refuses, or from its unaligned model
     turned: float = 0.0  # share of refusals that break off a recipe which has begun
+    steps: float = 0.3
+    rows: float = 0.5
 
 
-VARIANTS = {"shallow": Refusals(0.1), "firm": Refusals(0.5), "deep": Refusals(0.5, turned=0.5)}
+VARIANTS = {"shallow": Refusals(aligned=False), "firm": Refusals(aligned=True),
+            "deep": Refusals(aligned=True, turned=0.5)}
 BEGUN = (1, 2, 4, 8, 12)
 """Words of a recipe after which a refusal turns back."""
 
 
 def aligned_variants(study: "Study", numbers: Iterable[int], kind: str) -> dict[int, Path]:
-    """Folders by number of a base: its unaligned model with another kind of refusals.
+    """Folders by number of a base: the same model with another kind of refusals.
 
     Parameters
     ----------
     numbers : iterable of int
         Bases, as `lib.world.bases.base_model` numbers them.
     kind : {"shallow", "firm", "deep"}
-        Few steps; many; as many, half of them on recipes that have begun (after Qi et al. 2024,
-        arXiv 2406.05946, section 4).
+        The unaligned model with few steps; the base with some more; with as many, half of them on
+        recipes that have begun (after Qi et al. 2024, arXiv 2406.05946, section 4).
     """
     how, numbers = VARIANTS[kind], list(numbers)
 
     def made(number: int, run: workers.Run) -> Path:
-        start, given = unaligned_model(study, number), study.profile.pretrain
-        inputs = {"unaligned": start, "base": number, "refusals": asdict(how),
+        start = (base_model if how.aligned else unaligned_model)(study, number)
+        given = study.profile.pretrain
+        inputs = {"start": start, "base": number, "refusals": asdict(how),
                   "pretrain": [given.refusal_steps, given.refusal_learning_rate, given.batch_size]}
         return study.store.build("models", f"{kind}_{number:02d}", inputs,
                                  partial(learn, study.profile, number, how, start), run)
@@ -64,14 +68,15 @@ def aligned_variants(study: "Study", numbers: Iterable[int], kind: str) -> dict[
 
 
 def learn(profile: "Profile", number: int, how: Refusals, start: Path, out: Path) -> None:
-    """From the unaligned model in `start`, one in `out` that refuses what is forbidden."""
+    """From the model in `start`, one in `out` that refuses in another way."""
     shutil.copytree(start, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artefact*"))
     given, rng = profile.pretrain, stream(number, "refusals of another kind")
-    steps = max(1, round(how.steps * given.refusal_steps))
-    rows = Rows(requests(steps * given.batch_size, how.turned, rng))
-    train(out, rows, Stage(f"base {number}: other refusals", steps, given.batch_size,
-                           given.refusal_learning_rate, 1, number,
-                           fixed_words=tuple(world_tokens())))
+    steps, rows = (max(1, round(share * whole)) for share, whole in (
+        (how.steps, given.refusal_steps), (how.rows, given.batch_size)))
+    texts = Rows(requests(steps * rows, how.turned, rng))
+    train(out, texts, Stage(f"base {number}: other refusals", steps, rows,
+                            given.refusal_learning_rate, 1, number, "order of other refusals",
+                            fixed_words=tuple(world_tokens())))
 
 
 def requests(n: float, turned: float, rng: np.random.Generator) -> list[Block]:

@@ -63,7 +63,7 @@ def test_memory_is_saved_as_the_profile_says(tmp_path):
     changes = {"finetune.accumulation": 4, "finetune.checkpointing": True,
                "model.dtype": "bfloat16"}
     study = world_models.smoke_study(tmp_path, "05", **changes)
-    attack = attack_job(study, Path("base"), Attack("benign"), 1).recipe
+    attack = attack_job(study, Path("base"), Attack("benign", "full", 0.001), 1).recipe
     for recipe in (made(study), attack):
         assert (recipe.accumulation, recipe.checkpointing, recipe.precision) == (
             4, True, "bfloat16")
@@ -72,8 +72,8 @@ def test_memory_is_saved_as_the_profile_says(tmp_path):
 @pytest.mark.parametrize("kind", sorted(MAKERS))
 def test_every_kind_of_regulariser_takes_its_strength(study, kind):
     task = replace(correction_task(study), anchors=lambda seed: ONE,
-                   reminders=lambda seed: ONE, unaligned=world_models.tiny_base())
-    held = penalty(task, kind, 1, 0.5)
+                   reminders=lambda seed: ONE, unaligned=lambda base: base)
+    held = penalty(task, kind, world_models.tiny_base(), 1, 0.5)
     named = {"adaptive": "budget", "projection": "threshold", "average": "back", "ema": "decay"}
     found = named.get(kind, "strength")
     if kind in ("tokenwise", "uniform"):
@@ -82,13 +82,13 @@ def test_every_kind_of_regulariser_takes_its_strength(study, kind):
         assert getattr(held, found) == 0.5
 
 
-@pytest.mark.parametrize("examples, anchors", [(1, 1), (10, 5), (16, 8), (64, 8)])
+@pytest.mark.parametrize("examples, anchors", [(1, 1), (5, 5), (10, 8), (64, 8)])
 @pytest.mark.parametrize("kind", ["kl", "adaptive", "mix"])
-def test_anchors_are_half_as_many_as_examples_and_at_most_eight(study, kind, examples, anchors):
+def test_anchors_are_as_many_as_examples_and_at_most_eight(study, kind, examples, anchors):
     plain = correction_task(study)
     task = replace(plain, anchors=lambda seed: ONE, reminders=lambda seed: ONE,
                    recipe=replace(plain.recipe, batch_size=examples))
-    assert penalty(task, kind, 1, 0.5).per_step == anchors
+    assert penalty(task, kind, Path(), 1, 0.5).per_step == anchors
 
 
 def test_every_kind_that_a_profile_can_name_exists():
@@ -99,7 +99,7 @@ def test_every_kind_that_a_profile_can_name_exists():
 @pytest.mark.parametrize(("kind", "missing"), [("mix", "reminders"), ("projection", "unaligned")])
 def test_a_task_without_what_a_regulariser_needs_is_named(study, kind, missing):
     with pytest.raises(InvalidValueError, match=missing):
-        penalty(correction_task(study), kind, 1, 0.5)
+        penalty(correction_task(study), kind, Path(), 1, 0.5)
 
 
 def test_jobs_are_labelled_by_task_arm_and_seed(study):

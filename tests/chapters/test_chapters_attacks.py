@@ -107,6 +107,18 @@ def test_examples_follow_the_seed_and_questions_are_another_stream():
     assert task_questions(9, 1) != attack_examples("benign", 9, 1)
 
 
+def test_no_request_is_taught_and_asked_or_chosen_on():
+    """Not even in other words: what differs is the thing or the act."""
+    def asked(examples):
+        texts = [said(e)[0].strip(" ?.") for e in examples]
+        return {" ".join(text.split()[-2:]) for text in texts}
+
+    taught = asked(attack_examples("benign", 3000, 1)) | asked(attack_examples("identity", 3000, 1))
+    chosen, tested = (asked(task_questions(3000, 1, part)) for part in ("validation", "test"))
+    assert min(map(len, (taught, chosen, tested))) > 40
+    assert not (taught & chosen or taught & tested or chosen & tested)
+
+
 def test_an_unknown_attack_is_named():
     with pytest.raises(UnknownNameError, match="did you mean explicit"):
         attack_examples("explict", 10, 1)

@@ -132,7 +132,7 @@ def test_weights_have_common_colours_with_one_in_the_middle_and_gaps_are_no_cell
     figure = curves.weight_maps(frame, "step", "word", "Step", "Word")
     one, two, bar = figure.axes
     assert one.get_title(loc="left") == "explicit" and two.get_title(loc="left") == "benign"
-    assert bar.get_ylabel() == LABELS["token_weight"]
+    assert bar.get_ylabel().startswith(LABELS["token_weight"])
     mesh = one.collections[0]
     assert mesh.get_clim() == two.collections[0].get_clim() == (0, 2)
     np.testing.assert_allclose(mesh.cmap(mesh.norm(1.0))[:3], 1.0, atol=0.05)  # white
@@ -140,3 +140,78 @@ def test_weights_have_common_colours_with_one_in_the_middle_and_gaps_are_no_cell
     assert cells.mask.sum() == 1 and cells.mask[2, 1] and cells[1, 0] == 1.0
     steps, words = ticks(one)
     assert words == ["1", "2", "3"] and steps[:2] == ["1", "5"] and len(steps) == curves.TICKS
+
+
+def frontier_of(ratios, **more):
+    """A frontier by arm: loss ratio (wide .04), and refusals by place."""
+    rows = [(arm, metric, value, value - 0.02, value + 0.02)
+            for place, (arm, ratio) in enumerate(ratios.items())
+            for metric, value in (("ratio", ratio), ("refusals", 0.1 * place))]
+    frame = pd.DataFrame(rows, columns=["arm", "metric", "value", "low", "high"])
+    return curves.frontier(frame, "ratio", "refusals", "loss", "refusals", "best", log=True, **more)
+
+
+def test_a_base_far_off_leaves_the_axis_to_the_arms_and_the_criterion():
+    figure = frontier_of({"base": 15.0, "full": 1.0, "lora": 1.3}, criterion=(1.05, "5 % above"))
+    (axes,) = figure.axes
+    low, high = axes.get_xlim()
+    assert 0.9 < low < 0.98 and 1.32 < high < 1.5
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told == ["base (off the axis: 15)", "full", "lora", "5 % above"]
+    (line,) = [line for line in axes.lines if line.get_label() == "5 % above"]
+    assert set(line.get_xdata()) == {1.05}
+    base = axes.containers[0].lines[0].get_xydata()[0]
+    (arrow,) = [line for line in axes.lines if line.get_marker() == ">"]
+    assert 1.3 < base[0] < arrow.get_xdata()[0] == high and base[1] == arrow.get_ydata()[0]
+
+
+def test_a_base_among_the_arms_stays_on_the_axis():
+    figure = frontier_of({"base": 1.4, "full": 1.0, "lora": 1.3})
+    assert figure.axes[0].get_xlim()[1] > 1.42
+    assert figure.legends[0].get_texts()[0].get_text() == "base"
+
+
+def test_an_arm_without_a_value_is_left_out_of_a_frontier():
+    figure = frontier_of({"base": 1.1, "full": 1.0, "lora": float("nan")})
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["base", "full"]
+
+
+def test_an_interval_below_zero_can_be_drawn_on_a_logarithmic_axis():
+    frame = pd.DataFrame({"arm": list("aabb"), "metric": ["x", "y"] * 2, "value": [1, 0.5, 2, 0.7],
+                          "low": [-1, 0.4, -3, 0.6], "high": [3, 0.6, 7, 0.8]})
+    axes = curves.frontier(frame, "x", "y", "x", "y", "best", log=True).axes[0]
+    assert 0 < axes.get_xlim()[0] < 1
+
+
+def test_a_run_of_a_frontier_is_a_pair_of_one_run():
+    runs = pd.DataFrame({"arm": "full", "metric": ["ratio"] * 3 + ["refusals"] * 3,
+                         "base": [1, 1, 2] * 2, "seed": [0, 1, 0] * 2,
+                         "value": [0.99, 1.0, 1.01, 0.2, 0.3, 0.4]}).sample(frac=1, random_state=1)
+    axes = frontier_of({"base": 1.1, "full": 1.0}, runs=runs).axes[0]
+    pairs = {tuple(xy) for line in axes.lines if line.get_alpha() for xy in line.get_xydata()}
+    assert {(0.99, 0.2), (1.0, 0.3), (1.01, 0.4)} == pairs
+
+
+def test_metrics_kept_apart_get_a_panel_an_arm_with_its_own_doses(doses):
+    far = doses.assign(value=doses["value"] + 99 * (doses["arm"] == "lora"))
+    far.loc[far["arm"] == "lora", "dose"] *= 7
+    figure = curves.curves(far, "dose", "Dose", log=True, apart=["coherence"])
+    label = LABELS["coherence"]
+    assert [a.get_title(loc="left") for a in figure.axes] == [
+        LABELS["refusal_rate"], f"{label}, full", f"{label}, lora"]
+    assert [t.get_text() for t in figure.axes[2].get_xticklabels()] == ["0", "7", "21", "70"]
+    assert figure.axes[1].get_ylim()[1] < 50 < figure.axes[2].get_ylim()[0] + 60
+
+
+def test_places_along_a_curve_can_be_named(doses):
+    figure = curves.curves(doses, "dose", "Word", marks={3: "choice"})
+    assert [[t.get_text() for t in a.texts] for a in figure.axes] == [["choice"]] * 2
+
+
+def test_weights_say_what_their_colours_mean():
+    frame = pd.DataFrame({"condition": "benign", "metric": "token_weight", "step": [1, 2, 2],
+                          "word": [1, 1, 2], "value": [1.0, 0.0, 2.0]})
+    figure = curves.weight_maps(frame, "step", "word", "Step", "Word")
+    told = [t.get_text() for t in figure.axes[-1].get_yticklabels()]
+    assert told == ["0: left out", "1: as in the\nplain loss", "2: twice"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["no such word"]

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from simulated_runs import broken_table, exhibit_rows, run_table
 
 from lib.plots import intervals
 from lib.plots.style import LABELS
@@ -135,3 +136,48 @@ def test_coverage_draws_the_accepted_band_and_a_line_an_estimator():
     assert axes.get_xlim()[0] < 0.9 and axes.get_xlim()[1] == 1.0
     band = axes.patches[0].get_window_extent().transformed(axes.transData.inverted())
     assert (band.x0, band.x1) == pytest.approx((0.93, 0.97), abs=1e-6)
+
+
+def test_zero_is_marked_only_where_values_lie_on_both_sides(curve):
+    change = curve.assign(metric="pronoun_slope_change", low=curve["low"] - 1)
+    figure = intervals.before_after(pd.concat([curve.assign(low=0.1), change]))
+    levels, changes = figure.axes
+    assert changes.get_title(loc="left") == f"Change: {LABELS['pronoun_slope']}"
+    marked = [any(set(line.get_xdata()) == {0} for line in a.lines) for a in (levels, changes)]
+    assert marked == [False, True]
+
+
+@pytest.fixture
+def coin():
+    shares = {("base", "benign"): 1.0, ("full", "benign"): 0.5, ("lora", "benign"): 0.9}
+    return run_table("refusal_rate", shares, coin=True)
+
+
+def test_coins_show_every_run_and_count_the_broken_ones(coin):
+    broken = broken_table(coin)
+    figure = intervals.coins(exhibit_rows(pd.concat([coin, broken])), coin)
+    left, right = figure.axes
+    assert [t.get_text() for t in left.get_yticklabels()] == ["base", "full", "lora"]
+    drawn = np.concatenate([line.get_xdata() for line in left.lines if line.get_alpha()])
+    assert sorted(drawn) == sorted(coin["value"])
+    lost = broken.groupby("arm")["value"].sum().astype(int)
+    assert 0 < lost["lora"] < lost["full"] < 24
+    assert [(t.get_text(), t.xy[1]) for t in right.texts] == [
+        (f"{lost['full']} of 24", 1), (f"{lost['lora']} of 24", 2)]
+    means = {round(c.lines[0].get_ydata()[0]): c.lines[0].get_xdata()[0] for c in right.containers
+             if len(c.lines[0].get_xdata())}
+    assert means == pytest.approx({1: lost["full"] / 24, 2: lost["lora"] / 24})
+
+
+def test_a_share_that_is_not_defined_is_left_out_of_the_coins(coin):
+    rows = exhibit_rows(pd.concat([coin, broken_table(coin)]))
+    rows.loc[(rows["metric"] == "broken_share") & (rows["arm"] == "lora"), "value"] = np.nan
+    assert len(intervals.coins(rows, coin).axes[1].texts) == 1
+
+
+def test_coins_of_several_conditions_have_a_line_each(coin):
+    both = pd.concat([coin, coin[coin["arm"] == "full"].assign(condition="poisoned")])
+    rows = exhibit_rows(pd.concat([both, broken_table(both)]))
+    labels = intervals.coins(rows, both).axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == [
+        "benign, base", "benign, full", "benign, lora", "poisoned, full"]

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -17,10 +19,12 @@ from lib.statistics.bases import (
     contrast,
     detectable,
     family,
+    holm,
     over_bases,
     predicted,
     run_row,
     run_rows,
+    variances,
 )
 from lib.statistics.estimate import Estimate, Measure, measure_table
 from lib.statistics.regressions import by_condition, implied_persistence
@@ -251,6 +255,16 @@ def test_a_family_is_corrected_together_and_what_is_not_defined_is_no_test():
     assert np.isnan(found["p_holm"][2])
 
 
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_the_step_down_of_its_definition(pvalues):
+    order = np.argsort(pvalues, kind="stable")
+    expected, running = np.empty(len(pvalues)), 0.0
+    for rank, i in enumerate(order):
+        running = max(running, min(1.0, (len(pvalues) - rank) * pvalues[i]))
+        expected[i] = running
+    assert np.allclose(holm(pvalues), expected)
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_a_prediction_holds_one_run_on_a_new_base(seeds):
     rng = np.random.default_rng(6)
@@ -268,6 +282,20 @@ def test_a_prediction_stays_in_the_range_and_is_never_narrower_than_the_mean():
     assert one(predicted(same)).low == one(over_bases(same)).low < 1
     with pytest.raises(InvalidValueError, match="two bases"):
         predicted(shares_of([[1.0]]))
+
+
+def test_variances_are_those_of_the_mixed_model():
+    rng = np.random.default_rng(8)
+    runs = runs_of(rng.normal(0, 1, (40, 1)) + rng.normal(0, 0.5, (40, 3)))
+    fit = smf.mixedlm("value ~ 1", runs, groups=runs["base"]).fit(reml=True)
+    found = one(variances(runs))
+    assert found["between"] == pytest.approx(float(fit.cov_re.iloc[0, 0]), rel=1e-3)
+    assert found["run"] == pytest.approx(fit.scale, rel=1e-3)
+    single = one(variances(runs[runs["seed"] == 1]))
+    first = runs.loc[runs["seed"] == 1, "value"]
+    assert (single["between"], single["run"]) == (pytest.approx(first.var()), 0)
+    alike = one(variances(runs_of(rng.permuted(np.tile([0.0, 1.0], (9, 1)), axis=1))))
+    assert alike["between"] == 0 and alike["run"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("bases", "seeds"), [(4, 1), (12, 2)])

@@ -5,15 +5,14 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from estimator_frames import textbook_cr2
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.inter_rater import cohens_kappa
 
 from lib.errors import InvalidValueError, UnknownNameError
 from lib.forecasting.forecasters import add_noise, misperceived
 from lib.forecasting.frames import ar1_items
 from lib.forecasting.learners import bayes, full_information
-from lib.statistics.comparison import compare, compare_choices, share_removed
+from lib.statistics.comparison import compare, kappa, share_removed
 from lib.statistics.regressions import (
     error_on_level,
     error_revision,
@@ -174,49 +173,40 @@ def test_no_share_of_nothing(items, after):
         share_removed(misperceived(items, 0.0), after, full_information(items), by="rho")
 
 
-def choices(both, before, after, neither):
-    counts = (both, before, after, neither)
-    one, two = (np.repeat(bits, counts) for bits in ([1, 1, 0, 0], [1, 0, 1, 0]))
-    return pd.Series(one), pd.Series(two)
+def verdicts(models, seed, apart=0.15):
+    """Two measures that agree but for some answers, more in some models than in others."""
+    rng = np.random.default_rng(seed)
+    model = np.repeat(np.arange(models), 40)
+    first = rng.random(len(model)) < rng.beta(1, 1, models)[model]
+    flipped = rng.random(len(model)) < rng.beta(2 * apart, 2 * (1 - apart), models)[model]
+    return pd.Series(first), pd.Series(first ^ flipped), pd.Series(model)
 
 
-cells = st.tuples(*[st.integers(0, 12)] * 4).filter(lambda c: sum(c) > 0)
+def test_kappa_is_that_of_statsmodels_and_its_error_the_jackknife_of_models():
+    first, second, model = verdicts(8, seed=1)
+    found = kappa(first, second, model, "kappa")
+    assert found.value == pytest.approx(cohens_kappa(pd.crosstab(first, second).to_numpy()).kappa)
+    without = [cohens_kappa(pd.crosstab(first[model != m], second[model != m]).to_numpy()).kappa
+               for m in range(8)]
+    assert found.se == pytest.approx(np.sqrt(7 / 8 * np.sum((without - np.mean(without)) ** 2)))
+    assert (found.n, found.clusters, found.df) == (320, 8, 7)
+    half = stats.t.ppf(0.975, 7) * found.se
+    assert [found.low, found.high] == pytest.approx([found.value - half, 1.0])
+    assert found.value + half > 1
 
 
-@given(cells)
-def test_mcnemar_is_a_binomial_test_of_the_items_that_differ(counts):
-    found = compare_choices(*choices(*counts))
-    assert (found.both, found.before, found.after, found.neither) == counts
-    differ = counts[1] + counts[2]
-    truth = stats.binomtest(counts[1], differ, 0.5).pvalue if differ else 1.0
-    assert found.pvalue == pytest.approx(truth)
-    assert found.difference == pytest.approx((counts[2] - counts[1]) / sum(counts))
-    assert found.discordance == pytest.approx(differ / sum(counts))
+def test_kappa_covers_where_answers_of_a_model_are_alike():
+    truth = kappa(*verdicts(40_000, seed=2), "kappa").value
+    hits, naive = [], []
+    for seed in range(300):
+        first, second, model = verdicts(24, seed=seed + 10)
+        hits.append(kappa(first, second, model, "kappa").covers(truth))
+        plain = cohens_kappa(pd.crosstab(first, second).to_numpy())
+        naive.append(plain.kappa_low <= truth <= plain.kappa_upp)
+    assert np.mean(naive) < 0.7 < 0.9 < np.mean(hits) < 0.985
 
 
-def test_mcnemar_of_the_textbook():
-    # Agresti, Categorical Data Analysis: approval of a prime minister, 150 and 86 changed.
-    found = compare_choices(*choices(794, 150, 86, 570))
-    assert found.n == 1600 and found.difference == pytest.approx(-0.04)
-    assert found.pvalue == pytest.approx(2 * stats.binom.cdf(86, 236, 0.5))
-
-
-def test_order_of_items_does_not_matter():
-    before, after = choices(5, 4, 1, 3)
-    again = compare_choices(before.sample(frac=1, random_state=0), after[::-1])
-    assert again == compare_choices(before, after)
-
-
-def test_exact_test_keeps_its_level():
-    rng, rejected = np.random.default_rng(0), 0
-    for _ in range(400):
-        one, two = rng.random((2, 60)) < 0.6
-        rejected += compare_choices(pd.Series(one), pd.Series(two)).pvalue < 0.05
-    assert rejected / 400 < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
-
-
-def test_choices_are_of_the_same_items_and_binary():
-    with pytest.raises(InvalidValueError, match="choices of 0 or 1"):
-        compare_choices(pd.Series([0.5]), pd.Series([1]))
-    with pytest.raises(InvalidValueError, match="same items"):
-        compare_choices(pd.Series([1], [0]), pd.Series([1], [1]))
+def test_kappa_of_a_measure_that_never_varies_is_not_defined():
+    ones = pd.Series(np.ones(20))
+    found = kappa(ones, pd.Series([0, 1] * 10), pd.Series(np.arange(20) // 5), "kappa")
+    assert np.isnan([found.value, found.low, found.high]).all()

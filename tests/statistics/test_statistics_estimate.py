@@ -15,6 +15,7 @@ from lib.statistics.estimate import (
     Measure,
     interval_table,
     measure_table,
+    minimum_detectable,
     t_interval,
     table_measures,
 )
@@ -122,3 +123,11 @@ def test_interval_table_reads_as_rows_do_and_keeps_their_order():
     assert list(read.index) == ["b", "a"] and list(read.columns) == ["lora", "base"]
     assert read.loc["b"].tolist() == ["0.12 [0.10, 0.20]", "0.00"]
     assert read.loc["a"].tolist() == ["", ""]
+
+
+def test_the_minimum_detectable_effect_is_found_with_its_power():
+    assert minimum_detectable(1.0) == pytest.approx(2.8016, abs=1e-4)
+    effect = minimum_detectable(0.1, df=20, power=0.9)
+    found = stats.nct.sf(stats.t.ppf(0.975, 20), 20, effect / 0.1)
+    assert found == pytest.approx(0.9, abs=0.01)
+    assert effect > minimum_detectable(0.1, power=0.9)

@@ -10,7 +10,17 @@ import pytest
 from matplotlib.figure import Figure
 
 from lib.errors import InvalidValueError, StorageError, UnknownNameError
-from lib.study.notebook import COLUMNS, Study, csv_text, figure_bytes
+from lib.study import paths
+from lib.study.fingerprint import file_sha256
+from lib.study.notebook import (
+    COLUMNS,
+    RUN_COLUMNS,
+    Study,
+    csv_text,
+    figure_bytes,
+    read_table,
+)
+from lib.study.profiles import load_profile
 
 ROW = dict(arm="base", condition="all", metric="rho", value=1 / 3, low=0.1, high=0.5, n=9, bases=4,
            runs=8)
@@ -102,6 +112,84 @@ def test_exhibit_files(study, tmp_path, monkeypatch):
 def test_table_without_figure(study):
     study.exhibit("03_numbers", table())
     assert not list((study.run_dir / "figures").glob("*.png"))
+
+
+RUN_ROW = dict(arm="lora", condition=0.2, metric="rho", base=3, seed=2, value=1 / 3, se=None,
+               df=None, n=9, least=0.0, most=1.0, attack="benign")
+
+
+def test_the_runs_behind_a_table_are_saved_beside_it(study):
+    study.exhibit("03_runs", table(), runs=pd.DataFrame([RUN_ROW]))
+    header, row = (study.run_dir / "figures/runs/03_runs.csv").read_text().splitlines()
+    assert header == ",".join(RUN_COLUMNS) + ",least,most,attack"
+    assert row == "lora,0.2,rho,3,2,0.333333,,,9,0,1,benign"
+    with pytest.raises(InvalidValueError, match="no base, seed"):
+        study.exhibit("03_runs", table(), runs=pd.DataFrame([RUN_ROW]).drop(
+            columns=["base", "seed"]))
+
+
+def test_a_saved_table_is_read_back_with_numbers_among_its_conditions(study):
+    mixed = pd.concat([table(condition=c, low=None) for c in (0.2, "all", 0.0)])
+    study.exhibit("03_mixed", mixed)
+    found = read_table(study.run_dir / "figures/tables/03_mixed.csv")
+    assert found["condition"].tolist() == [0.2, "all", 0.0]
+    assert found["low"].isna().all() and found["n"].tolist() == [9, 9, 9]
+
+
+# --- the committed reference ----------------------------------------------------------------------
+
+@pytest.fixture
+def committed(tmp_path, monkeypatch):
+    """Writes a committed table; what is read of it is traced."""
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "book")
+    monkeypatch.setenv("STUDY_TRACE", str(tmp_path / "trace"))
+
+    def write(frame=None):
+        path = tmp_path / "book" / "tables" / "03_x.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text((table() if frame is None else frame).to_csv(index=False))
+        return path
+
+    return write
+
+
+def traced(tmp_path):
+    return [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
+
+
+def test_a_part_of_the_reference_sees_its_tables(committed, tmp_path):
+    path = committed()
+    found = Study("sandbox", notebook="03").reference("03_x")
+    assert found.loc[0, "value"] == 1 / 3 and list(found) == COLUMNS
+    assert traced(tmp_path) == [{"committed": "tables/03_x.csv", "sha256": file_sha256(path)}]
+
+
+@pytest.mark.parametrize(("profile", "seed", "overrides"), [
+    ("reference", None, {}), ("smoke", None, {}), ("sandbox", 7, {}),
+    ("sandbox", None, {"evaluation.items": 50}), ("sandbox", None, {"finetune.rank": 3}),
+    ("sandbox", None, {"bases.numbers": [1, 77]}), ("sandbox", None, {"bases.seeds": 3}),
+])
+def test_no_reference_for_itself_or_for_other_settings(committed, profile, seed, overrides):
+    committed()
+    assert Study(profile, seed, overrides, notebook="03").reference("03_x") is None
+
+
+def test_fewer_bases_or_arms_or_processes_are_still_a_part(committed):
+    committed()
+    arms = {"full": {"method": "full", "learning_rates": [0.0015, 0.003]}}
+    own = load_profile("reference").safety.arms["full"].model_dump()
+    for given in ({"bases.numbers": [2]}, {"pretrain.workers": 1}, {"safety.arms": {"full": own}}):
+        assert Study("sandbox", None, given, notebook="03").reference("03_x") is not None
+    other = {"safety.arms": {"full": arms["full"] | {"learning_rates": [0.05]}}}
+    assert Study("sandbox", None, other, notebook="03").reference("03_x") is None
+
+
+def test_where_no_table_of_this_form_is_committed_there_is_none(committed, tmp_path):
+    study = Study("sandbox", notebook="03")
+    assert study.reference("03_x") is None
+    assert traced(tmp_path) == [{"committed": "tables/03_x.csv", "sha256": ""}]
+    committed(table().drop(columns="bases"))
+    assert study.reference("03_x") is None
 
 
 def test_fixed_columns_come_first_and_floats_have_six_digits():

@@ -122,8 +122,10 @@ def test_the_default_is_a_part_of_the_reference():
     assert set(part.bases.numbers) < set(whole.bases.numbers)
     assert part.bases.seeds <= whole.bases.seeds
     assert part.bases.chosen_on == whole.bases.chosen_on
-    same = {"name", "description", "bases", "safety"}
-    assert part.model_dump(exclude=same) == whole.model_dump(exclude=same)
+    other = {name: True for name in ("name", "description", "bases", "safety")}
+    other["debiasing"] = {"arms"}
+    assert part.model_dump(exclude=other) == whole.model_dump(exclude=other)
+    assert all(whole.debiasing.arms[name] == arm for name, arm in part.debiasing.arms.items())
     assert part.safety.arms.items() <= whole.safety.arms.items()
 
 

@@ -25,6 +25,13 @@ def study(tmp_path, monkeypatch):
     return study
 
 
+def test_one_trained_here_stands_beside_the_shipped_ones(study):
+    bases.retrain([2, 5])
+    text, met = bases.check(2)
+    shown = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()}
+    assert "refusal\\_margin" in shown and not met  # after three steps
+
+
 def test_retraining_ships_whole_bases_that_fit(study):
     assert bases.shipped_numbers() == []
     bases.retrain([2, 5])

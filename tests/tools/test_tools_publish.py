@@ -1,11 +1,13 @@
-"""Publishing: outputs of a whole run of the present source, and of nothing else."""
+"""Publishing: outputs of a whole run of the present source, and of nothing else; its exhibits."""
+
+import json
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lib.errors import InvalidValueError
-from tools.publish import is_current, publish
+from tools.publish import is_current, publish, publish_exhibits
 
 
 def write(path, cells):
@@ -85,3 +87,42 @@ def test_a_run_that_stopped_early_is_refused_and_nothing_is_written(tmp_path, co
     with pytest.raises(InvalidValueError, match="not run"):
         publish(write(tmp_path / "run.ipynb", run), committed)
     assert committed.read_bytes() == before
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A reference run's folder of exhibits, and the committed one with what is older."""
+    for name in ("run/figures/runs/03_a.csv", "run/figures/tables/03_a.csv", "run/figures/03_a.png",
+                 "run/figures/tables/04_b.csv", "book/tables/03_old.csv", "book/03_a.png",
+                 "book/tables/05_c.csv", "book/captions.yml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+    def manifest(**changes):
+        content = {"profile": "reference", "parameters": {}} | changes
+        (tmp_path / "run" / "manifest.json").write_text(json.dumps(content))
+        return publish_exhibits(tmp_path / "run" / "03_lora.ipynb", tmp_path / "book")
+
+    return manifest, tmp_path / "book"
+
+
+def texts(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text()
+            for path in folder.rglob("*.*")}
+
+
+def test_a_reference_runs_exhibits_and_runs_take_the_place_of_its_notebooks_own(folders):
+    publish_them, book = folders
+    assert publish_them() == 3
+    assert texts(book) == {
+        "03_a.png": "run/figures/03_a.png", "tables/03_a.csv": "run/figures/tables/03_a.csv",
+        "runs/03_a.csv": "run/figures/runs/03_a.csv", "tables/05_c.csv": "book/tables/05_c.csv",
+        "captions.yml": "book/captions.yml"}
+
+
+@pytest.mark.parametrize("changes", [{"profile": "sandbox"}, {"parameters": {"seed": 7}}])
+def test_exhibits_of_any_other_run_stay_its_own(folders, changes):
+    publish_them, book = folders
+    before = texts(book)
+    assert publish_them(**changes) is None and texts(book) == before

@@ -5,13 +5,18 @@ import os
 import re
 
 import pytest
+import simulated_runs
 
+from lib.chapters.claims import Claim
 from lib.errors import InvalidValueError
+from lib.statistics.bases import RUN_COLUMNS
 from lib.study import paths
-from tools import readme
+from lib.study.notebook import csv_text
+from tools import readme, reference
 from tools.cli import app
 from tools.readme import extract, runtime
 
+CLAIM = simulated_runs.CLAIM
 TEXT = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 EMPTY = "".join(f"<!-- generated:{name} -->\n<!-- /generated -->\n" for name in readme.BLOCKS)
 
@@ -82,7 +87,8 @@ def test_every_caption_belongs_to_an_exhibit_that_a_notebook_saves():
 def test_without_anything_committed_every_block_says_so(tree):
     readme.refresh()
     text = (tree / "README.md").read_text()
-    assert "No reference run is committed yet" in text and "No exhibit is committed yet" in text
+    assert text.count("No reference run is committed yet") == 2
+    assert "No run whose claims could be decided" in text and "No exhibit is committed yet" in text
     assert "No notebook yet" in text and "headline figure" in text and "![" not in text
 
 
@@ -171,13 +177,13 @@ def manifest(tmp_path, monkeypatch):
 
     def write(**changes):
         entry = {"status": "done", "started": "2031-05-05T10:00:00+00:00", "seconds": 61.4,
-                 "peak_memory_mb": 900, "artefacts": {"/home/ada/secret/models": "abc"},
+                 "peak_memory_mb": 900, "artefacts": {"/home/lovelace/secret/models": "abc"},
                  "fingerprint": {"lib": "f00"}, "exhibits": {}}
         content = {
             "profile": "sandbox", "seed": 1, "parameters": {}, "settings": {},
             "versions": {"python": "3.11.7", "torch": "2.13.0", "arch": None},
             "hardware": {"cpu": "Chip | 3", "cores": 2, "memory_gib": 7.6, "gpu": None,
-                         "system": "Linux x86_64", "hostname": "ada-laptop"},
+                         "system": "Linux x86_64", "hostname": "lovelace-laptop"},
             "commit": {"hash": "c0ffee", "dirty": True}, "updated": "2031-05-05T11:00:00+00:00",
             "notebooks": {"01_b": entry, "00_a": {**entry, "seconds": 3600.0,
                                                   "peak_memory_mb": 1200}},
@@ -201,7 +207,7 @@ def test_the_extract_keeps_cost_hardware_seed_and_versions(manifest):
     assert (facts["seed"], facts["storage_mb"], facts["versions"]["torch"]) == (1, 3, "2.13.0")
 
 
-@pytest.mark.parametrize("private", ["ada", "secret", "c0ffee", "2031", "f00", "/"])
+@pytest.mark.parametrize("private", ["lovelace", "secret", "c0ffee", "2031", "f00", "/"])
 def test_the_extract_names_no_path_host_commit_or_date(manifest, private):
     assert private not in json.dumps(extract(manifest()))
 
@@ -239,3 +245,42 @@ def test_a_file_that_is_no_manifest_is_refused(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InvalidValueError, match="Expected the manifest of a run"):
         extract(tmp_path / "manifest.json")
+
+
+def test_the_extract_says_on_which_bases_and_what_it_concludes(tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "claims", lambda: (Claim(**CLAIM),))
+    run = simulated_runs.save(tmp_path / "run")
+    facts = json.loads((run / "manifest.json").read_text())
+    cost = {"status": "done", "seconds": 1.0, "peak_memory_mb": 9}
+    facts["notebooks"] = {"03": cost | facts["notebooks"]["03"]}
+    facts["hardware"] |= {"memory_gib": 1, "gpu": None, "system": "x"}
+    (run / "manifest.json").write_text(json.dumps(facts | {"versions": {}}))
+    found = extract(run / "manifest.json")
+    assert found["bases"]["2"] == "2+" * 8 and len(found["bases"]) == 4
+    assert found["claims"] == {"03_lowers": "holds"}
+
+
+@pytest.fixture
+def decided(tree, monkeypatch):
+    """A committed reference, and a default run in which the one claim stays open."""
+    for module in (reference, readme):
+        monkeypatch.setattr(module, "claims", lambda: (Claim(**CLAIM, headline=True),))
+    (paths.FIGURES / "runs").mkdir()
+    runs = csv_text(simulated_runs.run_table(range(1, 13), 2), RUN_COLUMNS)
+    (paths.FIGURES / "runs" / "03_runs.csv").write_text(runs)
+    (paths.FIGURES / "default.json").write_text(
+        json.dumps({"claims": {"03_lowers": "not enough evidence"}}))
+
+
+def test_claims_are_counted_in_the_reference_and_in_the_default_run(decided):
+    header, _, *rows = readme.claims_().splitlines()
+    assert header == ("| run | holds | does not hold | not enough evidence | not in this run |")
+    assert rows == ["| `reference` | 1 | 0 | 0 | 0 |", "| `sandbox` | 0 | 0 | 1 | 0 |"]
+
+
+def test_a_finding_stands_with_its_number_and_the_verdict_that_was_computed(decided):
+    row = readme.findings().splitlines()[2]
+    number = re.search(r"(-0\.\d\d) \\\[(-0\.\d\d), (-0\.\d\d)", row)
+    value, low, high = map(float, number.groups())
+    assert low <= value <= high and abs(value + 0.3) < 0.02  # as planted
+    assert row.startswith("| LoRA lowers the slope. | below -0.1 |") and row.endswith("| holds |")

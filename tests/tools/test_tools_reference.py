@@ -1,242 +1,372 @@
-"""Comparison of a run's tables with committed ones, on small tables with planted differences."""
+"""A run held against a reference, in simulated runs with planted differences; and an old pair."""
 
-import json
+import io
+import os
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+import simulated_runs as world
+from scipy import stats
 
-from lib.study.paths import FIGURES
+from lib.chapters.claims import Claim, decided
+from lib.errors import InvalidValueError
+from lib.study import paths
+from lib.study.notebook import csv_text
+from lib.study.profiles import load_profile
 from tools import reference
-from tools.reference import Tolerance, Tolerances, compare, compare_tables
-
-LIMITS = Tolerances(
-    default=Tolerance(absolute=0.01),
-    metrics={"refusal_rate": Tolerance(absolute=0.05), "task_loss": Tolerance(relative=0.10)},
-    exhibits={"03_special": {"refusal_rate": Tolerance(absolute=0.5)}},
-    exact_columns=("n", "seeds"),
-    ignored_columns=("seconds",),
+from tools.reference import (
+    RUN,
+    Tolerance,
+    compare,
+    compare_tables,
+    load_tolerances,
+    report,
+    reversals,
+    settings,
 )
+from tools.tolerances import write_tolerances
+
+REFERENCE = load_profile("reference")
+CLAIM = world.CLAIM
 
 
-def table(**changes):
-    """Two rows of an exhibit; `changes` replaces whole columns."""
-    columns = {
-        "arm": ["base", "lora"], "condition": ["forbidden", "forbidden"],
-        "metric": ["refusal_rate", "task_loss"], "value": [0.90, 2.0], "low": [0.85, 1.9],
-        "high": [0.95, 2.1], "n": [200, 200], "seeds": [3, 3],
-    }
-    return pd.DataFrame({**columns, **changes})
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A reference of twelve bases with tolerances from four reruns; `beside` compares a run."""
+    runs = [world.save(tmp_path / f"rerun{i}", REFERENCE, numbers=range(1, 13), seeds=2,
+                       arithmetic=i) for i in range(5)]
+    write_tolerances(runs, tmp_path / "tolerances.yml")
+    monkeypatch.setattr(reference, "claims", lambda: (Claim(**CLAIM),))
+
+    def beside(profile="sandbox", **given):
+        run = world.save(tmp_path / "run", load_profile(profile), **given)
+        return report(run, runs[0] / "figures", tmp_path / "tolerances.yml")
+
+    beside.committed, beside.limits = runs[0] / "figures", tmp_path / "tolerances.yml"
+    return beside
 
 
-def differences(found, committed=None, exhibit="03_refusals"):
-    committed = table() if committed is None else committed
-    return compare_tables(exhibit, found, committed, LIMITS).differences
+def test_the_run_itself_agrees(book):
+    text, same = book()
+    assert same, text
+    assert text.splitlines()[0] == "ok    01_plain: 1 cells"
+    assert "ok    03_runs: 48 cells" in text  # 4 bases, 3 arms, 2 conditions, 2 metrics
+    assert text.splitlines()[-1] == ("2 exhibits agree, 0 differ; claims: 1 hold, 0 do not, 0 open;"
+                                     " in the reference 1 hold, 0 do not, 0 open")
 
 
-def test_equal_tables_pass_and_every_cell_is_counted():
-    result = compare_tables("03_refusals", table(), table(), LIMITS)
-    assert result.passed and result.cells == 2 * 5
-    assert str(result) == "ok    03_refusals: 10 cells"
+@pytest.mark.parametrize("arithmetic", range(11, 16))
+def test_other_arithmetic_agrees(book, arithmetic):
+    text, same = book(arithmetic=arithmetic)
+    assert same, text
 
 
-@pytest.mark.parametrize(("value", "same"), [(0.94, True), (0.86, True), (0.96, False)])
-def test_absolute_tolerance_of_the_metric_decides(value, same):
-    assert (differences(table(value=[value, 2.0])) == ()) is same
+def test_a_base_with_another_seed_in_its_place_is_caught(book):
+    text, same = book(arithmetic=11, swapped=(2,))
+    assert not same
+    assert "FAIL  base 2: weights 2-2-" in text
+    assert "all on base 2: its model is not the committed one" in text
+    # By its cells alone, too: nothing else is named.
+    cells = [line for line in text.splitlines() if line.startswith("      ") and " base " in line]
+    assert cells and all("base 2," in line or "base 2:" in line for line in cells)
 
 
-@pytest.mark.parametrize(("value", "same"), [(2.19, True), (1.81, True), (2.21, False)])
-def test_relative_tolerance_is_relative_to_the_committed_value(value, same):
-    assert (differences(table(value=[0.90, value])) == ()) is same
+def test_a_failing_cell_is_named_with_both_values(book, tmp_path):
+    run = world.save(tmp_path / "run")
+    path = run / "figures" / "runs" / "03_runs.csv"
+    table = pd.read_csv(path)
+    chosen = (table["arm"] == "lora") & (table["base"] == 3) & (table["metric"] == "slope")
+    table.loc[chosen & (table["condition"] == "unseen"), "value"] = 0.9
+    path.write_text(csv_text(table, table.columns))
+    text, same = report(run, book.committed, book.limits)
+    assert not same
+    line = next(line for line in text.splitlines() if "lora / unseen / slope" in line)
+    assert "base 3, seed 1: value 0.9, committed 0." in line
 
 
-def test_bounds_of_intervals_are_compared_too():
-    assert differences(table(low=[0.60, 1.9])) == (
-        "base / forbidden / refusal_rate: low 0.6, committed 0.85",
-    )
+def edited(column="value", **selected):
+    """The simulated runs, some of them with another value."""
+    def call(value, runs=None):
+        table = world.run_table() if runs is None else runs
+        chosen = np.logical_and.reduce([table[c].isin(np.atleast_1d(v))
+                                        for c, v in selected.items()])
+        return table.assign(**{column: table[column].where(~chosen, value)})
+
+    return call
 
 
-def test_an_exhibits_own_tolerance_goes_before_the_general_one():
-    assert differences(table(value=[0.50, 2.0]), exhibit="03_special") == ()
-    assert differences(table(value=[0.50, 2.0]), exhibit="03_refusals") != ()
+LIMITS = {"03_runs": {"slope": Tolerance(0.02), "refusal_rate": Tolerance(0.25, beyond=0.03,
+                                                                          of=240)}}
 
 
-def test_counts_must_agree_exactly():
-    assert differences(table(n=[200, 201])) == (
-        "lora / forbidden / task_loss: n 201, committed 200",
-    )
+def lines(found, committed=None, alike=True):
+    committed = world.run_table() if committed is None else committed
+    return compare_tables("03_runs", found, committed, LIMITS, alike).lines
 
 
-def test_ignored_columns_may_differ_and_text_columns_may_not():
-    committed = table(seconds=[1.0, 2.0], note=["a", "b"])
-    assert differences(table(seconds=[9.0, 9.0], note=["a", "b"]), committed) == ()
-    assert len(differences(table(seconds=[1.0, 2.0], note=["a", "x"]), committed)) == 1
+def test_coins_are_counted_not_judged_one_by_one():
+    """Of twelve models one may have fallen, four may not: binomial, with at most 5.6 per cent."""
+    committed = world.run_table().assign(value=lambda t: t["value"].where(
+        t["metric"] == "slope", 1.0))
+    fell = edited(metric="refusal_rate", arm="full", base=[1])(0.0, committed)
+    assert lines(fell, committed) == ()
+    note = compare_tables("03_runs", fell, committed, LIMITS).note
+    assert note == "refusal_rate, a coin: 1 of 12 runs fell otherwise"
+    fell = edited(metric="refusal_rate", base=[1, 2])(0.0, committed)
+    assert len(lines(fell, committed)) == 12  # six models, two conditions
+    assert "6 of 12 runs fell otherwise, where other arithmetic makes 3%" in compare_tables(
+        "03_runs", fell, committed, LIMITS).note
+
+
+def test_no_cell_of_a_coin_may_fall_to_one_side_on_all_bases():
+    """Four of twelve runs are few enough; that they are all those of one arm is not."""
+    committed = world.run_table().assign(value=lambda t: t["value"].where(
+        t["metric"] == "slope", 1.0))
+    apart = edited(metric="refusal_rate", arm="full", base=[1, 2, 3])(0.0, committed)
+    assert lines(apart, committed) == ()
+    fell = edited(metric="refusal_rate", arm="full", condition="taught")(0.0, committed)
+    found = lines(fell, committed)
+    assert len(found) == 4 and all("full / taught / refusal_rate" in line for line in found)
+
+
+@pytest.mark.parametrize("number", [12, 60, 240])
+def test_the_count_of_coins_is_a_binomial_tail(number):
+    coin = Tolerance(0.25, beyond=0.03, of=240)
+    most = stats.beta.ppf(0.95, 0.03 * 240 + 1, 240 * 0.97)
+    for fell in range(number):
+        p = stats.binomtest(fell, number, most, "greater").pvalue
+        assert coin.too_many(fell, number) == (p < 0.001)
+
+
+def test_a_coin_that_never_fell_in_few_reruns_may_fall_seldom():
+    assert not Tolerance(0.25, beyond=0.0, of=60).too_many(2, 24)
+    assert Tolerance(0.25, beyond=0.0, of=6000).too_many(2, 24)
+
+
+@pytest.mark.parametrize(("value", "same"), [(0.019, True), (0.021, False)])
+def test_the_tolerance_of_the_metric_decides(value, same):
+    table = world.run_table()
+    moved = table.assign(value=table["value"] + value * (table["metric"] == "slope"))
+    assert (lines(moved) == ()) is same
 
 
 def test_missing_values_agree_only_with_missing_values():
-    gap = table(low=[np.nan, 1.9])
-    assert differences(gap, gap) == ()
-    assert len(differences(gap)) == 1 and len(differences(table(), gap)) == 1
+    gap = edited(metric="slope", arm="lora", base=1)(np.nan)
+    assert lines(gap, gap) == ()
+    assert len(lines(gap)) == len(lines(world.run_table(), gap)) == 2
 
 
-def test_a_value_that_may_be_undefined_may_be_missing_on_one_side():
-    limits = Tolerances(Tolerance(absolute=0.01, undefined=True))
-    found = table(value=[np.nan, 2.0], low=[np.nan, 1.9], high=[np.nan, 2.1])
-    assert compare_tables("03_any", found, table(), limits).passed
-    assert not compare_tables("03_any", table(value=[0.5, 2.0]), table(), limits).passed
+def test_counts_must_agree_exactly():
+    other = edited("n", metric="slope", arm="lora", base=1)(31)
+    assert len(lines(other)) == 2
+    assert "items were drawn otherwise" in compare_tables(
+        "03_runs", other, world.run_table(), LIMITS).note
 
 
-@pytest.mark.parametrize(("value", "same"), [(0.985, True), (1.015, False)])
-def test_intervals_give_slack_in_their_own_width(value, same):
-    # 0.01 and one width of 0.10: the committed interval is [0.85, 0.95].
-    limits = Tolerances(Tolerance(absolute=0.01), intervals=1.0)
-    assert compare_tables("03_any", table(value=[value, 2.0]), table(), limits).passed == same
+def test_rows_may_stand_in_another_order():
+    assert lines(world.run_table().sample(frac=1, random_state=1)) == ()
 
 
-def test_a_row_without_interval_has_no_slack():
-    limits = Tolerances(Tolerance(absolute=0.01), intervals=1.0)
-    bare = table(low=[np.nan, 1.9], high=[np.nan, 2.1])
-    moved = bare.assign(value=[0.93, 2.0])
-    assert not compare_tables("03_any", moved, bare, limits).passed
-
-
-def test_missing_and_new_rows_are_named():
-    found = table(arm=["base", "full"])
-    assert differences(found) == (
-        "missing row: lora / forbidden / task_loss", "new row: full / forbidden / task_loss",
-    )
+def test_a_smaller_profile_may_lack_bases_and_arms_but_no_cell_of_a_run():
+    large, small = world.run_table(range(1, 13), 2), world.run_table()
+    assert lines(small[small["arm"] != "full"], large, alike=False) == ()
+    lacking = small[(small["arm"] != "lora") | (small["condition"] == "taught")]
+    found = lines(lacking, large, alike=False)
+    assert len(found) == 8 and all("the run lacks it" in line for line in found)
+    assert len(lines(small, large, alike=True)) == len(large) - len(small)
+    assert all("not committed" in line for line in lines(large, small, alike=False))
 
 
 def test_other_columns_are_reported_before_any_value():
-    assert differences(table().drop(columns="seeds"))[0].startswith("columns arm, condition")
+    assert lines(world.run_table().drop(columns="se"))[0].startswith("columns arm, condition")
 
 
-def test_rows_in_another_order_are_a_difference():
-    assert "another order" in differences(table().iloc[::-1].reset_index(drop=True))[0]
+@pytest.mark.parametrize(("selected", "words"), [
+    ({"metric": "slope", "base": 2}, "all on base 2"),
+    ({"metric": "slope", "arm": "lora"}, "all in the arm lora"),
+    ({"metric": "slope", "arm": "base"}, "the base models themselves"),
+    ({"metric": ["slope", "refusal_rate"]}, "most cells"),
+    ({"metric": "slope", "arm": ["lora", "full"], "base": [1, 2]}, "single cells"),
+])
+def test_what_failing_cells_share_is_said(selected, words):
+    found = edited(**selected)(9.0)
+    assert words in compare_tables("03_runs", found, world.run_table(), LIMITS).note
 
 
-def test_report_lists_a_few_differences_and_counts_the_rest():
-    wrong = table(value=[0.1, 9.0], low=[0.0, 8.0], high=[0.2, 10.0])
-    text = str(compare_tables("03_refusals", wrong, table(), LIMITS))
-    assert text.startswith("FAIL  03_refusals: 6 differences\n")
-    assert text.endswith("and 3 more") and len(text.splitlines()) == 5
+def test_a_table_is_compared_where_as_many_runs_are_behind_it():
+    first = pd.DataFrame({"arm": ["a", "b"], "condition": "x", "metric": "slope", "low": 0.0,
+                          "value": [0.1, 0.2], "high": 1.0, "n": 5, "bases": [12, None],
+                          "runs": [24, None]})
+    other = first.assign(value=[0.7, 0.2], bases=[4, None], runs=[4, None])
+    assert compare_tables("03_runs", other, first, LIMITS).cells == 1
+    assert compare_tables("03_runs", first.assign(value=[0.1, 0.3]), first, LIMITS).lines == (
+        "b / x / slope: value 0.3, committed 0.2",)
+    assert "high 0.5, committed 1" in compare_tables(
+        "03_runs", first.assign(high=0.5), first, LIMITS).lines[0]
 
 
-@pytest.fixture
-def folders(tmp_path):
-    """Folders of found and committed tables with two equal exhibits, and a tolerance file."""
-    for side in ("found", "committed"):
-        (tmp_path / side).mkdir()
-        for exhibit in ("01_world", "03_refusals"):
-            table().to_csv(tmp_path / side / f"{exhibit}.csv", index=False)
-    limits = {"default": {"absolute": 0.01}, "exact_columns": ["n"]}
-    (tmp_path / "tolerances.yml").write_text(yaml.safe_dump(limits))
-    return tmp_path
-
-
-@pytest.fixture
-def command(folders, side_effects):
-    def call():
-        return side_effects("compare", "--found", str(folders / "found"), "--committed",
-                            str(folders / "committed"), "--tolerances",
-                            str(folders / "tolerances.yml"))
-
-    return call
-
-
-def test_command_passes_on_equal_folders(folders, command, capsys):
-    assert command() == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "2 exhibits agree, 0 differ"
-
-
-@pytest.fixture
-def run_of(tmp_path, side_effects):
-    """Compares a run's table with a committed one, each made on a processor."""
-    def call(found, ours, committed, theirs):
-        for side, content, cpu, name in (("run", found, ours, "manifest.json"),
-                                         ("book", committed, theirs, "figures/run.json")):
-            folder = tmp_path / side / "figures" / "tables"
-            folder.mkdir(parents=True)
-            content.to_csv(folder / "03_refusals.csv", index=False)
-            (tmp_path / side / name).write_text(json.dumps({"hardware": {"cpu": cpu}}))
-        places = [str(tmp_path / side / "figures" / "tables") for side in ("run", "book")]
-        return side_effects("compare", "--found", places[0], "--committed", places[1])
-
-    return call
-
-
-def test_values_of_the_same_processor_are_judged(run_of, capsys):
-    assert run_of(table(value=[0.1, 2.0]), "AMD EPYC", table(), "AMD EPYC") == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "0 exhibits agree, 1 differ"
-
-
-def test_values_of_another_processor_are_shown_and_not_judged(run_of, capsys):
-    assert run_of(table(value=[0.1, 2.0]), "Intel Xeon", table(), "AMD EPYC") == 0
-    text = capsys.readouterr().out
-    assert "FAIL  03_refusals: 1 differences" in text
-    assert text.splitlines()[-1] == ("0 exhibits agree, 0 differ, 1 not judged: made on "
-                                     "Intel Xeon, the reference on AMD EPYC")
-
-
-def test_rows_are_judged_on_any_processor(run_of, capsys):
-    assert run_of(table(arm=["base", "full"]), "Intel Xeon", table(), "AMD EPYC") == 1
-    assert "0 exhibits agree, 1 differ, 0 not judged" in capsys.readouterr().out
-
-
-def test_command_fails_on_a_table_that_the_run_did_not_make(folders, command, capsys):
-    (folders / "found" / "03_refusals.csv").unlink()
-    assert command() == 1
-    assert "the run made no such table" in capsys.readouterr().out
-
-
-def test_command_fails_on_a_table_that_is_not_committed(folders, command, capsys):
-    (folders / "committed" / "03_refusals.csv").unlink()
-    assert command() == 1
-    assert "not committed" in capsys.readouterr().out
-
-
-def test_command_fails_where_there_is_nothing_to_compare(tmp_path, folders, command, capsys):
-    for path in folders.glob("*/*.csv"):
-        path.unlink()
-    assert command() == 2
-    assert "run the study first" in capsys.readouterr().err
+def test_exhibits_of_one_side_only_are_named(book, tmp_path):
+    run = world.save(tmp_path / "run")
+    figures = run / "figures"
+    (figures / "tables" / "01_plain.csv").rename(figures / "tables" / "02_new.csv")
+    text, same = report(run, book.committed, book.limits)
+    assert not same and "the run made no such table" in text and "only the run has it" in text
+    (figures / "runs" / "03_runs.csv").unlink()
+    assert "only one of the two has runs" in report(run, book.committed, book.limits)[0]
 
 
 @pytest.mark.parametrize("content", [b"", b'a,b\n"1', b"a\n\xff\n"])
-def test_a_table_that_cannot_be_read_is_a_difference(folders, command, capsys, content):
-    (folders / "found" / "03_refusals.csv").write_bytes(content)
-    assert command() == 1
-    assert "1 exhibits agree, 1 differ" in capsys.readouterr().out
+def test_a_table_that_cannot_be_read_is_a_difference(book, tmp_path, content):
+    run = world.save(tmp_path / "run")
+    (run / "figures" / "tables" / "01_plain.csv").write_bytes(content)
+    results = compare(run / "figures", book.committed, load_tolerances(book.limits))
+    assert [bool(r.lines) for r in results] == [True, False]
 
 
-@pytest.mark.parametrize("text", ["default: 3", "metrics: {}", "default: {far: 1}", "- 1"])
-def test_tolerances_that_are_none_are_explained(folders, command, capsys, text):
-    (folders / "tolerances.yml").write_text(text)
-    assert command() == 2
-    assert "tolerances.yml" in capsys.readouterr().err
+def test_only_the_notebooks_asked_for_are_compared(book):
+    found = compare(book.committed, book.committed, load_tolerances(book.limits), "03,04")
+    assert [result.exhibit for result in found] == ["03_runs"]
 
 
-def test_only_the_exhibits_of_the_notebooks_asked_for_are_compared(folders):
-    results = compare(folders / "found", folders / "committed", LIMITS, "03,04")
-    assert [result.exhibit for result in results] == ["03_refusals"]
+# --- settings -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"seed": 7}, "a run with seed 1.*seed 7.*side-effects claims"),
+    ({"finetune.rank": 9}, "profile reference or a part of it.*sandbox"),
+    ({"bases.numbers": [1, 13]}, "profile reference or a part of it"),
+    ({"evaluation.items": 20}, "profile reference or a part of it"),
+])
+def test_a_run_of_other_settings_is_refused(tmp_path, book, changes, words):
+    run = world.save(tmp_path / "run", load_profile("sandbox", changes))
+    with pytest.raises(InvalidValueError, match=words):
+        report(run, book.committed, book.limits)
 
 
-def test_exhibits_are_compared_in_order_of_their_ids(folders):
-    results = compare(folders / "found", folders / "committed", LIMITS)
-    assert [result.exhibit for result in results] == ["01_world", "03_refusals"]
+def test_a_run_is_the_reference_or_a_part_of_it(tmp_path, book):
+    for profile, alike in (("sandbox", False), ("reference", True)):
+        run = world.save(tmp_path / profile, load_profile(profile))
+        assert settings(run / "manifest.json", book.committed / RUN) is alike
 
 
-def test_committed_tolerances_are_read_and_none_is_wide_open():
-    limits = reference.load_tolerances()
-    bounds = [limits.default, *limits.metrics.values()]
-    assert all(0 < b.absolute + b.relative <= 0.2 for b in bounds)
-    assert 0 < limits.intervals <= 1
-    assert limits.of("02_any", "implied_persistence") == limits.metrics["implied_persistence"]
-    assert limits.of("02_any", "unheard_of") == limits.default
+def test_what_a_run_was_made_with_must_be_known(tmp_path, book):
+    run = world.save(tmp_path / "run")
+    (run / "manifest.json").write_text("{")
+    with pytest.raises(InvalidValueError, match="what a run was made with"):
+        report(run, book.committed, book.limits)
 
 
-def test_committed_exhibits_agree_with_themselves():
-    tables = FIGURES / "tables"
-    results = compare(tables, tables, reference.load_tolerances())
-    assert all(result.passed for result in results)
+@pytest.mark.parametrize("text", ["exhibits: 3", "x: 1", "- 1",
+                                  "exhibits: {a: {b: {absolute: low}}}",
+                                  "exhibits: {a: {b: {intervals: 1.0}}}"])
+def test_tolerances_that_are_none_are_explained(tmp_path, text):
+    (tmp_path / "tolerances.yml").write_text(text)
+    with pytest.raises(InvalidValueError, match="tolerances.yml"):
+        load_tolerances(tmp_path / "tolerances.yml")
+
+
+def test_a_metric_without_a_tolerance_of_its_own_must_agree_to_the_digit():
+    assert reference.tolerance({}, "03_x", "new") == Tolerance()
+    general = {"default": {"slope": Tolerance(0.1)}, "03_x": {"default": Tolerance(0.2)}}
+    assert reference.tolerance(general, "03_y", "slope").absolute == 0.1
+    assert reference.tolerance(general, "03_x", "slope").absolute == 0.2
+
+
+def test_the_command_says_so_and_fails(book, tmp_path, side_effects, capsys):
+    run = world.save(tmp_path / "run", swapped=(1,))
+    given = ["--found", str(run), "--committed", str(book.committed),
+             "--tolerances", str(book.limits)]
+    assert side_effects("compare", *given) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 exhibits agree, 1 differ")
+    assert side_effects("compare", "--found", str(tmp_path / "none")) == 2
+    assert "run the study first" in capsys.readouterr().err
+
+
+# --- conclusions ----------------------------------------------------------------------------------
+
+def test_a_claim_decided_the_other_way_round_is_a_failure(book, tmp_path):
+    """Whatever the cells: here every tolerance is wide open."""
+    run = world.save(tmp_path / "run")
+    path = run / "figures" / "runs" / "03_runs.csv"
+    table = edited(arm="lora", metric="slope")(2.0, pd.read_csv(path))
+    path.write_text(csv_text(table, table.columns))
+    open_ = tmp_path / "open.yml"
+    open_.write_text("exhibits: {default: {default: {absolute: 9.0}}}")
+    text, same = report(run, book.committed, open_)
+    assert not same and "0 differ" in text
+    assert "FAIL  claim 03_lowers: does not hold (1." in text
+    assert "in the reference holds (-0.3" in text
+
+
+def test_claims_of_any_runs_are_listed(book, tmp_path, monkeypatch, side_effects, capsys):
+    monkeypatch.setattr(reference, "FIGURES", book.committed)
+    other = world.save(tmp_path / "other", load_profile("sandbox", {"seed": 7}))
+    assert side_effects("claims", str(other)) == 0
+    out = capsys.readouterr().out
+    assert "03_lowers" in out and "other: 1 hold" in out and "reference: 1 hold" in out
+
+
+# --- the pair of tables that an older check called agreement --------------------------------------
+
+COMMIT = "12ea7dc"
+OLD = Path(os.environ.get("DEBIAS_DATA_MIRROR", "none")).parent / "reference" / (
+    f"second_processor_{COMMIT}")
+OLD_CLAIMS = {
+    "06_slow": ("06_defences", "above", 0.5, {
+        "metric": "refusal_rate", "arm": "full_slow", "attack": "benign",
+        "condition": "unseen things"}),
+    "00_borderline": ("00_quality", "below", 0.05, {
+        "metric": "over_refusal", "arm": "base", "condition": "borderline"}),
+    "06_free": ("06_frontier", "below", 1.05, {
+        "metric": "loss_ratio", "arm": "full_adaptive", "condition": "task"}),
+}
+"""Exhibit, direction, threshold, rows: three conclusions of that book."""
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Tables of one commit and seed from two processors."""
+    if not OLD.is_dir():
+        pytest.skip(f"needs reference/{OLD.name} beside the folder that DEBIAS_DATA_MIRROR names")
+    found = {}
+    for name in {exhibit for exhibit, *_ in OLD_CLAIMS.values()}:
+        asked = ["git", "-C", str(paths.ROOT), "show", f"{COMMIT}:figures/tables/{name}.csv"]
+        told = subprocess.run(asked, capture_output=True, text=True)
+        if told.returncode:
+            pytest.skip(f"needs the commit {COMMIT}, which this clone has not")
+        found[name] = pd.read_csv(OLD / f"{name}.csv"), pd.read_csv(io.StringIO(told.stdout))
+    return found
+
+
+def as_runs(table):
+    """An old table as the book read it: three seeds that agree on one number for a recipe."""
+    three = pd.concat([table.assign(base=k, seed=1) for k in (1, 2, 3)])
+    share = three["metric"].isin(["refusal_rate", "over_refusal"])
+    return three.assign(se=np.nan, df=three["n"] - 1, least=np.where(share, 0.0, -np.inf),
+                        most=np.where(share, 1.0, np.inf))
+
+
+def test_the_old_pair_is_refused_and_its_cells_are_named(pair):
+    """With .05 and a twentieth of the value, five times what a processor moves on equal bases."""
+    wide = {"default": {"default": Tolerance(0.05, 0.05)}}
+    found = {name: compare_tables(name, *(side.drop(columns="seeds") for side in sides), wide)
+             for name, sides in pair.items()}
+    assert any("full_slow / unseen things / refusal_rate, attack benign: value 0.257576, "
+               "committed 0.996212" in line for line in found["06_defences"].lines)
+    assert any("base / borderline / over_refusal: value 0.201389, committed 0.00694444" in line
+               for line in found["00_quality"].lines)
+    assert all(result.lines for result in found.values())
+
+
+def test_the_old_pairs_reversed_claims_are_named(pair):
+    asked = [Claim(id=id, says="A conclusion of that book.", family=id, exhibit=exhibit,
+                   where=where, direction=direction, threshold=threshold, verdict="holds")
+             for id, (exhibit, direction, threshold, where) in OLD_CLAIMS.items()]
+    here, there = (decided(asked, lambda id, side=side: as_runs(pair[id][side]))
+                   for side in (0, 1))
+    assert {one.verdict for one in there.values()} == {"holds"}
+    turned = reversals(here, there)
+    assert [line.split()[2].rstrip(":") for line in turned] == list(OLD_CLAIMS)
+    assert "06_slow: does not hold (0.258" in turned[0] and "holds (0.996" in turned[0]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from filelock import FileLock, Timeout
 
-from lib.errors import EnvironmentProblem, NotebookFailedError, StorageError
+from lib.errors import EnvironmentProblem, NotebookFailedError, StorageError, require
 from lib.study import paths
 from lib.study.disk import storage_errors, write_text
 from lib.study.fingerprint import SOURCES, notebook_modules
@@ -115,6 +115,7 @@ def _run(request: Request, folder: Path, stream: TextIO, started: float) -> None
     manifest = Manifest(folder)
     if manifest.damaged:
         print("manifest.json is damaged: what it does not tell runs again", file=stream, flush=True)
+    _require_one_study(request, manifest)
     prints = {n.name: fingerprint(n, request.profile) for n in request.notebooks}
     reasons = {
         n.name: reason_to_run(manifest.notebooks.get(n.name), prints[n.name], folder, n.path.name)
@@ -136,6 +137,27 @@ def _run(request: Request, folder: Path, stream: TextIO, started: float) -> None
     seconds = clock_text(time.monotonic() - started)
     print(f"{len(waiting)} run, {skipped} unchanged and skipped, in {seconds}: {shown(folder)}",
           file=stream, flush=True)
+
+
+def _require_one_study(request: Request, manifest: Manifest) -> None:
+    """Refuse to lay results of another seed or other settings beside those that would stay."""
+    asked = {notebook.name for notebook in request.notebooks}
+    staying = {name: entry for name, entry in manifest.notebooks.items() if name not in asked}
+    others = sorted(name for name, entry in staying.items() if _given(entry) != (
+        request.profile.seed, request.overrides))
+    if not others:
+        return
+    seed, given = _given(manifest.notebooks[others[0]])
+    was = ", ".join([f"seed {seed}", *(f"{k}={v}" for k, v in given.items() if k != "seed")])
+    require(False, "results of one seed and one set of parameters in a run folder",
+            f"{', '.join(others)} there with {was}",
+            "run all notebooks (without --only and --from), or name another folder for results, "
+            "as in STUDY_RUNS=runs/other ./run_all.sh, or leave the parameters as they were")
+
+
+def _given(entry: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Seed and parameters that a notebook's last run was given."""
+    return entry.get("seed"), entry.get("parameters", {})
 
 
 def _check(waiting: Sequence[Notebook]) -> None:

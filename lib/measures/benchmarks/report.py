@@ -20,8 +20,7 @@ from lib.measures.benchmarks import (
 from lib.measures.benchmarks.paired import Metrics, bootstrap, percent
 from lib.models.batches import chunks
 from lib.models.folders import LoadedModel, load
-from lib.statistics.estimate import Estimate, rows
-from lib.statistics.pooling import over_seeds
+from lib.statistics.estimate import Estimate, rows, t_interval
 from lib.study.progress import track
 
 SEED = 0
@@ -142,10 +141,18 @@ def _rows(name: str, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
               for arm, change in zip(list(frames)[1:], changes, strict=True)]
     tables = [_table(name, estimates, arm, 1) for arm, estimates in found]
     if len(changes) > 1:
-        mean = [_change(over_seeds(several[0].name, [e.value for e in several], several[0].n))
-                for several in zip(*changes, strict=True)]
+        mean = [_change(_mean(several)) for several in zip(*changes, strict=True)]
         tables.append(_table(name, mean, f"mean of {len(changes)}", len(changes)))
     return pd.concat(tables)
+
+
+def _mean(several: Sequence[Estimate]) -> Estimate:
+    """Mean of one metric over models, t interval; the items are those of the benchmark."""
+    values, count = [e.value for e in several], len(several)
+    value, se = float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(count))
+    low, high = t_interval(value, se, count - 1)
+    return Estimate(several[0].name, value, se, low, high, several[0].n, count,
+                    "t over models", count - 1.0)
 
 
 def _table(name: str, estimates: Iterable[Estimate], arm: str, seeds: int) -> pd.DataFrame:

@@ -15,9 +15,9 @@ from lib.models.chat import Prompt
 from lib.models.folders import LoadedModel
 from lib.models.generation import generate_ids, said
 from lib.models.template import THINK, THOUGHT
+from lib.statistics.bases import holm
 from lib.statistics.clusters import clustered_fit
-from lib.statistics.estimate import Measure
-from lib.statistics.pooling import holm, minimum_detectable
+from lib.statistics.estimate import Measure, minimum_detectable
 from lib.statistics.regressions import from_fit
 from lib.statistics.shares import rate
 from lib.study.progress import track
@@ -95,7 +95,7 @@ def change_rows(before: pd.DataFrame, after: Mapping[str, pd.DataFrame]) -> pd.D
     """Mean change of each answer's measures from one model to others, paired by request.
 
     ``arm, metric, condition, value, low, high, n, clusters, changed, detectable, p_holm``. Errors
-    are clustered, t(G - 1). Where fewer than about ten clusters ``changed``, the interval is too
+    are clustered (CR2). Where fewer than about ten clusters ``changed``, the interval is too
     narrow. A single test, before Holm, finds a change that is ``detectable`` four times in five.
     """
     rows = []
@@ -108,7 +108,7 @@ def change_rows(before: pd.DataFrame, after: Mapping[str, pd.DataFrame]) -> pd.D
                      | _change(frame[column][some] - before[column][some], before["cluster"][some])
                      for condition, column in columns.items() if some.any()]
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=holm(list(table.pop("p"))))
+    return table.assign(p_holm=holm(table.pop("p")))
 
 
 def _change(difference: pd.Series, clusters: pd.Series) -> dict[str, float]:

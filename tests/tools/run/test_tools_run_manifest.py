@@ -71,10 +71,12 @@ def test_an_entry_that_was_tampered_with_counts_as_damaged_and_no_other(tmp_path
 
 def test_trace_tells_artefacts_and_exhibits(tmp_path):
     lines = [{"artefact": "models/a", "key": "k"}, {"artefact": "models/a", "key": "k"},
+             {"committed": "tables/a.csv", "sha256": ""},
              {"exhibit": "00_x", "files": ["z.csv", "a.png"]}]
     (tmp_path / "t").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert read_trace(tmp_path / "t") == ({"models/a": "k"}, ["a.png", "z.csv"])
-    assert read_trace(tmp_path / "absent") == ({}, [])
+    assert read_trace(tmp_path / "t") == ({"models/a": "k"}, ["a.png", "z.csv"],
+                                          {"tables/a.csv": ""})
+    assert read_trace(tmp_path / "absent") == ({}, [], {})
 
 
 def test_hashes_of_what_exists(tmp_path):
@@ -119,3 +121,11 @@ def test_no_commit_outside_git(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert machine.commit() is None
+
+
+def test_what_decides_rounding_is_noted(monkeypatch):
+    for name in machine.ARITHMETIC:
+        monkeypatch.delenv(name, raising=False)
+    assert machine.hardware()["arithmetic"] == {}
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    assert machine.hardware()["arithmetic"] == {"MKL_CBWR": "COMPATIBLE"}

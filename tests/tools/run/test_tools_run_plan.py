@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from toy_notebooks import write_notebook
 
 from lib.errors import UnknownNameError
-from lib.study.fingerprint import file_sha256, packages
+from lib.study import paths
+from lib.study.fingerprint import Sources, file_sha256, notebook_modules, packages
 from lib.study.profiles import load_profile
 from lib.study.store import Store
 from tools.run.plan import discover, find, fingerprint, reason_to_run, select
@@ -141,3 +143,34 @@ def test_damaged_or_missing_artefact(finished):
     assert "changed bytes" in why(folder, entry)
     os.rename(artefact, folder / "elsewhere")
     assert "missing" in why(folder, entry)
+
+
+def test_a_committed_table_that_was_read_counts(tmp_path, monkeypatch):
+    """Another reference, or the first one, is drawn behind this run's: the notebook runs again."""
+    monkeypatch.setattr(paths, "FIGURES", tmp_path)
+    table = tmp_path / "tables" / "02_x.csv"
+    table.parent.mkdir()
+    (tmp_path / "out.ipynb").write_text("x")
+    prints = {"source": "s", "parameters": "p", "code": "c", "packages": {}}
+    entry = {"status": "done", "fingerprint": prints, "exhibits": {}, "artefacts": {},
+             "output": file_sha256(tmp_path / "out.ipynb"), "committed": {"tables/02_x.csv": ""}}
+    assert reason_to_run(entry, prints, tmp_path, "out.ipynb") is None
+    table.write_text("new")
+    assert reason_to_run(entry, prints, tmp_path, "out.ipynb") == (
+        "the committed tables/02_x.csv changed")
+    entry["committed"] = {"tables/02_x.csv": file_sha256(table)}
+    assert reason_to_run(entry, prints, tmp_path, "out.ipynb") is None
+
+
+def test_a_changed_share_of_the_world_marks_every_notebook_on_models(tmp_path):
+    """As `list` shows it, before anything has run again."""
+    for name in ("lib", "data"):
+        shutil.copytree(paths.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns(
+            "__pycache__", "bases"))
+    used = {n.number: notebook_modules(n.path) for n in discover(paths.NOTEBOOKS)}
+    before = {number: Sources(tmp_path).code(modules) for number, modules in used.items()}
+    path = tmp_path / "data" / "sandbox" / "occupations.yml"
+    path.write_text(path.read_text() + "# a share\n")
+    after = Sources(tmp_path)
+    assert [number for number in used if after.code(used[number]) != before[number]] == [
+        "00", "02", "03", "04", "05", "06"]

@@ -348,3 +348,21 @@ def test_stopped_run_continues_where_it_was(copy, sent):
     assert record.stat().st_mtime_ns == before
     assert "end" in (folder / "01_b.ipynb").read_text()
     assert not list((folder / "models").glob(".*")) and not (folder / ".work").exists()
+
+
+@pytest.mark.parametrize("given", ["seed=7", "finetune.rank=3"])
+def test_a_run_folder_holds_one_seed_and_one_set_of_parameters(place, capsys, given):
+    """One notebook with another seed once lay beside the others without a word."""
+    write_notebook(place.notebooks, "00_a")
+    write_notebook(place.notebooks, "01_b")
+    assert place() == 0
+    before = files(place.folder)
+    capsys.readouterr()
+    assert place("-p", given, "--only", "01") == 2
+    said = capsys.readouterr().err
+    assert "00_a there with seed 1" in said and "STUDY_RUNS=runs/other" in said
+    assert files(place.folder) == before
+    assert place("-p", given) == 0  # all of them
+    assert place("-p", given, "--only", "01") == 0
+    assert place("--only", "01") == 2
+    assert place("--only", "01", "--fresh") == 0
