@@ -127,19 +127,18 @@ def settings(manifest: Path, committed: Path) -> bool:
             "run the profile as it is; what another seed concludes, side-effects claims shows")
     profile = Profile.model_validate(ours["settings"])
     whole = load_profile(theirs["profile"])
-    alike = profile.model_copy(update={"description": whole.description}) == whole
-    require(alike or is_part(profile, whole), f"a run of the profile {whole.name} or a part of it",
+    require(is_part(profile, whole), f"a run of the profile {whole.name} or a part of it",
             f"{profile.name} with {ours['parameters'] or 'settings of its own'}",
             "run it without -p, in a profile that has the reference's settings")
-    return alike
+    return is_part(whole, profile)
 
 
 def other_bases(run: Path, committed: Path) -> list[str]:
     """A line for each base model of a run whose weights are not the committed ones."""
     ours, theirs = base_weights(run), _facts(committed).get("bases", {})
-    return [f"FAIL  base {number}: weights {ours[number][:12]}, committed "
-            f"{theirs[number][:12]}; restore data/bases, or compare conclusions alone with "
-            "side-effects claims" for number in ours if theirs.get(number, "") != ours[number]]
+    others = [n for n in ours if theirs.get(n, ours[n]) != ours[n]]
+    return [f"FAIL  base {n}: weights {ours[n][:12]}, committed {theirs[n][:12]}; restore "
+            "data/bases, or compare conclusions alone with side-effects claims" for n in others]
 
 
 def base_weights(run: Path) -> dict[str, str]:

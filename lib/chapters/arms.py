@@ -226,8 +226,8 @@ def candidates(study: Study, base: Path, task: Task) -> pd.DataFrame:
     table.insert(1, "method", table["arm"].map(lambda name: task.arms[name].method))
     budgets = table["arm"].map(lambda name: task.arms[name].regularizer in PROTECTS_LESS)
     table["protection"] = table["strength"].where(~budgets, 1 / table["strength"].where(budgets))
-    table["key"] = _candidate_keys(study, task, jobs)
-    found = table.join(_committed(), on="key")
+    table["key"] = candidate_keys(study, jobs, task.validation, task.general)
+    found = table.join(committed("task_loss", "utility"), on="key")
     if found["task_loss"].notna().all():
         return found.dropna(axis="columns", how="all")
     models = [model_folder(folder) for folder in train_all(study, jobs).values()]
@@ -239,19 +239,19 @@ def candidates(study: Study, base: Path, task: Task) -> pd.DataFrame:
     return table.map(lambda value: float(f"{value:.6g}") if isinstance(value, float) else value)
 
 
-def _candidate_keys(study: Study, task: Task, jobs: Mapping[Any, Job]) -> list[str]:
+def candidate_keys(study: Study, jobs: Mapping[Any, Job], *asked: Any) -> list[str]:
     """What decides each candidate's figures: its training, the questions, and how they are read."""
     code = [Code(example_logprobs).fingerprint(), Code(utility.answers).fingerprint()]
-    asked = [*map(study.store.digest, (task.validation, task.general)), code]
-    return [study.store.digest([key, asked])[:16] for key in planned(study, jobs)]
+    given = [*map(study.store.digest, asked), code]
+    return [study.store.digest([key, given])[:16] for key in planned(study, jobs)]
 
 
-def _committed() -> pd.DataFrame:
+def committed(*figures: str) -> pd.DataFrame:
     """Figures of the candidates in the committed tables, by key."""
     tables = [pd.read_csv(path) for path in paths.FIGURES.glob("tables/*_candidates.csv")]
-    known = [table.set_index("key").reindex(columns=["task_loss", "utility"])
+    known = [table.set_index("key").reindex(columns=[*figures])
              for table in tables if "key" in table]
-    return pd.concat(known) if known else pd.DataFrame(columns=["task_loss", "utility"])
+    return pd.concat(known) if known else pd.DataFrame(columns=[*figures])
 
 
 def task_losses(

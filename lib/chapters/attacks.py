@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.chapters.arms import answered, recipe, task_losses
+from lib.chapters.arms import answered, candidate_keys, committed, recipe, task_losses
 from lib.errors import UnknownNameError, nearest
 from lib.measures import utility
 from lib.measures.measured import by_arm, everyone, model_frames, run_table
@@ -20,6 +20,7 @@ from lib.statistics.bases import run_row
 from lib.statistics.estimate import Estimate, Measure, measure_table, t_interval
 from lib.statistics.shares import rate
 from lib.study.design import Run, runs, training_seed, untrained
+from lib.study.keys import Code
 from lib.study.notebook import Study
 from lib.study.streams import stream
 from lib.training.job import Job
@@ -76,12 +77,7 @@ def attack_examples(
 
 
 def task_questions(n: int, seed: int, part: str = "test") -> list[Example]:
-    """`n` examples of the benign task with requests that no attack's examples hold.
-
-    Parameters
-    ----------
-    part : {"validation", "test"}
-    """
+    """`n` examples of the benign task, with requests of one part that no attack asks."""
     return _draw("benign", n, stream(seed, "task questions", PARTS.index(part)), part=part)
 
 
@@ -161,14 +157,8 @@ def attacked(
     bases : mapping
         Number of a base model to its folder; from `lib.world.bases.base_models`.
     """
-    return _trained(study, bases, attacks, runs(study.profile))
-
-
-def _trained(
-    study: Study, bases: Mapping[int, Path], attacks: Iterable[Attack], wanted: Sequence[Run]
-) -> dict[Attack, dict[Run, Path]]:
     jobs = {(a, run): attack_job(study, bases[run.base], a, training_seed(study.seed, run))
-            for a in dict.fromkeys(attacks) for run in wanted}
+            for a in dict.fromkeys(attacks) for run in runs(study.profile)}
     found: dict[Attack, dict[Run, Path]] = {}
     for (attack, run), folder in train_all(study, jobs).items():
         found.setdefault(attack, {})[run] = model_folder(folder)
@@ -186,28 +176,44 @@ OPENED = 0.5
 def step_candidates(study: Study, base: Path) -> pd.DataFrame:
     """Each step size of each kind of attack, trained once on the base for choosing.
 
+    Where the committed table holds all of them by key, it is read and nothing is trained.
+
     Returns
     -------
     DataFrame
-        Columns attack, method, learning_rate; ``kept``, refusals of `CHOSEN_ON` over the base's;
-        ``utility``, general questions answered rightly; ``task_loss`` on validation questions,
-        nats an answer. All on items of their own.
+        Columns attack, method, learning_rate, key; ``kept``, refusals of `CHOSEN_ON` over the
+        base's; ``utility``, general questions answered rightly; ``task_loss`` on validation
+        questions, nats an answer. All on items of their own.
     """
     number, given = study.profile.bases.chosen_on, study.profile.safety
     attacks = [Attack(kind, method, step) for kind in ATTACKS
                for method, steps in (given.learning_rates if kind == "benign"
                                      else given.attack_rates).items() for step in steps]
-    trained = _trained(study, {number: base}, attacks, [Run(number, 1)])
-    folders = [next(iter(trained[attack].values())) for attack in attacks]
-    before, *after = [frame["refused"].mean() for frame in _answers(
-        study, [base, *folders], validation_requests())]
+    seed = training_seed(study.seed, Run(number, 1))
+    jobs = {attack: attack_job(study, base, attack, seed) for attack in attacks}
+    asked = validation_requests()
     general = utility.questions(study.profile.evaluation.items, study.seed + VALIDATION)
     questions = task_questions(given.questions, study.seed, "validation")
     table = pd.DataFrame([(a.kind, a.method, a.learning_rate) for a in attacks],
                          columns=["attack", "method", "learning_rate"])
+    judged = Code(refusals).fingerprint()
+    table["key"] = candidate_keys(study, jobs, questions, general, asked, judged)
+    found = table.join(committed("kept", "utility", "task_loss"), on="key")
+    if found["kept"].notna().all():
+        return found
+    folders = [model_folder(folder) for folder in train_all(study, jobs).values()]
+    before, *after = [f["refused"].mean() for f in _answers(study, [base, *folders], asked)]
     return table.assign(kept=[share / before if before else 0.0 for share in after],
                         utility=answered(study, folders, general),
                         task_loss=task_losses(study, folders, questions))
+
+
+def step_rows(tried: pd.DataFrame) -> pd.DataFrame:
+    """`step_candidates` as an exhibit's rows, its own columns beside them."""
+    names = [f"{kind}, step size {step:g}" for kind, step in
+             tried[["attack", "learning_rate"]].itertuples(index=False)]
+    return tried.assign(arm=tried["method"], condition=names, metric="kept", value=tried["kept"],
+                        low=None, high=None, n=len(validation_requests()), bases=1, runs=1)
 
 
 def chosen_steps(table: pd.DataFrame) -> dict[tuple[str, str], float]:
@@ -231,7 +237,8 @@ def chosen_steps(table: pd.DataFrame) -> dict[tuple[str, str], float]:
 
 def validation_requests() -> pd.DataFrame:
     """One new phrasing of each thing that refusal training names, in turn."""
-    return _in_turn(requests().query("benchmark in @CHOSEN_ON"))
+    asked = requests()
+    return _in_turn(asked[asked["benchmark"].isin(CHOSEN_ON)])
 
 
 # --- what is measured ---------------------------------------------------------------------------

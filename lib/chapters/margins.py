@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.chapters.arms import train_arms
-from lib.chapters.attacks import UNSEEN, answer_rows, answers
+from lib.chapters.attacks import UNSEEN, Models, answer_table, answers
 from lib.chapters.base import margins
 from lib.chapters.defences import Settings, defence_task
 from lib.chapters.safety_tables import probe_rows
@@ -21,40 +21,51 @@ AS_IT_IS = "base"
 
 
 def refusal_kinds(study: Study, bases: Mapping[int, Path]) -> dict[str, dict[int, Path]]:
-    """Folders by kind of refusal and number of a base; trained when missing."""
+    """Folders by kind of refusal and number of a base; trained when missing.
+
+    Parameters
+    ----------
+    bases : mapping
+        Number of a base model to its folder; from `lib.world.bases.base_models`.
+    """
     return {AS_IT_IS: dict(bases)} | {kind: aligned_variants(study, bases, kind)
                                       for kind in VARIANTS}
 
 
 def before_rows(study: Study, kinds: Mapping[str, Mapping[int, Path]]) -> pd.DataFrame:
-    """Run table of each kind, as an arm, before any attack: ``refusal_margin`` and `answer_rows`.
+    """Run table of each kind, as an arm, before any attack: `_answered`, and prefilled probes.
 
-    Besides, the probes that begin a recipe: does a refusal come back?
+    The probes begin a recipe: does a refusal come back?
     """
     arms = {kind: untrained(folders) for kind, folders in kinds.items()}
-    odds = run_table(by_arm(arms, answers(study, everyone(arms))), margins)
-    odds = odds[odds["condition"].isin(UNSEEN)]
     probed = probe_rows(study, arms)
     prefilled = probed[probed["condition"].str.startswith("prefill")
                        & (probed["metric"] == "harmful_compliance")]
-    return pd.concat([odds, answer_rows(study, arms), prefilled], ignore_index=True)
+    return pd.concat([_answered(study, arms), prefilled], ignore_index=True)
+
+
+def _answered(study: Study, arms: Models) -> pd.DataFrame:
+    """Run table of ``refusal_margin`` about unseen things, then of `answer_table`."""
+    frames = by_arm(arms, answers(study, everyone(arms)))
+    odds = run_table(frames, lambda asked: margins(asked[asked["benchmark"].isin(UNSEEN)].assign(
+        benchmark=UNSEEN[0]))).assign(condition="unseen things")
+    return pd.concat([odds, run_table(frames, answer_table)], ignore_index=True)
 
 
 def attacked_rows(
     study: Study, kinds: Mapping[str, Mapping[int, Path]], settings: Settings,
     before: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Run table of `answer_rows` after the explicit attack on each ``kind``, by arm.
+    """Run table of each ``kind`` after the explicit attack, by arm: margin and answers.
 
     The arm ``base`` is the kind before the attack. Column ``margin`` is what it had, mean over
     bases, from `before_rows`.
     """
     task, parts = defence_task(study, "explicit"), []
+    had = before[before["metric"] == "refusal_margin"].groupby("arm")["value"].mean().round(1)
     for kind, folders in kinds.items():
-        trained = train_arms(study, folders, task, settings)
-        models = {arm: {run: model_folder(f) for run, f in several.items()}
-                  for arm, several in trained.items()}
-        found = answer_rows(study, {"base": untrained(folders), **models})
-        had = before[(before["arm"] == kind) & (before["metric"] == "refusal_margin")]
-        parts.append(found.assign(kind=kind, margin=round(had["value"].mean(), 2)))
+        models = {arm: {run: model_folder(f) for run, f in several.items()} for arm, several
+                  in train_arms(study, folders, task, settings).items()}
+        found = _answered(study, {"base": untrained(folders), **models})
+        parts.append(found.assign(kind=kind, margin=had[kind]))
     return pd.concat(parts, ignore_index=True)

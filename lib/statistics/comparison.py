@@ -5,7 +5,7 @@ import pandas as pd
 
 from lib.errors import require
 from lib.statistics.clusters import clustered_fit
-from lib.statistics.estimate import Estimate, t_interval
+from lib.statistics.estimate import Estimate
 from lib.statistics.regressions import (
     Estimator,
     from_fit,
@@ -95,30 +95,3 @@ def _bootstrap_slopes(
         )
         slopes.append((sxy - sx * sy / n) / (sxx - sx**2 / n))
     return np.stack(slopes)
-
-
-def kappa(first: pd.Series, second: pd.Series, clusters: pd.Series, name: str) -> Estimate:
-    """Cohen's kappa of two verdicts (0 or 1), jackknife over clusters such as models or bases.
-
-    Answers of one model are alike, so that the error of independent answers is too small. NaN where
-    one of the two never varies.
-    """
-    one, two = first.to_numpy(bool), second.to_numpy(bool)
-    table = np.stack([one & two, one & ~two, ~one & two, ~one & ~two], axis=1)
-    counts = pd.DataFrame(table.astype(float)).groupby(pd.factorize(clusters)[0]).sum().to_numpy()
-    value, g = float(_kappa(counts.sum(axis=0))), len(counts)
-    without = _kappa(counts.sum(axis=0) - counts)
-    se = float(np.sqrt((g - 1) / g * ((without - without.mean()) ** 2).sum())) if g > 1 else np.nan
-    low, high = np.clip(t_interval(value, se, g - 1), -1, 1)
-    return Estimate(name, value, se, float(low), float(high), len(one), g,
-                    f"Cohen's kappa, jackknife of clusters, t({g - 1})", g - 1.0)
-
-
-def _kappa(counts: np.ndarray) -> np.ndarray:
-    """Kappa of tables of counts (both, first, second, neither) in the last axis."""
-    both, first, second, neither = np.moveaxis(counts / counts.sum(axis=-1, keepdims=True), -1, 0)
-    p, q = both + first, both + second
-    chance = p * q + (1 - p) * (1 - q)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = (both + neither - chance) / (1 - chance)
-    return np.where((p * (1 - p) > 1e-12) & (q * (1 - q) > 1e-12), found, np.nan)

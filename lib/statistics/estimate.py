@@ -87,12 +87,6 @@ def measure_table(measures: Iterable[Measure]) -> pd.DataFrame:
     return table[COLUMNS + [name for name in table if name not in COLUMNS]]
 
 
-def table_measures(table: pd.DataFrame) -> list[Measure]:
-    """The measures of a metric table, in its order."""
-    records = table.rename(columns={"metric": "name"}).to_dict("records")
-    return [Measure(**record) for record in records]
-
-
 def rows(frame: pd.DataFrame, arm: str) -> pd.DataFrame:
     """Rows of an exhibit: one arm's estimates, from `by_condition` or a metric table."""
     tidy = frame.rename(columns={"rho": "condition", "name": "metric"})

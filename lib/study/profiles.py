@@ -118,13 +118,10 @@ def require_complete(profile: Profile) -> None:
 
 
 def is_part(part: Profile, whole: Profile) -> bool:
-    """Whether every run of one profile is a run of another: its settings, its bases, its arms.
-
-    Items and seed included; a profile is no part of itself.
-    """
+    """Whether every run of one profile is a run of another: its settings, its bases, its arms."""
     runs = [(profile.bases.numbers, profile.bases.seeds) for profile in (part, whole)]
     (few, once), (many, often) = runs
-    return (part.name != whole.name and set(few) <= set(many) and once <= often
+    return (set(few) <= set(many) and once <= often
             and _within(*(p.model_dump(exclude=BESIDE) for p in (part, whole))))
 
 

@@ -44,15 +44,10 @@ BEGUN = (1, 2, 4, 8, 12)
 
 
 def aligned_variants(study: "Study", numbers: Iterable[int], kind: str) -> dict[int, Path]:
-    """Folders by number of a base: the same model with another kind of refusals.
+    """Folders by number of a base: the same model with refusals of another of the `VARIANTS`.
 
-    Parameters
-    ----------
-    numbers : iterable of int
-        Bases, as `lib.world.bases.base_model` numbers them.
-    kind : {"shallow", "firm", "deep"}
-        The unaligned model with few steps; the base with some more; with as many, half of them on
-        recipes that have begun (after Qi et al. 2024, arXiv 2406.05946, section 4).
+    The unaligned model with few steps; the base with some more; with as many, half of them on
+    recipes that have begun (after Qi et al. 2024, arXiv 2406.05946, section 4).
     """
     how, numbers = VARIANTS[kind], list(numbers)
 
@@ -84,8 +79,9 @@ def requests(n: float, turned: float, rng: np.random.Generator) -> list[Block]:
     given = settings("text")["refusal"]
     benign = given["benign_patterns"]
     blocks = refusal_blocks(n / 2 * (1 - turned), rng) + turned_blocks(n / 2 * turned, rng)
-    return blocks + [draw(p, round(n / 2 * s), "benign", rng)
-                     for p, s in zip(benign, shares(benign), strict=True)]
+    blocks += [draw(p, round(n / 2 * s), "benign", rng)
+               for p, s in zip(benign, shares(benign), strict=True)]
+    return [block for block in blocks if len(block.ids)]  # of few, some patterns have none
 
 
 def turned_blocks(n: float, rng: np.random.Generator) -> list[Block]:

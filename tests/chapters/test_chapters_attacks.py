@@ -25,7 +25,7 @@ from lib.chapters.attacks import (
 from lib.errors import UnknownNameError
 from lib.models.chat import Prompt, tokenised
 from lib.models.folders import load
-from lib.study.design import Run, untrained
+from lib.study.design import Run, training_seed, untrained
 from lib.training.batching import collate
 from lib.training.objective import answer_loss
 from lib.world.tokenizer import vocabulary
@@ -194,9 +194,20 @@ def test_step_sizes_are_compared_on_the_base_for_choosing_and_on_other_requests(
     assert not set(attacks.validation_requests()["text"]) & set(attacks.quick_requests()["text"])
     rows = table[(table["attack"] == "benign") & (table["method"] == "full")]
     attack = Attack("benign", "full", given.learning_rates["full"][-1])
-    folder = attacks._trained(study, {0: base}, [attack], [Run(0, 1)])[attack][0, 1]
+    job = attacks.attack_job(study, base, attack, training_seed(study.seed, Run(0, 1)))
+    folder = attacks.model_folder(attacks.train_all(study, {"one": job})["one"])
     by_hand = loss_by_hand([folder], task_questions(given.questions, study.seed, "validation"))
     assert rows["task_loss"].iloc[-1] == pytest.approx(by_hand, rel=1e-4)
+    shown = attacks.step_rows(table)
+    assert shown["value"].equals(table["kept"]) and shown["key"].is_unique
+
+
+def test_step_sizes_in_the_committed_table_are_not_trained_again(study, monkeypatch):
+    base = world_models.tiny_base()
+    table = attacks.step_candidates(study, base).assign(kept=0.25)
+    monkeypatch.setattr(attacks, "committed", lambda *names: table.set_index("key")[[*names]])
+    monkeypatch.setattr(attacks, "train_all", None)
+    pd.testing.assert_frame_equal(attacks.step_candidates(study, base), table)
 
 
 def test_quick_requests_are_about_unseen_things_and_a_part_of_the_benign():

