@@ -72,7 +72,7 @@ def learn(profile: "Profile", number: int, how: Refusals, start: Path, out: Path
     texts = Rows(requests(steps * rows, how.turned, rng))
     train(out, texts, Stage(f"base {number}: other refusals", steps, rows,
                             how.rate * given.refusal_learning_rate, 1, number,
-                           "order of other refusals",
+                            "order of other refusals",
                             fixed_words=tuple(world_tokens())))
 
 
