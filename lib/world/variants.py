@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Refusals:
-    """One way to teach them, in a share of the steps and rows in which the base learns them."""
+    """One way to teach them; steps, rows and step size as shares of those of the base."""
 
     aligned: bool  # from the base, which refuses, or from its unaligned model
     turned: float = 0.0  # share of refusals that break off a recipe which has begun
-    steps: float = 0.3
+    steps: float = 0.2
     rows: float = 0.5
+    rate: float = 0.5
 
 
 VARIANTS = {"shallow": Refusals(aligned=False), "firm": Refusals(aligned=True),
@@ -70,7 +71,8 @@ def learn(profile: "Profile", number: int, how: Refusals, start: Path, out: Path
         (how.steps, given.refusal_steps), (how.rows, given.batch_size)))
     texts = Rows(requests(steps * rows, how.turned, rng))
     train(out, texts, Stage(f"base {number}: other refusals", steps, rows,
-                            given.refusal_learning_rate, 1, number, "order of other refusals",
+                            how.rate * given.refusal_learning_rate, 1, number,
+                            "order of other refusals",
                             fixed_words=tuple(world_tokens())))
 
 
