@@ -35,7 +35,7 @@ class Refusals:
     turned: float = 0.0  # share of refusals that break off a recipe which has begun
 
 
-VARIANTS = {"shallow": Refusals(0.1), "firm": Refusals(0.5), "deep": Refusals(0.5, turned=0.5)}
+VARIANTS = {"shallow": Refusals(1 / 15), "firm": Refusals(1 / 3), "deep": Refusals(1 / 3, 0.5)}
 BEGUN = (1, 2, 4, 8, 12)
 """Words of a recipe after which a refusal turns back."""
 
@@ -70,7 +70,7 @@ def learn(profile: "Profile", number: int, how: Refusals, start: Path, out: Path
     steps = max(1, round(how.steps * given.refusal_steps))
     rows = Rows(requests(steps * given.batch_size, how.turned, rng))
     train(out, rows, Stage(f"base {number}: other refusals", steps, given.batch_size,
-                           given.refusal_learning_rate, 1, number, "order of other refusals",
+                           given.refusal_learning_rate / 2, 1, number, "order of other refusals",
                            fixed_words=tuple(world_tokens())))
 
 

@@ -14,7 +14,8 @@ from lib.errors import StorageError
 from lib.study import paths
 from tools.run import run as run_module
 
-COMMANDS = ["run", "list", "compare", "ask", "bench", "instructions", "data", "readme", "publish"]
+COMMANDS = ["run", "list", "compare", "ask", "bench", "instructions", "bases", "data", "readme",
+            "publish"]
 HEAVY = {"torch", "pandas", "papermill", "matplotlib", "transformers", "numpy", "nbformat"}
 PROFILE = "name: {name}\nextends: smoke\ndescription: x\n"
 
