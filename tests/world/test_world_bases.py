@@ -37,10 +37,10 @@ def weights(folder):
 
 def test_bases_of_a_profile_differ_and_are_made_once(toys, monkeypatch):
     assert not fits(toys, 3)
-    first = bases.bases(toys)
+    first = bases.base_models(toys)
     assert list(first) == [3, 4] and weights(first[3]) != weights(first[4])
     monkeypatch.setattr(pretrain, "train", None)
-    assert bases.bases(toys) == first
+    assert bases.base_models(toys) == first
 
 
 def test_a_shipped_base_is_used_and_is_what_training_gives(toys, monkeypatch, tmp_path):
