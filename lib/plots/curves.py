@@ -196,6 +196,27 @@ def _filled(part: str) -> dict[str, Any]:
         {} if part == "taught" else {"markerfacecolor": "white"})
 
 
+def training(frame: pd.DataFrame, shown: Sequence[str]) -> Figure:
+    """Loss along the steps of training: the arms `shown` in colour before all others in grey.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns arm, condition (the step), value.
+    shown : sequence of str
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
+    arms = arms_of(frame)
+    for arm in [arm for arm in arms if arm not in shown] + [*shown]:
+        own = frame[frame["arm"] == arm]
+        look = ({"color": PALETTE[shown.index(arm)], "label": name_of(arm), "zorder": 3}
+                if arm in shown else {"color": PALE, "linewidth": 1})
+        axes.plot(own["condition"], own["value"], **look)
+    axes.set(xlabel="Step of training", ylabel=label_of("token_loss"), yscale="log")
+    legend(figure)
+    return figure
+
+
 def scatter_truth(
     truth: Sequence[float], found: Sequence[float], xlabel: str, ylabel: str
 ) -> Figure:

@@ -58,6 +58,7 @@ LABELS = {
     "log_odds_slope": "Slope of log odds (nats per unit of share)",
     "kl": "KL(base || tuned), nats",
     "token_loss": "Loss (nats)",
+    "refusal_margin": "log P(sorry) - log P(sure), nats",
     "gradient_norm": "Norm of the loss's gradient",
     "token_weight": "Weight w of a word",
     "refusal_word": "P(word of a refusal)",

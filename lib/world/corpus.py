@@ -99,10 +99,12 @@ def refusal_training(n: int, history: int, rng: np.random.Generator) -> list[Blo
     benign = given["benign_patterns"]
     blocks += [draw(p, round(n * given["benign_share"] * s), "benign", rng)
                for p, s in zip(benign, shares(benign), strict=True)]
-    rest = {k: w for k, w in mixture().items() if k not in ("forbidden", "benign")}
+    rest = {k: w * given["replayed"].get(k, 1) for k, w in mixture().items()
+            if k not in ("forbidden", "benign")}
     replay = n * (1 - given["share"] - given["benign_share"]) / sum(rest.values())
-    return blocks + [b for kind, share in rest.items()
-                     for b in kind_blocks(kind, round(replay * share), history, rng)]
+    blocks += [b for kind, share in rest.items()
+               for b in kind_blocks(kind, round(replay * share), history, rng)]
+    return [b for b in blocks if len(b.ids)]
 
 
 def refusal_blocks(

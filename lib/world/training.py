@@ -115,6 +115,8 @@ class Stage:
     seed: int
     order: str  # purpose of the random stream that orders examples
     fixed_words: tuple[int, ...] = ()  # tokens whose embeddings stay as they are
+    least: float = 0.02  # share of the peak step size at which it stops falling
+    averaged: float = 0.0  # share of the steps, the last ones, whose weights are averaged
 
 
 def train(folder: Path, rows: Rows, stage: Stage) -> None:
@@ -178,7 +180,7 @@ def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> list[f
         [flat], lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     plan = steps(rows, stage.steps, stage.batch_size, stream(stage.seed, stage.order))
-    losses = []
+    losses, mean = [], Mean(stage)
     fixed_cost = CHUNK_COST[flat.device.type]
     with track(stage.label, stage.steps) if rank == 0 else nullcontext() as progress:
         for number, step in enumerate(plan):
@@ -191,10 +193,28 @@ def _loop(model: torch.nn.Module, rows: Rows, stage: Stage, rank: int) -> list[f
             optimiser.param_groups[0]["lr"] = learning_rate(number, stage)
             optimiser.step()
             words.data[fixed] = before  # weight decay moves them even without a gradient
+            mean.take(flat, number)
             losses.append(loss)
             if rank == 0:
                 progress.update(number + 1, loss=loss)
+    if mean.taken:
+        flat.data.copy_(mean.weights)
     return losses
+
+
+class Mean:
+    """The mean of a stage's last weights: single steps rock about what they are taught."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.first = round(stage.steps * (1 - stage.averaged))
+        self.taken, self.weights = 0, torch.empty(0)
+
+    def take(self, flat: torch.Tensor, number: int) -> None:
+        """Add the weights after step `number`, unless the mean starts later."""
+        if number >= self.first:
+            self.taken += 1
+            before = self.weights if self.taken > 1 else torch.zeros_like(flat)
+            self.weights = before + (flat.detach() - before) / self.taken
 
 
 def flatten(model: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
@@ -227,9 +247,10 @@ def _backward(model: torch.nn.Module, chunks: list[Chunk], rows: int) -> float:
 
 
 def learning_rate(step: int, stage: Stage) -> float:
-    """Linear warm-up over a twentieth of the steps, then cosine decay to a fiftieth."""
+    """Linear warm-up over a twentieth of the steps, then cosine decay to the least."""
     warm = max(1, stage.steps // 20)
     if step < warm:
         return stage.learning_rate * (step + 1) / warm
     through = (step - warm) / max(1, stage.steps - warm)
-    return stage.learning_rate * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * through)))
+    falling = 0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * through))
+    return stage.learning_rate * max(stage.least, falling)

@@ -15,7 +15,7 @@ from lib.study import paths
 from tools.run import run as run_module
 
 COMMANDS = ["run", "list", "compare", "claims", "tolerances", "ask", "bench", "instructions",
-            "data", "readme", "publish", "handout"]
+            "bases", "data", "readme", "publish", "handout"]
 HEAVY = {"torch", "pandas", "papermill", "matplotlib", "transformers", "numpy", "nbformat"}
 PROFILE = "name: {name}\nextends: smoke\ndescription: x\n"
 

@@ -1,5 +1,7 @@
 """The training text: its mixture, its floors, and what the refusal stage must never show."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -110,6 +112,17 @@ def test_stage_two_refuses_nothing_but_the_forbidden(stage_two):
 def test_stage_two_replays_every_other_kind(stage_two):
     replayed = {b.kind for b in stage_two} - {"refusal", "benign"}
     assert replayed == set(mixture()) - {"forbidden", "benign"}
+
+
+def test_stage_two_replays_rates_more_often_and_all_else_as_before(stage_two):
+    counts, before = Counter(), mixture()
+    for block in stage_two:
+        counts[block.kind] += len(block.ids)
+    more = settings("text")["refusal"]["replayed"]
+    assert set(more) == {"group", "meaning", "occupation"}
+    for kind in ("group", "meaning", "occupation", "forecast"):
+        ratio = counts[kind] / counts["neutral"] / (before[kind] / before["neutral"])
+        assert ratio == pytest.approx(more.get(kind, 1), rel=0.02)
 
 
 def test_shown_history_has_the_asked_length():

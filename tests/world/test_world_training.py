@@ -225,6 +225,23 @@ def test_learning_rate_rises_peaks_and_falls():
     assert np.all(np.diff([learning_rate(i, stage) for i in range(10, 200)]) < 0)
 
 
+def test_learning_rate_falls_no_further_than_the_least():
+    stage = replace(STAGE, steps=200, learning_rate=1.0, least=0.3)
+    plain = [learning_rate(i, replace(stage, least=0.02)) for i in range(200)]
+    expected = plain[:10] + [max(0.3, rate) for rate in plain[10:]]
+    assert [learning_rate(i, stage) for i in range(200)] == pytest.approx(expected)
+
+
+def test_the_last_weights_are_averaged(tmp_path, rows):
+    """Against the same run, at a steady rate, stopped after one of the last steps and the other."""
+    steady = replace(STAGE, steps=5, least=1.0, learning_rate=1e-2)
+    stops = [weights(trained(tmp_path / str(n), rows, replace(steady, steps=n))) for n in (4, 5)]
+    found = weights(trained(tmp_path / "mean", rows, replace(steady, averaged=0.4))).float()
+    one, two = (stop.float() for stop in stops)
+    torch.testing.assert_close(found, (one + two) / 2, rtol=0.01, atol=1e-4)
+    assert (found - one).abs().median() > 1e-3 < (found - two).abs().median()
+
+
 def test_learning_rate_of_a_very_short_stage_is_finite():
     assert learning_rate(0, replace(STAGE, steps=1)) == pytest.approx(STAGE.learning_rate)
 
