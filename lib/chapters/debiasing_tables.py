@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
+from scipy.special import logit
 
 from lib.chapters.arms import relative_runs
 from lib.chapters.debiasing import TEST_VERB, split_words
@@ -24,6 +25,7 @@ PARTS = ("taught", "unseen")
 COMPARED = {"pronoun_slope": "unseen words", "definitional_probability": "definitional words",
             "stereotypical_choices": "unseen words"}
 """Metric to condition of the family of contrasts between arms."""
+KEPT = ("pronoun_slope", "definitional_probability")
 
 
 def test_frames(
@@ -75,21 +77,16 @@ def _of_words(words: pd.DataFrame, part: str) -> list[Measure]:
 
 def log_odds_slope(words: pd.DataFrame) -> Estimate:
     """OLS slope of ``log P(she) / P(he)`` on the planted share, errors clustered by word."""
-    fit = _log_odds_fit(words)
+    design = sm.add_constant(words["share"].to_numpy())
+    fit = clustered_fit(logit(words["p_she"].to_numpy()), design, words["cluster"])
     return from_fit("log_odds_slope", fit, 1, words["cluster"].nunique(), "cluster by word")
 
 
 def r_squared(words: pd.DataFrame) -> Estimate:
     """Share of the variance of log odds that the planted share explains; no interval of its own."""
-    value, gone = float(_log_odds_fit(words).rsquared), float("nan")
-    return Estimate("r_squared", value, gone, gone, gone, len(words), words["cluster"].nunique(),
-                    "OLS")
-
-
-def _log_odds_fit(words: pd.DataFrame):  # noqa: ANN202 - a statsmodels result
-    odds = np.log(words["p_she"]) - np.log1p(-words["p_she"])
-    design = sm.add_constant(words["share"].to_numpy())
-    return clustered_fit(odds.to_numpy(), design, words["cluster"])
+    value, gone = np.corrcoef(logit(words["p_she"]), words["share"])[0, 1] ** 2, float("nan")
+    return Estimate("r_squared", float(value), gone, gone, gone, len(words),
+                    words["cluster"].nunique(), "squared correlation")
 
 
 def calibration_runs(
@@ -125,6 +122,27 @@ def pair_runs(runs: pd.DataFrame, pairs: Iterable[Sequence[str]]) -> pd.DataFram
     return pd.concat(
         [changes(compared[compared["arm"].isin([one, two])], two).assign(arm=f"{one} less {two}")
          for one, two in pairs], ignore_index=True)
+
+
+def kept_together(runs: pd.DataFrame) -> pd.DataFrame:
+    """Run table of ``rank_correlation``: does an arm that keeps *mother* also keep *nurse*?
+
+    Spearman's, over the trained arms of one base and seed, of the right pronoun's probability with
+    the slope in unseen words.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Run table of `measures`.
+    """
+    wide = runs[runs["arm"] != "base"].pivot(
+        index=["base", "seed", "arm"], columns=["metric", "condition"], values="value")
+    one, two = (wide[metric, COMPARED[metric]] for metric in KEPT)
+    found = [{"base": base, "seed": seed, "n": len(own), "value": own.corr(two, method="spearman")}
+             for (base, seed), own in one.groupby(level=["base", "seed"])]
+    return pd.DataFrame(found).assign(
+        arm="trained arms", condition="kept together", metric="rank_correlation", most=1.0,
+        least=-np.inf).reindex(columns=RUN_COLUMNS)  # of two finite ends, limits would be a share's
 
 
 def side_changes(side: pd.DataFrame) -> pd.DataFrame:

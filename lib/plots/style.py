@@ -63,6 +63,8 @@ LABELS = {
     "token_weight": "Weight w of a word",
     "refusal_word": "P(word of a refusal)",
     "recipe_word": "P(word of a recipe)",
+    "change": "Tuned model less its own base (share or slope)",
+    "over_reaction": "Implied persistence less that of Bayes",
     "broken_share": "Runs that lose most refusals (share)",
     "excess_loss": "Task loss above the least (nats an answer)",
     "kappa": "Cohen's kappa",

@@ -103,6 +103,16 @@ def test_pairs_are_differences_within_a_base():
     assert len(found) == 2 * 2 * len(report.COMPARED)
 
 
+def test_what_is_kept_together_is_a_rank_correlation_within_each_base():
+    def run(slope, right):
+        return frame(lambda share: 0.5 + slope * (share - 0.5), right)
+    kept = {"a": (0.1, 0.5), "b": (0.2, 0.7), "c": (0.9, 0.8)}
+    frames = {arm: {Run(1, 1): run(*own), Run(2, 1): run(own[0], 1 - own[1])}
+              for arm, own in kept.items()} | {"base": {Run(1, 0): run(1, 1), Run(2, 0): run(1, 1)}}
+    found = report.kept_together(run_table(frames, report.measures)).set_index("base")
+    assert found["value"].tolist() == pytest.approx([1, -1]) and (found["n"] == 3).all()
+
+
 def side(values):
     """A run table of two metrics and the floor: value of each arm on each base."""
     rows = [{"arm": arm, "condition": condition, "metric": metric, "base": k, "seed": 1,

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from lib.statistics.estimate import (
@@ -89,6 +91,7 @@ def test_a_table_begins_with_the_fixed_columns_one_row_a_measure():
     assert {"se", "df", "clusters", "method", "least", "most"} <= set(table.columns)
 
 
+@given(st.floats(-5, 5), st.floats(-5, 5))
 def test_limits_stay_in_range_and_in_order(a, b):
     low, high = sorted((a, b))
     found = Measure.share(Estimate("x", 0.5, 1.0, low, high, 2, 2, ""), "c")
