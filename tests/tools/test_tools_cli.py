@@ -14,8 +14,8 @@ from lib.errors import StorageError
 from lib.study import paths
 from tools.run import run as run_module
 
-COMMANDS = ["run", "list", "compare", "claims", "tolerances", "ask", "bench", "instructions", "bases",
-            "data", "readme", "publish", "handout"]
+COMMANDS = ["run", "list", "compare", "claims", "tolerances", "ask", "bench", "instructions",
+            "bases", "data", "readme", "publish", "handout"]
 HEAVY = {"torch", "pandas", "papermill", "matplotlib", "transformers", "numpy", "nbformat"}
 PROFILE = "name: {name}\nextends: smoke\ndescription: x\n"
 

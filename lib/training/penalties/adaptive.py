@@ -14,8 +14,8 @@ from lib.training.penalties.averaging import moving
 from lib.training.penalties.kl import DriftPenalty
 from lib.training.recipe import Recipe
 
-HALVINGS = 7
-"""How finely the part of an update is found that a budget leaves: to a hundredth."""
+CLOSE, HALVINGS = 0.9, 7
+"""A way back may end at this share of the budget, as to look at all anchors takes time."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class AdaptiveKL(Anchored):
     """
 
     budget: float = 0.05  # drift allowed, nats a scored position, mean over anchors
-    rate: float = 0.3  # of dual ascent: the most by which a step moves the strength's logarithm
+    rate: float = 0.15  # of dual ascent: the most by which a step moves the strength's logarithm
     memory: float = 0.7  # of the running mean, 0 to 1: 0 looks at the last step's anchors only
     initial: float = 1.0  # strength of the first step, as in `KL`
     per_step: int = 8  # anchors; the cost of a step grows with it
@@ -82,17 +82,19 @@ class DualAscent(DriftPenalty):
         return {"drift": drift, "strength": self.strength, "kept": kept}
 
     def _kept(self, model: PreTrainedModel) -> float:
-        """Halve the update's excess over the budget `HALVINGS` times; the part that is left."""
+        """Search by halves the part of the update that the budget leaves, and leave no more."""
         updates, low, high = [weight - start for weight, start in self.pairs], 0.0, 1.0
 
-        def leave(share: float) -> None:
+        def leave(share: float) -> float:
             for (weight, start), update in zip(self.pairs, updates, strict=True):
                 torch.add(start, update, alpha=share, out=weight)
+            return self.drift.overall(model) / self.given.budget
 
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            leave(middle)
-            over = self.drift.overall(model) > self.given.budget
-            low, high = (low, middle) if over else (middle, high)
+            found = leave(middle)
+            low, high = (low, middle) if found > 1 else (middle, high)
+            if CLOSE < found <= 1:
+                return middle
         leave(low)
         return low
