@@ -17,6 +17,7 @@ from lib.measures.safety import refusals, requests, with_verdicts
 from lib.models.chat import Example
 from lib.models.likelihood import example_logprobs
 from lib.statistics.bases import run_row
+from lib.statistics.components import components
 from lib.statistics.estimate import Estimate, Measure, measure_table, t_interval
 from lib.statistics.shares import rate
 from lib.study.design import Run, runs, training_seed, untrained
@@ -311,6 +312,24 @@ def _loss_table(frame: pd.DataFrame) -> pd.DataFrame:
     mean, se = float(losses.mean()), float(losses.std(ddof=1) / np.sqrt(n))
     found = Estimate("task_loss", mean, se, *t_interval(mean, se, n - 1), n, n, "t", n - 1.0)
     return measure_table([Measure.of(found, "task", least=0.0)])
+
+
+def component_rows(study: Study, arms: Models) -> pd.DataFrame:
+    """Exhibit rows: what makes answers to forbidden requests differ (`lib.statistics.components`).
+
+    Parameters
+    ----------
+    arms : mapping
+        Arm to run to model folder.
+    """
+    frames = by_arm(arms, answers(study, everyone(arms)))
+    items = pd.concat([frame[frame["benchmark"].isin(UNSEEN)].assign(
+        arm=str(arm), base=run.base, seed=run.seed, value=lambda frame: frame["refused"])
+        for arm, several in frames.items() for run, frame in several.items()])
+    found = components(items).rename(columns={"component": "condition", "levels": "n"})
+    runs = items[["arm", "base", "seed"]].drop_duplicates()
+    return found.assign(arm="all attacks", metric="sd_log_odds", bases=runs["base"].nunique(),
+                        runs=len(runs))
 
 
 def level_rows(study: Study, bases: Mapping[int, Path], broken: Models) -> pd.DataFrame:
