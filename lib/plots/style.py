@@ -78,7 +78,6 @@ LABELS = {
     "of_budget": "Drift / budget",
     "strength": "Strength of the penalty at the end",
     "kept": "Part of the update kept",
-    "refusal_margin": "Log odds of a refusal",
     "loss_ratio": "Task loss / plain",
     "turn_back": "P(refusal's first word) inside a recipe",
 }
