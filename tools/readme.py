@@ -16,6 +16,7 @@ from lib.errors import InvalidValueError, require
 from lib.study import paths
 from lib.study.disk import write_text
 from lib.study.fingerprint import notebook_cells
+from lib.study.notebook import reference_committed
 from lib.study.profiles import Profile, load_profile, profile_names
 from lib.study.progress import clock_text
 from lib.study.text import cell, read_text, read_yaml, table
@@ -193,7 +194,7 @@ def _cost(facts: dict[str, Any]) -> str:
 def claims_() -> str:
     """How many claims hold: in the committed reference, and in the default run kept beside it."""
     found = {}
-    if any((paths.FIGURES / "runs").glob("*.csv")):
+    if reference_committed() and any((paths.FIGURES / "runs").glob("*.csv")):
         found["reference"] = [one.verdict for one in verdicts(paths.FIGURES).values()]
     if facts := _kept("sandbox"):
         found["sandbox"] = list(facts.get("claims", {}).values())
@@ -208,7 +209,7 @@ def findings() -> str:
     """The headline claims, each with the number and the verdict of the committed reference."""
     chosen = [claim for claim in claims() if claim.headline]
     found = verdicts(paths.FIGURES)
-    if not any(found[claim.id].bases for claim in chosen):
+    if not (reference_committed() and any(found[c.id].bases for c in chosen)):
         return "*No reference run is committed yet.*"
     rows = [[cell(claim.says), cell(claim.condition), _number(found[claim.id]),
              cell(found[claim.id].verdict)] for claim in chosen]

@@ -1,6 +1,7 @@
 """One notebook's view of the study: its profile, seed, artefacts and exhibits."""
 
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
@@ -134,6 +135,8 @@ class Study:
         whole = load_profile(REFERENCE)
         if self.profile.name == whole.name or not is_part(self.profile, whole):
             return None
+        if not reference_committed():
+            return None
         path = paths.FIGURES / name
         trace({"committed": name, "sha256": file_sha256(path) if path.is_file() else ""})
         found = read_table(path) if path.is_file() else None
@@ -146,6 +149,13 @@ class Study:
         missing = [name for name in columns if name not in table.columns]
         require(not missing, f"the columns {', '.join(columns)} in the table of {id}",
                 f"no {', '.join(missing)}", "add them; an empty value is allowed")
+
+
+def reference_committed() -> bool:
+    """Whether the committed exhibits are the reference's, and not of a smaller run meanwhile."""
+    path = paths.FIGURES / "run.json"
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return facts.get("profile", REFERENCE) == REFERENCE
 
 
 def _mapping(overrides: Mapping[str, Any] | str | None) -> dict[str, Any]:
