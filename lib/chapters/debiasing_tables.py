@@ -184,8 +184,9 @@ def method_runs(
     asked = prompts[prompts["arm"] != "base"]
     kept = [some[some["metric"] == "definitional_probability"] for some in (found, asked)]
     neutral = (side["metric"] == "neutral_perplexity") & (side["condition"] == "model")
-    parts = [_removed(found, "base"), _removed(asked, "prompt_chat"), *kept,
-             relative_runs(side[neutral], "neutral_ratio", "base"), _costs(figures)]
+    ratio = relative_runs(side[neutral], "neutral_ratio", "base").query("arm != 'base'")
+    parts = [_removed(found, "base"), _removed(asked, "prompt_chat"), *kept, ratio,
+             _costs(figures)]
     whole = pd.concat(parts, ignore_index=True)[RUN_COLUMNS]
     return whole.astype({"se": float, "df": float, "least": float, "most": float})
 
