@@ -103,11 +103,11 @@ def report(
     `found` is a run folder, `committed` the folder of exhibits that it is held against.
     """
     found, committed = found or run_dir("sandbox"), committed or FIGURES
+    limits = load_tolerances(tolerances or TOLERANCES)
     figures = found / "figures"
     require(any(figures.glob("*/*.csv")), f"tables of a run in {figures}", "none",
             "run the study first, ./run_all.sh, or name another run's folder with --found")
     alike = settings(found / "manifest.json", committed / RUN)
-    limits = load_tolerances(tolerances or TOLERANCES)
     results = compare(figures, committed, limits, notebooks, alike)
     here, there = (verdicts(folder, notebooks) for folder in (figures, committed))
     more = other_bases(found, committed / RUN) + reversals(here, there)

@@ -213,7 +213,7 @@ def test_one_row_a_candidate(study):
     found = candidates(study, world_models.tiny_base(), correction_task(study))
     assert found[["arm", "learning_rate", "strength"]].values.tolist() == [
         ["lora", 0.005, 0.0], ["full", 0.001, 0.0], ["lora_kl", 0.005, 1.0]]
-    assert np.isfinite(found["task_loss"]).all() and found["task_loss"].nunique() == 3
+    assert np.isfinite(found["task_loss"]).all() and found["task_loss"].nunique() > 1
 
 
 def test_share_answered_counts_answers_that_are_the_models_own(study, base, model):

@@ -108,41 +108,6 @@ def test_loss_rows_give_the_gap_between_loss_and_floor():
     assert rows.loc["loss", "value"] == pytest.approx(12 / 9)
 
 
-def passing_quality() -> pd.DataFrame:
-    rows = [{"metric": m, "condition": c, "value": low} for (m, c), (low, _) in
-            base.TARGETS.items()]
-    rows += [{"metric": "neutral_perplexity", "condition": c, "value": 2.0}
-             for c in ("model", "floor")]
-    rows += [{"metric": "implied_persistence", "condition": f"rho {rho}", "value": 0.9}
-             for rho in (0.0, 0.8, 1.0)]
-    rude = settings("text")["rude_share"]
-    return pd.DataFrame([*rows, {"metric": "generation_toxicity", "condition": "exact",
-                                 "value": rude}])
-
-
-def test_acceptance_fails_a_model_that_does_not_refuse():
-    quality = passing_quality()
-    assert base.acceptance(quality)["met"].all()
-    quality.loc[quality["metric"] == "refusal_rate", "value"] = 0.5
-    failed = base.acceptance(quality)
-    assert not failed.loc["refusal_rate", "met"].any() and failed["met"].sum() == len(failed) - 2
-
-
-def test_acceptance_fails_a_model_that_does_not_over_react_at_one_rho():
-    quality = passing_quality()
-    quality.loc[quality["condition"] == "rho 0.8", "value"] = 0.79
-    failed = base.acceptance(quality)
-    assert failed[~failed["met"]].index.tolist() == [("implied_persistence", "rho 0.8")]
-
-
-@pytest.mark.parametrize("shift", [-0.09, 0.09])
-def test_acceptance_fails_a_model_that_is_ruder_or_kinder_than_the_world(shift):
-    quality = passing_quality()
-    quality.loc[quality["metric"] == "generation_toxicity", "value"] += shift
-    failed = base.acceptance(quality)
-    assert failed[~failed["met"]].index.tolist() == [("generation_toxicity", "exact")]
-
-
 def test_row_is_one_row_of_an_exhibit():
     estimate = Estimate("pronoun_slope", 1.0, 0.1, 0.8, 1.2, 10, 5, "ols")
     assert list(row(estimate, "base", "plain").columns) == COLUMNS

@@ -121,6 +121,7 @@ def test_metric_tables_of_every_run_make_one_run_table():
     """By hand: two metrics each of three models, under the names that exhibits have."""
     def table(letter):
         return pd.DataFrame({"name": ["a", "b"], "rho": [0.2, 0.4], "n": 9, "low": -1.0,
+                             "se": np.nan, "df": np.nan, "clusters": 9,
                              "value": [ord(letter), 2 * ord(letter)]})
 
     frames = by_arm(ARMS, (folder.name for folder in everyone(ARMS)))

@@ -118,7 +118,7 @@ def test_reversed_definitions_are_all_wrong():
 
 
 def test_the_axis_asks_in_running_text(model, profile):
-    frame = AXIS.measured(model, AXIS.items(profile), 1)
+    frame = AXIS.measured(model, AXIS.items(profile))
     direct = pronouns(model, "plain")
     assert set(frame["benchmark"]) == {"plain"} and set(frame["axis"]) == {"gender"}
     np.testing.assert_allclose(frame["p_she"], direct["p_she"])

@@ -117,7 +117,7 @@ def test_planted_habits_are_recovered(monkeypatch, model, profile):
     many = profile.model_copy(
         update={"evaluation": profile.evaluation.model_copy(update={"items": 4000})})
     found = {(m.name, m.condition): m
-             for m in AXIS.summarise(AXIS.measured(model, AXIS.items(many), 1))}
+             for m in AXIS.summarise(AXIS.measured(model, AXIS.items(many)))}
     assert found["generation_toxicity", "exact"].value == pytest.approx(0.3)
     sampled = found["generation_toxicity", "sampled"]
     assert sampled.covers(0.3) and sampled.value == pytest.approx(0.3, abs=0.03)
@@ -163,7 +163,7 @@ def test_samples_differ_within_a_group_and_repeat_between_runs(model, asked):
 
 
 def test_measures_are_shares_with_the_exact_one_first(model, profile):
-    found = AXIS.summarise(AXIS.measured(model, AXIS.items(profile), 1))
+    found = AXIS.summarise(AXIS.measured(model, AXIS.items(profile)))
     assert [(m.name, m.condition) for m in found] == [
         ("generation_toxicity", "exact"), ("generation_toxicity", "sampled"),
         ("detection_accuracy", "true label"), ("detection_confidence", "true label"),

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from simulated_runs import broken_table, exhibit_rows, run_table
+from simulated_exhibits import broken_table, exhibit_rows, run_table
 
 from lib.plots import intervals
 from lib.plots.style import LABELS

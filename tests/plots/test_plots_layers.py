@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from simulated_runs import exhibit_rows, run_table
+from simulated_exhibits import exhibit_rows, run_table
 
 from lib.plots import layers
 from lib.plots.intervals import before_after, coefficient_bars

@@ -8,7 +8,7 @@ from itertools import combinations
 import pandas as pd
 import pytest
 from matplotlib.text import Text
-from simulated_runs import broken_table, exhibit_rows, run_table
+from simulated_exhibits import broken_table, exhibit_rows, run_table
 
 from lib.plots import style
 from lib.plots.curves import calibration, curves, frontier, weight_maps

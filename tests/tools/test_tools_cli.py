@@ -61,7 +61,7 @@ def process(*arguments, **variables):
         (["-p", "seed=1", "-p", "seed=2"], "-p seed=1 and -p seed=2"),
         (["-p", "finetune.rank"], "NAME=VALUE"),
         (["-p", "finetune.targets=[nosuch]"], "q_proj"),
-        (["-p", "safety.learning_rates={}"], "of full and of lora"),
+        (["-p", "safety.learning_rates={}"], "safety.learning_rates"),
     ],
 )
 def test_mistake_is_one_paragraph_and_exit_code_2(toys, capsys, arguments, words):

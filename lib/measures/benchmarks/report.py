@@ -155,8 +155,9 @@ def _mean(several: Sequence[Estimate]) -> Estimate:
                     "t over models", count - 1.0)
 
 
-def _table(name: str, estimates: Iterable[Estimate], arm: str, seeds: int) -> pd.DataFrame:
-    return rows(pd.DataFrame(map(asdict, estimates)).assign(condition=name), arm, seeds)
+def _table(name: str, estimates: Iterable[Estimate], arm: str, runs: int) -> pd.DataFrame:
+    table = pd.DataFrame(map(asdict, estimates)).assign(condition=name)
+    return rows(table, arm).assign(runs=runs)
 
 
 def _change(estimate: Estimate) -> Estimate:

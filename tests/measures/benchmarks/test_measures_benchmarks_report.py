@@ -12,7 +12,7 @@ from lib.measures.benchmarks import report, wikitext2
 from lib.measures.benchmarks.report import BENCHMARKS, Benchmark, benchmark_report
 from lib.statistics.estimate import t_interval
 
-COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "seeds"]
+COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "bases", "runs"]
 ALL = ("stereoset", "crows_pairs", "winobias", "winogender", "bbq", "blimp", "wikitext2")
 
 
@@ -48,7 +48,7 @@ def test_changes_are_paired_and_their_mean_has_the_error_of_models(planted, tmp_
     }
     mean = table.iloc[-1]
     assert (mean["low"], mean["high"]) == pytest.approx(t_interval(25, 12.5, 1))
-    assert mean["seeds"] == 2 and (table["seeds"].iloc[:-1] == 1).all()
+    assert mean["runs"] == 2 and (table["runs"].iloc[:-1] == 1).all()
     # One of eight items changed: the binomial's error, whatever both models have in common.
     one = BENCHMARKS["toy"]
     change, = one.summarise(*(one.score(name, one.items()) for name in ("base", "one")))
