@@ -5,6 +5,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import tiny_models
