@@ -227,16 +227,14 @@ def candidates(study: Study, base: Path, task: Task) -> pd.DataFrame:
     budgets = table["arm"].map(lambda name: task.arms[name].regularizer in PROTECTS_LESS)
     table["protection"] = table["strength"].where(~budgets, 1 / table["strength"].where(budgets))
     table["key"] = candidate_keys(study, jobs, task.validation, task.general)
-    found = table.join(committed("task_loss", "utility"), on="key")
-    if found["task_loss"].notna().all():
-        return found.dropna(axis="columns", how="all")
+    if (found := recalled(table, "task_loss", "utility")) is not None:
+        return found
     models = [model_folder(folder) for folder in train_all(study, jobs).values()]
     table["task_loss"] = task_losses(study, models, task.validation)
     if task.general is not None:
         before, *after = answered(study, [base, *models], task.general)
         table["utility"] = [share / before if before else 1.0 for share in after]
-    # As the committed table will have them, so that both lead to the same choice.
-    return table.map(lambda value: float(f"{value:.6g}") if isinstance(value, float) else value)
+    return as_recalled(table)
 
 
 def candidate_keys(study: Study, jobs: Mapping[Any, Job], *asked: Any) -> list[str]:
@@ -246,12 +244,21 @@ def candidate_keys(study: Study, jobs: Mapping[Any, Job], *asked: Any) -> list[s
     return [study.store.digest([key, given])[:16] for key in planned(study, jobs)]
 
 
-def committed(*figures: str) -> pd.DataFrame:
-    """Figures of the candidates in the committed tables, by key."""
-    tables = [pd.read_csv(path) for path in paths.FIGURES.glob("tables/*_candidates.csv")]
-    known = [table.set_index("key").reindex(columns=[*figures])
-             for table in tables if "key" in table]
-    return pd.concat(known) if known else pd.DataFrame(columns=[*figures])
+def recalled(table: pd.DataFrame, *figures: str) -> pd.DataFrame | None:
+    """With `figures` out of the committed tables, by key; None if a candidate lacks the first."""
+    tables = [pd.read_csv(path) for path in sorted(paths.FIGURES.glob("tables/*.csv"))
+              if "key" in path.open(encoding="utf-8").readline().rstrip().split(",")]
+    if not tables:
+        return None
+    known = pd.concat(tables).drop_duplicates("key").set_index("key")
+    found = table.join(known.reindex(columns=[*figures]).astype(float), on="key")
+    whole = found[figures[0]].notna().all()
+    return found.dropna(axis="columns", how="all") if whole else None
+
+
+def as_recalled(table: pd.DataFrame) -> pd.DataFrame:
+    """Candidates as the committed table will have them, so that both lead to the same choice."""
+    return table.map(lambda value: float(f"{value:.6g}") if isinstance(value, float) else value)
 
 
 def task_losses(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.chapters.arms import answered, candidate_keys, committed, recipe, task_losses
+from lib.chapters.arms import answered, as_recalled, candidate_keys, recalled, recipe, task_losses
 from lib.errors import UnknownNameError, nearest
 from lib.measures import utility
 from lib.measures.measured import by_arm, everyone, model_frames, run_table
@@ -199,14 +199,14 @@ def step_candidates(study: Study, base: Path) -> pd.DataFrame:
                          columns=["attack", "method", "learning_rate"])
     judged = Code(refusals).fingerprint()
     table["key"] = candidate_keys(study, jobs, questions, general, asked, judged)
-    found = table.join(committed("kept", "utility", "task_loss"), on="key")
-    if found["kept"].notna().all():
+    if (found := recalled(table, "kept", "utility", "task_loss")) is not None:
         return found
     folders = [model_folder(folder) for folder in train_all(study, jobs).values()]
     before, *after = [f["refused"].mean() for f in _answers(study, [base, *folders], asked)]
-    return table.assign(kept=[share / before if before else 0.0 for share in after],
-                        utility=answered(study, folders, general),
-                        task_loss=task_losses(study, folders, questions))
+    return as_recalled(table.assign(
+        kept=[share / before if before else 0.0 for share in after],
+        utility=answered(study, folders, general),
+        task_loss=task_losses(study, folders, questions)))
 
 
 def step_rows(tried: pd.DataFrame) -> pd.DataFrame:
@@ -327,9 +327,9 @@ def component_rows(study: Study, arms: Models) -> pd.DataFrame:
         arm=str(arm), base=run.base, seed=run.seed, value=lambda frame: frame["refused"])
         for arm, several in frames.items() for run, frame in several.items()])
     found = components(items).rename(columns={"component": "condition", "levels": "n"})
-    runs = items[["arm", "base", "seed"]].drop_duplicates()
-    return found.assign(arm="all attacks", metric="sd_log_odds", bases=runs["base"].nunique(),
-                        runs=len(runs))
+    asked = items[["arm", "base", "seed"]].drop_duplicates()
+    return found.assign(arm="all attacks", metric="sd_log_odds", bases=asked["base"].nunique(),
+                        runs=len(asked))
 
 
 def level_rows(study: Study, bases: Mapping[int, Path], broken: Models) -> pd.DataFrame:

@@ -27,7 +27,6 @@ HERE = "trained here"
 """Name of a base made on this machine, beside the shipped ones."""
 
 
-
 def loss_rows(texts: pd.DataFrame, arm: str) -> pd.DataFrame:
     """Loss, entropy floor and their gap by kind of text, nats a token; normal over texts."""
     parts = []

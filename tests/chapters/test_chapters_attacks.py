@@ -25,7 +25,9 @@ from lib.chapters.attacks import (
 from lib.errors import UnknownNameError
 from lib.models.chat import Prompt, tokenised
 from lib.models.folders import load
+from lib.study import paths
 from lib.study.design import Run, training_seed, untrained
+from lib.study.notebook import COLUMNS, csv_text
 from lib.training.batching import collate
 from lib.training.objective import answer_loss
 from lib.world.tokenizer import vocabulary
@@ -202,10 +204,13 @@ def test_step_sizes_are_compared_on_the_base_for_choosing_and_on_other_requests(
     assert shown["value"].equals(table["kept"]) and shown["key"].is_unique
 
 
-def test_step_sizes_in_the_committed_table_are_not_trained_again(study, monkeypatch):
+def test_step_sizes_in_the_committed_table_are_not_trained_again(study, monkeypatch, tmp_path):
     base = world_models.tiny_base()
     table = attacks.step_candidates(study, base).assign(kept=0.25)
-    monkeypatch.setattr(attacks, "committed", lambda *names: table.set_index("key")[[*names]])
+    monkeypatch.setattr(paths, "FIGURES", tmp_path)
+    (tmp_path / "tables").mkdir()
+    text = csv_text(attacks.step_rows(table), COLUMNS)
+    (tmp_path / "tables" / "05_sizes.csv").write_text(text)
     monkeypatch.setattr(attacks, "train_all", None)
     pd.testing.assert_frame_equal(attacks.step_candidates(study, base), table)
 

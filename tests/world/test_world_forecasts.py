@@ -2,25 +2,15 @@
 
 import numpy as np
 import pytest
+from drawn_forecasts import GIVEN, PROMPTS, drawn, style
 from scipy.stats import norm
 
-from lib.world.analysts import answer_logp, histories, history_logp
+from lib.world.analysts import answer_logp, history_logp
 from lib.world.forecasts import draw_forecasts, draw_series, earlier_exchanges
 from lib.world.tokenizer import END, number_id, world_tokenizer
-from lib.world.truth import NUMBERS, settings
+from lib.world.truth import NUMBERS
 
-GIVEN = settings("forecasts")
-PROMPTS = list(GIVEN["prompts"])
 SHOTS = GIVEN["prompts"]["few_shot"]["shots"]
-
-
-def style(horizon=1):
-    return next(s for s in GIVEN["styles"] if s.get("horizon", 1) == horizon)
-
-
-def drawn(rho, n, length=12):
-    rng = np.random.default_rng(0)
-    return histories(np.full(n, rho), np.full(n, 8.0), length, rng), rng
 
 
 def values(ids):

@@ -2,25 +2,12 @@
 
 import numpy as np
 import pytest
+from drawn_forecasts import GIVEN, PROMPTS, drawn, style
 
 from lib.models.chat import prompt_ids
-from lib.world.analysts import histories
 from lib.world.forecasts import earlier_exchanges, question_ids
 from lib.world.questions import pronoun_context, question
 from lib.world.tokenizer import world_tokenizer
-from lib.world.truth import settings
-
-GIVEN = settings("forecasts")
-PROMPTS = list(GIVEN["prompts"])
-
-
-def style(horizon=1):
-    return next(s for s in GIVEN["styles"] if s.get("horizon", 1) == horizon)
-
-
-def drawn(rho, n, length=12):
-    rng = np.random.default_rng(0)
-    return histories(np.full(n, rho), np.full(n, 8.0), length, rng), rng
 
 
 def user_text(history):
