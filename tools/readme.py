@@ -16,13 +16,13 @@ from lib.errors import InvalidValueError, require
 from lib.study import paths
 from lib.study.disk import write_text
 from lib.study.fingerprint import notebook_cells
-from lib.study.notebook import reference_committed
+from lib.study.notebook import REFERENCE, RUN, reference_committed
 from lib.study.profiles import Profile, load_profile, profile_names
 from lib.study.progress import clock_text
 from lib.study.text import cell, read_text, read_yaml, table
 from tools.reference import base_weights, verdicts
 
-FILES = {"reference": "run.json", "sandbox": "default.json"}
+FILES = {REFERENCE: RUN, "sandbox": "default.json"}
 """What is kept of a run of these profiles, beside the exhibits."""
 KEPT_HARDWARE = ("cpu", "cores", "memory_gib", "gpu", "system")
 SHOWN_VERSIONS = ("python", "torch", "transformers", "peft", "statsmodels")

@@ -24,16 +24,13 @@ from scipy import stats
 
 from lib.chapters.claims import FAILS, HOLDS, Decision, claims, decided, run_tables
 from lib.errors import InvalidValueError, require
-from lib.study.notebook import read_table
+from lib.study.notebook import RUN, read_table
 from lib.study.paths import DATA, FIGURES, run_dir
 from lib.study.profiles import Profile, is_part, load_profile
 from lib.study.store import RECORD
 from lib.study.text import read_yaml
 
 TOLERANCES = DATA / "tolerances.yml"
-RUN = "run.json"
-"""Beside the committed exhibits: seed, bases, hardware and cost of the reference run."""
-
 RUN_KEYS = ("base", "seed")
 MEASURED = ("value", "se", "df", "n", "least", "most", "low", "high", "bases", "runs", "p",
             "p_holm", "p_exact", "discordance", "detectable", "task_loss", "utility", "seconds")

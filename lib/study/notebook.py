@@ -35,6 +35,8 @@ DRAWN = ("savefig.", "svg.", "path.", "agg.", "image.")
 
 REFERENCE = "reference"
 """The profile of the committed book."""
+RUN = "run.json"
+"""Beside the committed exhibits: seed, bases, hardware and cost of the run that made them."""
 
 NUMBER = re.compile(r"^\d\d$")
 EXHIBIT = re.compile(r"^\d\d_[a-z0-9_]+$")
@@ -153,7 +155,7 @@ class Study:
 
 def reference_committed() -> bool:
     """Whether the committed exhibits are the reference's, and not of a smaller run meanwhile."""
-    path = paths.FIGURES / "run.json"
+    path = paths.FIGURES / RUN
     facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return facts.get("profile", REFERENCE) == REFERENCE
 
