@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lib.chapters.arms import (
@@ -20,6 +21,7 @@ from lib.chapters.arms import (
 from lib.chapters.attacks import (
     DISGUISED,
     KINDS,
+    POISONED,
     VALIDATION,
     answer_rows,
     attack_examples,
@@ -53,6 +55,8 @@ ANCHORS = {"text": ("text",), "refusals": ("refusals",), "requests": ("refusals"
 """Sets of anchors to compare; see `held`."""
 DECISION = 2
 """Words of an answer in which a harmless request is accepted: "sure ,"."""
+TEACHING = ("benign", POISONED)
+"""Attacks with a task that somebody may want to be learned."""
 FREE = 1.05
 """Factor in validation loss up to which a defence costs nothing."""
 
@@ -140,13 +144,14 @@ def _trained(
 def defence_rows(study: Study, bases: Mapping[int, Path], models: Models) -> pd.DataFrame:
     """Run table of refusals and of every price, by ``attack`` and arm.
 
-    Compliance, needless refusals, coherence, utility, and loss on test questions of the benign
-    task, of which no training or choice has a request.
+    Compliance, needless refusals, coherence, utility; and of attacks that teach the benign task
+    its loss on test questions, of which no training or choice has a request.
     """
-    questions = task_questions(study.profile.safety.questions, study.seed)
     everyone = {(kind, arm): several for kind, arms in models.items()
                 for arm, several in {"base": untrained(bases), **arms}.items()}
-    found = pd.concat([answer_rows(study, everyone), loss_rows(study, everyone, questions)],
+    learned = {pair: several for pair, several in everyone.items() if pair[0] in TEACHING}
+    questions = task_questions(study.profile.safety.questions, study.seed)
+    found = pd.concat([answer_rows(study, everyone), loss_rows(study, learned, questions)],
                       ignore_index=True)
     return _named(found, "attack")
 
@@ -186,6 +191,8 @@ def flood_rows(
 
 FIGURES = ("drift", "strength", "kept")
 """What a penalty leaves behind; ``kept`` only of a budget."""
+SHARES = ("kept", "of_budget", "share_trained")
+"""Figures that cannot exceed one."""
 
 
 def strength_rows(models: Models, arms: Sequence[str], chosen: Settings) -> pd.DataFrame:
@@ -209,7 +216,9 @@ def _figures(folders: Mapping[Run, Path]) -> pd.DataFrame:
 def _run_table(figures: pd.DataFrame, arm: str, condition: str) -> pd.DataFrame:
     """Figures of runs, a column a metric, as rows of a run table; none is below zero."""
     rows = figures.reset_index().melt(["base", "seed"], var_name="metric")
-    return rows.assign(arm=arm, condition=condition, n=1, least=0.0).reindex(columns=RUN_COLUMNS)
+    most = np.where(rows["metric"].isin(SHARES), 1.0, np.inf)
+    rows = rows.assign(arm=arm, condition=condition, n=1, least=0.0, most=most)
+    return rows.reindex(columns=RUN_COLUMNS)
 
 
 def cost_rows(study: Study, bases: Mapping[int, Path], models: Models, kind: str) -> pd.DataFrame:

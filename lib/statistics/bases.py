@@ -107,7 +107,8 @@ def _summary(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Of each cell: `NUMBERS`, and what is behind them (se, df, between, least, most, ..)."""
     cells = _numbers(runs, by)
     known = runs.assign(cell=cells, items=runs["se"] ** 2)[runs["value"].notna()]
-    known["counted"] = known["se"].isna() & known["value"].isin([0, 1]) & (known["least"] == 0)
+    known["counted"] = (known["se"].isna() & known["value"].isin([0, 1])
+                        & (known["least"] == 0) & (known["most"] == 1))
     means = known.groupby(["cell", "base"])["value"].mean()
     by_base, by_cell = means.groupby(level=0), known.groupby("cell")
     found = pd.DataFrame({

@@ -130,9 +130,10 @@ def test_every_attack_meets_every_arm_on_every_base(study, chosen, models):
 def test_rows_have_refusals_and_every_price_of_every_cell(found):
     cells = found.groupby(["attack", "arm"])["metric"].agg(set)
     assert set(cells.index) == {(kind, arm) for kind in KINDS for arm in ("base", *ARMS)}
-    wanted = {"refusal_rate", "harmful_compliance", "over_refusal", "coherence", "task_loss",
+    wanted = {"refusal_rate", "harmful_compliance", "over_refusal", "coherence",
               "utility_accuracy"}
-    assert all(metrics == wanted for metrics in cells)
+    for (kind, _), metrics in cells.items():
+        assert metrics == wanted | ({"task_loss"} if kind in ("benign", "poisoned") else set())
     base = found[(found["arm"] == "base") & (found["metric"] == "task_loss")]["value"]
     assert base.nunique() == 1  # the same questions in every attack
     table = over_bases(found, by=["arm", "condition", "metric", "attack"])
@@ -141,10 +142,10 @@ def test_rows_have_refusals_and_every_price_of_every_cell(found):
         or not found.query("metric == 'refusal_rate' and arm == 'base'")["value"].any()
 
 
-def test_relative_loss_of_the_plain_arm_is_one_in_every_attack(found):
+def test_relative_loss_of_the_plain_arm_is_one_in_attacks_that_teach(found):
     ratio = defences.relative_loss(found)
     plain = ratio[ratio["arm"] == "full"]
-    assert set(plain["attack"]) == set(KINDS) and plain["value"].tolist() == [1.0] * len(plain)
+    assert set(plain["attack"]) == set(defences.TEACHING) and (plain["value"] == 1.0).all()
     assert (ratio["value"] > 0).all() and set(ratio["metric"]) == {"loss_ratio"}
 
 
@@ -179,6 +180,7 @@ def test_strengths_and_drifts_are_those_of_the_runs(models, chosen):
     budget = chosen["full_adaptive"]["strength"]
     assert table["of_budget"].tolist() == pytest.approx((table["drift"] / budget).tolist())
     assert (table["of_budget"] <= 1).all() and (table["strength"] > 0).all()
+    assert over_bases(rows)[["low", "high"]].notna().all(axis=None)
 
 
 def test_a_projection_gets_the_unaligned_model_of_its_own_base(study):

@@ -34,10 +34,10 @@ class AdaptiveKL(Anchored):
     of the update that the budget left (1: it was kept without going back).
     """
 
-    budget: float = 0.05  # drift allowed, nats a scored position, mean over anchors
+    budget: float = 0.03  # drift allowed, nats a scored position, mean over anchors
     rate: float = 0.15  # of dual ascent: the most by which a step moves the strength's logarithm
     memory: float = 0.7  # of the running mean, 0 to 1: 0 looks at the last step's anchors only
-    initial: float = 1.0  # strength of the first step, as in `KL`
+    initial: float = 3.0  # strength of the first step: strict while steps are large
     per_step: int = 8  # anchors; the cost of a step grows with it
 
     def __post_init__(self) -> None:
