@@ -24,6 +24,7 @@ from scipy import stats
 
 from lib.chapters.claims import FAILS, HOLDS, Decision, claims, decided, run_tables
 from lib.errors import InvalidValueError, require
+from lib.plots.layers import cell_text
 from lib.study.notebook import RUN, read_table
 from lib.study.paths import DATA, FIGURES, run_dir
 from lib.study.profiles import Profile, is_part, load_profile
@@ -32,8 +33,11 @@ from lib.study.text import read_yaml
 
 TOLERANCES = DATA / "tolerances.yml"
 RUN_KEYS = ("base", "seed")
+ASKED = ("condition", "metric")
+"""Columns of a cell that say what was asked of a model; all others say which model."""
 MEASURED = ("value", "se", "df", "n", "least", "most", "low", "high", "bases", "runs", "p",
-            "p_holm", "p_exact", "discordance", "detectable", "task_loss", "utility", "seconds")
+            "p_holm", "p_exact", "discordance", "detectable", "task_loss", "utility", "seconds",
+            "kept", "margin", "key")
 """Columns of either table that are found, not given; all others name a cell."""
 COMPARED = ("value", "low", "high", "n")
 LEVEL = 0.001
@@ -217,7 +221,7 @@ def compare_tables(
         return Comparison(exhibit, 0, (
             f"columns {', '.join(found)}; committed: {', '.join(committed)}",))
     pairs = paired(found, committed)
-    lines = _one_sided(pairs, set(RUN_KEYS) <= set(found), alike)
+    lines = _one_sided(pairs, alike)
     both = same_runs(pairs)
     judged = [_metric(tolerance(limits, exhibit, metric), group)
               for metric, group in both.groupby("metric", sort=False)]
@@ -230,7 +234,7 @@ def compare_tables(
 def paired(found: pd.DataFrame, committed: pd.DataFrame) -> pd.DataFrame:
     """Cells of two tables side by side, matched by name, and by order among equal names."""
     keys = [column for column in found if column not in MEASURED]
-    named = [table.assign(**{key: table[key].map(_label) for key in keys}) for table in
+    named = [table.assign(**{key: table[key].map(cell_text) for key in keys}) for table in
              (found, committed)]
     named = [table.assign(_order=table.groupby(keys, dropna=False).cumcount()) for table in named]
     return named[0].merge(named[1], "outer", [*keys, "_order"], suffixes=("", "_committed"),
@@ -245,17 +249,11 @@ def same_runs(pairs: pd.DataFrame) -> pd.DataFrame:
     return both[np.logical_and.reduce(alike)] if alike else both
 
 
-def _label(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:.6g}"
-    return str(value)
-
-
-def _one_sided(pairs: pd.DataFrame, runs: bool, alike: bool) -> list[str]:
-    """Cells of one side only; a smaller profile may lack runs and arms, but no cell of a run."""
+def _one_sided(pairs: pd.DataFrame, alike: bool) -> list[str]:
+    """Cells of one side only; a smaller profile may lack whole runs, but no cell of a run."""
     lone = pairs[pairs["_merge"] != "both"]
     if not alike:
-        here = ["arm", *(RUN_KEYS if runs else ())]
+        here = [name for name in given(pairs) if name not in ASKED]
         made = pairs[pairs["_merge"] != "right_only"][here].drop_duplicates()
         lone = lone.merge(made, on=here)
     kinds = {"left_only": "not committed", "right_only": "the run lacks it"}
@@ -291,8 +289,7 @@ def _turned(cells: pd.DataFrame, far: pd.Series) -> pd.Series:
 
 def runs_of(cells: pd.DataFrame) -> pd.Series:
     """A name for the model behind each cell: what is asked of it falls together."""
-    asked = ("condition", "metric")
-    return cells[[key for key in given(cells) if key not in asked]].agg(" / ".join, axis=1)
+    return cells[[key for key in given(cells) if key not in ASKED]].agg(" / ".join, axis=1)
 
 
 def given(pairs: pd.DataFrame) -> list[str]:

@@ -19,6 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from scipy import stats
 
 from lib.errors import InvalidValueError, UnknownNameError, nearest, require
+from lib.plots.layers import cell_text
 from lib.statistics.bases import RUN_COLUMNS, broken, contrast, holm, over_bases
 from lib.statistics.estimate import Estimate
 from lib.study import paths
@@ -195,10 +196,10 @@ def _by_run(
 ) -> pd.DataFrame | None:
     """Mean of the selected cells within each run that has them all; None without such a run."""
     for column, wanted in given.items():
-        names = {_text(value) for value in _several(wanted)}
-        if column not in runs or not names <= set(runs[column].map(_text)):
+        names = {cell_text(value) for value in _several(wanted)}
+        if column not in runs or not names <= set(runs[column].map(cell_text)):
             return None
-        runs = runs[runs[column].map(_text).isin(names)]
+        runs = runs[runs[column].map(cell_text).isin(names)]
     each = runs[runs["value"].notna()].groupby(["base", "seed"])
     cells, size = math.prod(len(_several(wanted)) for wanted in given.values()), each.size()
     require(size.max() <= cells or size.empty, f"one row a run and cell of the claim {claim.id}",
@@ -251,10 +252,3 @@ def _broken(claim: Claim, pair: pd.DataFrame) -> tuple[Estimate, float]:
 def _several(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
-
-def _text(value: Any) -> str:
-    """One text for a cell in memory, in a CSV file and in YAML: ``0``, ``0.2``, ``all``."""
-    try:
-        return f"{float(value) + 0.0:.6g}"
-    except (TypeError, ValueError):
-        return str(value)

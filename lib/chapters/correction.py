@@ -221,7 +221,7 @@ def _line(frame: pd.DataFrame) -> list[Estimate]:
 def ablation_runs(study: Study, base: Mapping[Run, Path], variants: Models) -> pd.DataFrame:
     """Run table: each variant's share of the excess removed, and its validation loss.
 
-    The condition is the variant, and the arm that of which it is one: ``lora``.
+    The condition is the variant, as is a column; the arm is that of which it is one: ``lora``.
     """
     models = {name: {run: model_folder(folder) for run, folder in several.items()}
               for name, several in variants.items()}
@@ -230,7 +230,7 @@ def ablation_runs(study: Study, base: Mapping[Run, Path], variants: Models) -> p
     losses = by_arm(models, task_losses(study, everyone(models), questions))
     found = pd.concat([removed_runs(answers, bayes(panel(study))), run_table(
         losses, lambda loss: _loss_table(loss, len(questions)))])
-    return found.assign(condition=found["arm"], arm="lora")
+    return found.assign(condition=found["arm"], variant=found["arm"], arm="lora")
 
 
 def _loss_table(loss: float, n: int) -> pd.DataFrame:

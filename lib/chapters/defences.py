@@ -20,7 +20,6 @@ from lib.chapters.arms import (
 )
 from lib.chapters.attacks import (
     DISGUISED,
-    KINDS,
     POISONED,
     VALIDATION,
     answer_rows,
@@ -130,8 +129,9 @@ def free_arms(tried: pd.DataFrame, chosen: Settings, plain: str = "full") -> lis
 def defended(
     study: Study, bases: Mapping[int, Path], chosen: Settings
 ) -> dict[str, dict[str, dict[Run, Path]]]:
-    """Model folders by attack, arm with its chosen settings, and run."""
-    return {kind: _trained(study, bases, defence_task(study, kind), chosen) for kind in KINDS}
+    """Model folders by attack of the profile, arm with its chosen settings, and run."""
+    return {kind: _trained(study, bases, defence_task(study, kind), chosen)
+            for kind in study.profile.safety.attacks}
 
 
 def _trained(

@@ -42,14 +42,16 @@ def layered(
 
 
 def _cells(table: pd.DataFrame) -> list[str]:
-    """Each row as text, numbers as a file has them."""
-    def plain(label: Any) -> str:
-        try:
-            return "" if pd.isna(label) else f"{float(label):g}"
-        except (TypeError, ValueError):
-            return str(label)
+    """Each row as one text."""
+    return ["\t".join(map(cell_text, row)) for row in table.itertuples(index=False)]
 
-    return ["\t".join(map(plain, row)) for row in table.itertuples(index=False)]
+
+def cell_text(value: Any) -> str:
+    """One text for a cell in memory, in a CSV file and in YAML: ``0``, ``0.2``, ``all``."""
+    try:
+        return "" if pd.isna(value) else f"{float(value) + 0.0:.6g}"
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def jitter(rows: pd.DataFrame) -> np.ndarray:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "bases", "runs"]
 """First columns of every exhibit's table; more may follow."""
-RUN_COLUMNS = ["arm", "condition", "metric", "base", "seed", "value", "se", "df", "n"]
-"""First columns of the table of runs behind it."""
+RUN_COLUMNS = ["arm", "condition", "metric", "base", "seed", "value", "se", "df", "n", "least",
+               "most"]
+"""First columns of the table of runs behind it; the last two are the ends of a metric's range."""
 COUNTS = ("n", "bases", "runs", "base", "seed")
 
 DPI = 200

@@ -125,9 +125,15 @@ def is_part(part: Profile, whole: Profile) -> bool:
             and _within(*(p.model_dump(exclude=BESIDE) for p in (part, whole))))
 
 
-def _within(part: Any, whole: Any) -> bool:
+LEVELS = ("labels", "examples", "curve", "attacks")
+"""Lists of things that are tried, each for itself: a part may try fewer."""
+
+
+def _within(part: Any, whole: Any, name: str = "") -> bool:
     if isinstance(part, dict) and isinstance(whole, dict):
-        return all(key in whole and _within(value, whole[key]) for key, value in part.items())
+        return all(k in whole and _within(value, whole[k], k) for k, value in part.items())
+    if name in LEVELS and isinstance(part, list):
+        return set(part) <= set(whole)
     return part == whole
 
 

@@ -208,4 +208,7 @@ class SafetySettings(Settings):
     benign_steps: int = Field(ge=1, le=10_000, description="optimiser steps of the benign task")
     questions: int = Field(ge=2, le=100_000, description="held-out questions of the task, count")
     targets: list[str] = Field(min_length=1, description="modules that get an adapter")
+    attacks: list[Literal["explicit", "identity", "benign", "poisoned"]] = Field(
+        min_length=1, description="attacks that defences are held against"
+    )
     arms: dict[str, ArmSettings] = Field(min_length=1, description="plain arms and defences")

@@ -9,6 +9,7 @@ from lib.errors import InvalidValueError, UnknownNameError
 from lib.study import paths
 from lib.study.profiles import (
     fields,
+    is_part,
     load_profile,
     parse_overrides,
     profile_names,
@@ -122,11 +123,19 @@ def test_the_default_is_a_part_of_the_reference():
     assert set(part.bases.numbers) < set(whole.bases.numbers)
     assert part.bases.seeds <= whole.bases.seeds
     assert part.bases.chosen_on == whole.bases.chosen_on
-    other = {name: True for name in ("name", "description", "bases", "safety")}
-    other["debiasing"] = {"arms"}
-    assert part.model_dump(exclude=other) == whole.model_dump(exclude=other)
-    assert all(whole.debiasing.arms[name] == arm for name, arm in part.debiasing.arms.items())
-    assert part.safety.arms.items() <= whole.safety.arms.items()
+    assert is_part(part, whole) and not is_part(whole, part)
+
+
+@pytest.mark.parametrize(("change", "still"), [
+    ({"safety.curve": [2, 20]}, True),  # fewer of what is tried, each for itself
+    ({"safety.curve": [2, 7]}, False),
+    ({"correction.ablations.labels": ["least_squares"]}, True),
+    ({"safety.targets": ["q_proj"]}, False),  # what one thing is made of
+    ({"forecasting.rhos": [0.0, 0.2]}, False),
+    ({"safety.benign_examples": 200}, False),
+])
+def test_a_part_may_try_fewer_things_and_none_otherwise(change, still):
+    assert is_part(load_profile("sandbox", change), load_profile("reference")) is still
 
 
 @pytest.mark.parametrize("bases", [

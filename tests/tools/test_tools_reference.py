@@ -180,6 +180,15 @@ def test_a_smaller_profile_may_lack_bases_and_arms_but_no_cell_of_a_run():
     assert all("not committed" in line for line in lines(large, small, alike=False))
 
 
+def test_a_smaller_profile_may_lack_whole_attacks():
+    small, large = world.run_table(), world.run_table(range(1, 13), 2)
+    both = pd.concat([large.assign(attack="explicit"), large.assign(attack="benign")])
+    assert lines(small.assign(attack="explicit"), both, alike=False) == ()
+    half = small[small["condition"] == "taught"].assign(attack="benign")
+    found = lines(pd.concat([small.assign(attack="explicit"), half]), both, alike=False)
+    assert found and all("the run lacks it" in line and "benign" in line for line in found)
+
+
 def test_other_columns_are_reported_before_any_value():
     assert lines(world.run_table().drop(columns="se"))[0].startswith("columns arm, condition")
 
