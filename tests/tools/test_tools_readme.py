@@ -78,10 +78,10 @@ def test_options_that_the_readme_names_are_options_of_run_all():
     assert all(option in usage for option in options)
 
 
-def test_every_caption_belongs_to_an_exhibit_that_a_notebook_saves():
+def test_every_exhibit_that_a_notebook_saves_has_a_caption_and_no_other_has():
     sources = "".join(p.read_text(encoding="utf-8") for p in paths.NOTEBOOKS.glob("*.ipynb"))
     saved = set(re.findall(r'exhibit\(\\"(\w+)\\"', sources))
-    assert set(readme.captions()) <= saved | set(readme.exhibit_files())
+    assert set(readme.captions()) == saved | set(readme.exhibit_files())
 
 
 def test_without_anything_committed_every_block_says_so(tree):
