@@ -279,13 +279,14 @@ def choose(table: pd.DataFrame, tolerance: float = 1.05) -> dict[str, dict[str, 
     """Settings of each arm: the least validation loss, or the strongest penalty that is free.
 
     A penalty always costs some fit, so the least loss would choose the weakest. A candidate is
-    *free* if its loss is within `tolerance` of the best plain arm of its own method (of any, if
-    it has none). Of the free ones that keep utility, where measured, the **strongest** is taken.
+    *free* if its loss is within `tolerance` of the arm that bears its method's name (of the best
+    plain one, if there is none): what else a profile tries must not move the choice. Of the free
+    ones that keep utility, where measured, the **strongest** is taken.
     """
     plain, chosen = table[table["strength"] == 0], {}
     for name, rows in table.groupby("arm", sort=False):
-        alike = plain[plain["method"] == rows["method"].iloc[0]]
-        least = (alike if len(alike) else plain)["task_loss"].min()
+        own = plain[plain["arm"] == rows["method"].iloc[0]]
+        least = (own if len(own) else plain)["task_loss"].min()
         free = rows[(rows["strength"] > 0) & (rows["task_loss"] <= tolerance * least)]
         best = _strongest(free) if len(free) else rows.loc[rows["task_loss"].idxmin()]
         chosen[name] = {"learning_rate": float(best["learning_rate"]),

@@ -31,6 +31,8 @@ from lib.measures import utility
 from lib.models.chat import Example, Prompt, tokenised
 from lib.models.folders import load
 from lib.models.generation import generate
+from lib.study import paths
+from lib.study.profiles import load_profile
 from lib.study.settings import ArmSettings
 from lib.training.penalties.tokenwise import DEEP
 from lib.world.truth import occupations, things
@@ -169,6 +171,22 @@ def test_a_penalty_is_free_by_the_measure_of_its_own_method():
     chosen = choose(table(*rows))
     assert chosen["lora_kl"]["strength"] == 1.0
     assert chosen["norms_kl"]["strength"] == 0.3  # no plain arm of its own: the best of all
+
+
+def test_another_plain_arm_moves_no_choice():
+    rows = [("lora", 0.1, 0.0, 2.0), ("lora_kl", 0.1, 0.3, 2.01), ("lora_kl", 0.1, 1.0, 2.05)]
+    more = [*rows, ("lora_small", 0.1, 0.0, 1.5)]
+    assert choose(table(*more))["lora_kl"] == choose(table(*rows))["lora_kl"]
+
+
+@pytest.mark.parametrize(("exhibit", "section"), [
+    ("03_candidates", "correction"), ("04_candidates", "debiasing"), ("06_candidates", "safety")])
+def test_the_default_takes_the_settings_of_the_reference(exhibit, section):
+    """By the committed candidates: else the same arm would be another one there."""
+    tried = pd.read_csv(paths.FIGURES / "tables" / f"{exhibit}.csv")
+    arms = getattr(load_profile("sandbox"), section).arms
+    whole, part = choose(tried), choose(tried[tried["arm"].isin(list(arms))])
+    assert set(part) == set(arms) and part.items() <= whole.items()
 
 
 def test_the_strongest_budget_is_the_smallest():
