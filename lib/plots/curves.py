@@ -111,11 +111,11 @@ def frontier(
         axes.axvline(criterion[0], label=criterion[1], color=GREY, linestyle="--", linewidth=1)
     rows = layers.layered(frame.dropna(subset=["value"]), runs, reference)
     limits = _reach(axes, rows[rows["metric"] == x], [criterion[0]] if criterion else [])
+    layers.explain(axes, rows)  # before any arrow: a base off the axis is named with its value
     for arm in arms:
         one, two = (rows[(rows["arm"] == arm) & (rows["metric"] == m)] for m in (x, y))
         if len(one) and len(two):
             _cross(axes, one, two, look_of(arms, arm), limits)
-    layers.explain(axes, rows)
     if log:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("{x:.3g}" if limits[1] < 4 * limits[0] else "")

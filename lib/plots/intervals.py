@@ -101,7 +101,7 @@ def coefficient_bars(
     axes.set(ylim=(count - 0.5, -0.5), xlabel=label_of(*metrics) if len(metrics) == 1 else "Value")
     if pd.api.types.is_numeric_dtype(frame["condition"]):
         axes.set_ylabel(by)
-    if len(arms) > 1 or runs is not None or reference is not None:
+    if len(axes.get_legend_handles_labels()[1]) > 1:
         legend(figure)
     return figure
 

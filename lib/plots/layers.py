@@ -12,6 +12,7 @@ from lib.plots.style import GREY, PALE
 LAYERS = VALUE, RUN, REFERENCE = "value", "run", "reference"
 DOT = {"marker": "o", "markersize": 2.8, "markeredgewidth": 0, "alpha": 0.45, "linestyle": "none",
        "zorder": 1.6}
+ARROW = {"marker": ">", "linestyle": "none", "markersize": 4, "zorder": 3}
 BAR = {"color": PALE, "linewidth": 4.5, "zorder": 1.2}
 GOLDEN = 0.618
 """Multiples of it, less whole numbers, are spread evenly, however many there are."""
@@ -77,11 +78,13 @@ def draw_behind(
 
 
 def explain(axes: Axes, rows: pd.DataFrame) -> None:
-    """Entries of the legend for what lies behind."""
+    """Entries of the legend for what lies behind, and for `arrows`."""
     for layer, label, look in ((RUN, "one run", DOT | {"color": GREY, "alpha": 1.0}),
                                (REFERENCE, "reference, 95 %", BAR)):
         if layer in set(rows["layer"]):
             axes.plot([], [], label=label, **look)
+    if any(not line.get_clip_on() for line in axes.lines):
+        axes.plot([], [], color=GREY, label="beyond the axis", **ARROW)
 
 
 def bulk(rows: pd.DataFrame) -> tuple[float, float] | None:
@@ -112,8 +115,8 @@ def arrows(
         at = places[(over & (rows["layer"] != REFERENCE)).to_numpy()]
         ends = [edge] * len(at)
         if len(at):  # a line without points would count as one in the figure's corner
-            axes.plot(*((at, ends) if upright else (ends, at)), color=colour, marker=marker,
-                      linestyle="none", markersize=4, clip_on=False, zorder=3)
+            axes.plot(*((at, ends) if upright else (ends, at)), color=colour, clip_on=False,
+                      **ARROW | {"marker": marker})
 
 
 def padded(low: float, high: float) -> tuple[float, float]:
