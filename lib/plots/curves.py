@@ -64,8 +64,10 @@ def curves(
             _doses(axes, sorted({0.0, *(some if arm else frame)[x]}))
         elif (frame[x].astype(float) % 1 == 0).all():
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        span = np.ptp(axes.xaxis.get_transform().transform([frame[x].min(), frame[x].max()]))
-        intervals(axes, some, arms, some[x], step=0.012 * float(span))
+        places = np.unique(axes.xaxis.get_transform().transform(frame[x].astype(float)))
+        least = np.diff(places).min(initial=np.inf)  # arms of one place stay nearer than the next
+        step = min(0.012 * float(np.ptp(places)), 0.5 * float(least) / len(arms))
+        intervals(axes, some, arms, some[x], step=step)
         for place, name in marks.items():
             axes.axvline(place, color=PALE, linewidth=1, linestyle="--", zorder=1)
             axes.annotate(name, (place, 0.5), (3, 0), ("data", "axes fraction"), "offset points",

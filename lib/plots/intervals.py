@@ -149,7 +149,10 @@ def before_after(
         if pd.to_numeric(some["low"]).min() < 0 < pd.to_numeric(some["high"]).max():
             axes.axvline(0, color=GREY, linewidth=1)
         _down(axes, some, arms, step=min(0.25, 0.8 / len(arms)))
-        axes.set(ylim=(some["condition"].nunique() - 0.4, -0.6), title=label_of(metric))
+        title = label_of(metric)
+        if len(title) > 36:  # beside the names of conditions a panel is narrow
+            title = title.replace(" (", "\n(")
+        axes.set(ylim=(some["condition"].nunique() - 0.4, -0.6), title=title)
         axes.locator_params(axis="x", nbins=5)
     legend(figure, "lower center")
     return figure
