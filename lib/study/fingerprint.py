@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from platform import python_version_tuple
+from threading import Lock
 
 from lib.errors import EditedSourceError, InvalidValueError, UnknownNameError, nearest
 from lib.study import paths
@@ -34,6 +35,8 @@ COMPUTING = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safet
 """Packages whose versions decide numbers."""
 CARRIERS = frozenset({"lib.errors", "lib.study.paths", "lib.study.progress", "lib.study.workers"})
 """Modules that decide no number: they report, or carry work to where it is done."""
+TURN = Lock()
+"""One thread parses at a time: CPython 3.11 counts the depth of all in one place, and gives up."""
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 """Where a statement holds others."""
 
@@ -147,7 +150,8 @@ class Sources:
     def _tree(self, path: Path, content: bytes) -> ast.Module:
         """Syntax tree without docstrings."""
         try:
-            tree = ast.parse(content)
+            with TURN:
+                tree = ast.parse(content)
         except (SyntaxError, ValueError) as error:
             raise InvalidValueError(
                 f"valid Python in {path.relative_to(self.root).as_posix()}", str(error),

@@ -1,9 +1,12 @@
 """Fingerprints: a change is seen by exactly what depends on it, and a rewording by nothing."""
 
+import ast
 import json
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 import pytest
@@ -111,6 +114,23 @@ def test_other_code_is_other_code(toy, edited):
 def test_order_and_repetition_do_not_matter(toy):
     sources = Sources(toy)
     assert sources.code(["lib.a", "lib.d"]) == sources.code(["lib.d", "lib.a", "lib.a"])
+
+
+def test_threads_parse_one_at_a_time(toy, monkeypatch):
+    """Else CPython 3.11 ends with "AST constructor recursion depth mismatch", now and then."""
+    inside, most, parse = [], [], ast.parse
+
+    def slowly(content):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return parse(content)
+
+    monkeypatch.setattr(fingerprint.ast, "parse", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: Sources(toy).code(["lib.a"]), range(8)))
+    assert len(found) == 1 and len(most) > 8 and max(most) == 1
 
 
 def test_unknown_module(toy):
