@@ -18,9 +18,10 @@ from statsmodels.stats.power import TTestPower
 
 from lib.errors import require
 from lib.statistics.estimate import Estimate
-from lib.study.notebook import RUN_COLUMNS
 
 CELL = ["arm", "condition", "metric"]
+RUN_COLUMNS = ["arm", "condition", "metric", "base", "seed", "value", "se", "df", "n", "least",
+               "most"]
 NUMBERS = ["value", "low", "high", "n", "bases", "runs"]
 
 

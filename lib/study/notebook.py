@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ["arm", "condition", "metric", "value", "low", "high", "n", "bases", "runs"]
 """First columns of every exhibit's table; more may follow."""
-RUN_COLUMNS = ["arm", "condition", "metric", "base", "seed", "value", "se", "df", "n", "least",
-               "most"]
-"""First columns of the table of runs behind it; the last two are the ends of a metric's range."""
+RUN_HEADS = ["arm", "condition", "metric", "base", "seed", "value", "se", "df", "n"]
+"""First columns of the table of runs behind it; `lib.statistics.bases` has more."""
 COUNTS = ("n", "bases", "runs", "base", "seed")
 
 DPI = 200
@@ -112,9 +111,9 @@ class Study:
         written = [folder / "tables" / f"{id}.csv"]
         write_text(written[0], csv_text(table, COLUMNS))
         if runs is not None:
-            self._check(id, runs, RUN_COLUMNS)
+            self._check(id, runs, RUN_HEADS)
             written.append(folder / "runs" / f"{id}.csv")
-            write_text(written[-1], csv_text(runs, RUN_COLUMNS))
+            write_text(written[-1], csv_text(runs, RUN_HEADS))
         for format in ("png", "svg") if figure is not None else ():
             written.append(folder / f"{id}.{format}")
             write_bytes(written[-1], figure_bytes(figure, format, salt=id))

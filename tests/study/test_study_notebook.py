@@ -14,7 +14,7 @@ from lib.study import paths
 from lib.study.fingerprint import file_sha256
 from lib.study.notebook import (
     COLUMNS,
-    RUN_COLUMNS,
+    RUN_HEADS,
     Study,
     csv_text,
     figure_bytes,
@@ -121,7 +121,7 @@ RUN_ROW = dict(arm="lora", condition=0.2, metric="rho", base=3, seed=2, value=1 
 def test_the_runs_behind_a_table_are_saved_beside_it(study):
     study.exhibit("03_runs", table(), runs=pd.DataFrame([RUN_ROW]))
     header, row = (study.run_dir / "figures/runs/03_runs.csv").read_text().splitlines()
-    assert header == ",".join(RUN_COLUMNS) + ",attack"
+    assert header == ",".join(RUN_HEADS) + ",least,most,attack"
     assert row == "lora,0.2,rho,3,2,0.333333,,,9,0,1,benign"
     with pytest.raises(InvalidValueError, match="no base, seed"):
         study.exhibit("03_runs", table(), runs=pd.DataFrame([RUN_ROW]).drop(
