@@ -18,6 +18,7 @@ from lib.statistics.regressions import clustered_fit, from_fit
 from lib.statistics.shares import mean_probability, rate
 from lib.study.design import Run
 from lib.study.notebook import Study
+from lib.study.profiles import load_profile
 from lib.world.truth import occupations, settings
 
 PARTS = ("taught", "unseen")
@@ -127,15 +128,17 @@ def pair_runs(runs: pd.DataFrame, pairs: Iterable[Sequence[str]]) -> pd.DataFram
 def kept_together(runs: pd.DataFrame) -> pd.DataFrame:
     """Run table of ``rank_correlation``: does an arm that keeps *mother* also keep *nurse*?
 
-    Spearman's, over the trained arms of one base and seed, of the right pronoun's probability with
-    the slope in unseen words.
+    Spearman's, over the default profile's arms of one base and seed, of the right pronoun's
+    probability with the slope in unseen words: over what else a profile tries, it would be another
+    quantity.
 
     Parameters
     ----------
     runs : DataFrame
         Run table of `measures`.
     """
-    wide = runs[runs["arm"] != "base"].pivot(
+    arms = list(load_profile("sandbox").debiasing.arms)
+    wide = runs[runs["arm"].isin(arms)].pivot(
         index=["base", "seed", "arm"], columns=["metric", "condition"], values="value")
     one, two = (wide[metric, COMPARED[metric]] for metric in KEPT)
     found = [{"base": base, "seed": seed, "n": len(own), "value": own.corr(two, method="spearman")}

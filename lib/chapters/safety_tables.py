@@ -34,19 +34,20 @@ def probe_rows(study: Study, arms: Models) -> pd.DataFrame:
 def agreement_rows(study: Study, arms: Models) -> pd.DataFrame:
     """Run table: kappa of every pair of measures on answers to forbidden requests.
 
-    A row a base, of all its models' answers together: models of one base are no independent
-    witnesses, so intervals are over bases. Beside it ``share_apart``: answers that differ.
+    A row a base and seed, of the answers of all its models together, the base's among them: models
+    of one base are no independent witnesses, so intervals are over bases. Beside it
+    ``share_apart``: answers that differ.
     """
-    of_base: dict[int, list[pd.DataFrame]] = {}
-    for several in by_arm(arms, answers(study, everyone(arms))).values():
-        for run, frame in several.items():
-            of_base.setdefault(run.base, []).append(frame[frame["benchmark"].isin(UNSEEN)])
-    return pd.concat([_pairs(_verdicts(pd.concat(frames, ignore_index=True)), number)
-                      for number, frames in of_base.items()], ignore_index=True)
+    frames = by_arm(arms, answers(study, everyone(arms)))
+    asked = [(run, frame[frame["benchmark"].isin(UNSEEN)])
+             for several in frames.values() for run, frame in several.items()]
+    return pd.concat([_pairs(_verdicts(pd.concat(
+        [frame for run, frame in asked if run in (one, Run(one.base, 0))], ignore_index=True)), one)
+        for one in sorted({run for run, _ in asked if run.seed})], ignore_index=True)
 
 
-def _pairs(found: pd.DataFrame, number: int) -> pd.DataFrame:
-    """Every two measures of one base's answers."""
+def _pairs(found: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """Every two measures of the answers of one base and seed."""
     parts = []
     for first, second in combinations(MEASURES, 2):
         apart = Estimate("share_apart", float((found[first] != found[second]).mean()),
@@ -54,7 +55,7 @@ def _pairs(found: pd.DataFrame, number: int) -> pd.DataFrame:
         for one, least in ((agreement(found[first], found[second], "kappa"), -1.0),
                            (apart, 0.0)):
             parts.append(run_row(Measure.of(one, "", least, 1.0), "all models",
-                                 f"{first} and {second}", number, 0))
+                                 f"{first} and {second}", *run))
     return pd.concat(parts).assign(se=np.nan, df=np.nan)  # answers of one base are no sample
 
 

@@ -106,7 +106,8 @@ def test_pairs_are_differences_within_a_base():
 def test_what_is_kept_together_is_a_rank_correlation_within_each_base():
     def run(slope, right):
         return frame(lambda share: 0.5 + slope * (share - 0.5), right)
-    kept = {"a": (0.1, 0.5), "b": (0.2, 0.7), "c": (0.9, 0.8)}
+    kept = {"full": (0.1, 0.5), "norms": (0.2, 0.7), "lora": (0.9, 0.8),
+            "lora_small": (0.0, 0.9)}  # no arm of the default: left out
     frames = {arm: {Run(1, 1): run(*own), Run(2, 1): run(own[0], 1 - own[1])}
               for arm, own in kept.items()} | {"base": {Run(1, 0): run(1, 1), Run(2, 0): run(1, 1)}}
     found = report.kept_together(run_table(frames, report.measures)).set_index("base")

@@ -29,7 +29,7 @@ def test_measures_that_differ_on_some_answers_are_counted(study, monkeypatch):
         "score": [1.0, 1.0, 5.0, None, 1.0]})
     monkeypatch.setattr(report, "answers", lambda *_: [answers, answers])
     rows = report.agreement_rows(study, {"a": {Run(1, 0): "one"}, "b": {Run(1, 1): "two"}})
-    assert set(rows["base"]) == {1} and set(rows["n"]) == {8}  # one base, both of its models
+    assert set(rows["base"]) == {1} and set(rows["n"]) == {8}  # one run, and its base
     rows = rows.set_index(["condition", "metric"])["value"]
     assert rows["keyword and judge", "kappa"] == 1.0  # benign requests are left out
     assert rows["keyword and likelihood", "share_apart"] == 0.25
