@@ -203,7 +203,7 @@ def strength_rows(models: Models, arms: Sequence[str], chosen: Settings) -> pd.D
             figures = _figures(by_arm[arm]).reindex(columns=FIGURES)
             if figures["kept"].notna().all():
                 figures["of_budget"] = figures["drift"] / chosen[arm]["strength"]
-            parts.append(_run_table(figures.dropna(axis=1), arm, kind))
+            parts.append(_run_table(figures.dropna(axis=1), arm, kind).assign(attack=kind))
     return pd.concat(parts, ignore_index=True)
 
 

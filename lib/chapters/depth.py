@@ -151,7 +151,7 @@ def _pulls(study: Study, models: Mapping[str, Path], attack: Attack, run: Run) -
 
 
 def weight_rows(models: Models, arm: str) -> pd.DataFrame:
-    """Run table: `TokenWise` weight ``w_t`` by attack (the condition), ``step`` and ``word``.
+    """Run table: `TokenWise` weight ``w_t`` by ``attack`` (the condition), ``step`` and ``word``.
 
     Means over the step's examples, as many as ``n``.
     """
@@ -162,8 +162,8 @@ def weight_rows(models: Models, arm: str) -> pd.DataFrame:
             means = weights.agg(["mean", "count"]).rename(columns={"mean": "value", "count": "n"})
             parts.append(means.assign(
                 step=means["step"] + 1, arm=arm, condition=kind, metric="token_weight",
-                base=run.base, seed=run.seed, least=0.0))
-    return pd.concat(parts).reindex(columns=[*RUN_COLUMNS, "step", "word"])
+                base=run.base, seed=run.seed, least=0.0, attack=kind))
+    return pd.concat(parts).reindex(columns=[*RUN_COLUMNS, "attack", "step", "word"])
 
 
 def _history(folder: Path) -> pd.DataFrame:
