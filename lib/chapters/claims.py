@@ -251,4 +251,3 @@ def _broken(claim: Claim, pair: pd.DataFrame) -> tuple[Estimate, float]:
 
 def _several(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
