@@ -1,14 +1,18 @@
 """One tiny base model of the planted world, trained once a session."""
 
 import tempfile
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from lib.models.chat import Example, tokenised
 from lib.models.folders import LoadedModel, load
 from lib.study.notebook import Study
 from lib.study.profiles import Profile, load_profile
+from lib.training.batching import collate
+from lib.training.objective import answer_loss
 from lib.world.pretrain import learn_refusals, learn_world
 
 TINY = {
@@ -44,3 +48,13 @@ def tiny_base() -> Path:
 def tiny_model() -> LoadedModel:
     """The same, loaded."""
     return load(tiny_base())
+
+
+def answer_nats(folders: Iterable[Path], asked: Sequence[Example]) -> float:
+    """Nats an answer, from the training loss itself: mean over models."""
+    losses = []
+    for folder in folders:
+        loaded = load(folder)
+        batch = collate(tokenised(loaded.tokenizer, asked))
+        losses.append(answer_loss(loaded.model, **batch, reduction="sum").item())
+    return sum(losses) / len(losses) / len(asked)

@@ -144,7 +144,7 @@ def kept_together(runs: pd.DataFrame) -> pd.DataFrame:
     found = [{"base": base, "seed": seed, "n": len(own), "value": own.corr(two, method="spearman")}
              for (base, seed), own in one.groupby(level=["base", "seed"])]
     return pd.DataFrame(found).assign(
-        arm="trained arms", condition="kept together", metric="rank_correlation", most=1.0,
+        arm="the default's arms", condition="kept together", metric="rank_correlation", most=1.0,
         least=-np.inf).reindex(columns=RUN_COLUMNS)  # of two finite ends, limits would be a share's
 
 

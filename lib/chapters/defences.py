@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib.chapters.answers import answer_rows, loss_rows
 from lib.chapters.arms import (
     Task,
     candidates,
@@ -22,9 +23,7 @@ from lib.chapters.attacks import (
     DISGUISED,
     POISONED,
     VALIDATION,
-    answer_rows,
     attack_examples,
-    loss_rows,
     size,
     task_questions,
 )

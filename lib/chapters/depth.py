@@ -18,7 +18,8 @@ from lib.measures.measured import model_frames
 from lib.models.chat import Example, Prompt, Tokens, answer_ids, tokenised
 from lib.models.folders import LoadedModel, load
 from lib.statistics.bases import RUN_COLUMNS, run_rows
-from lib.statistics.estimate import Estimate, Measure, measure_table, t_interval
+from lib.statistics.estimate import Measure, measure_table
+from lib.statistics.means import mean
 from lib.study.design import Run, training_seed
 from lib.study.notebook import Study
 from lib.training.finetune import HISTORY
@@ -92,12 +93,8 @@ def _said(logp: np.ndarray, examples: Sequence[Tokens]) -> np.ndarray:
 
 def _by_position(values: np.ndarray, metric: str, most: float) -> pd.DataFrame:
     """Metric table with a row a position: mean over things, and t over things, from 0 to `most`."""
-    n = len(values)
-    means, errors = values.mean(0), values.std(0, ddof=1) / np.sqrt(n)
-    return measure_table(
-        Measure.of(Estimate(metric, float(m), float(se), *t_interval(m, se, n - 1), n, n, "t",
-                            n - 1.0), position, 0.0, most)
-        for position, (m, se) in enumerate(zip(means, errors, strict=True), start=1))
+    return measure_table(Measure.of(mean(metric, said), position, 0.0, most)
+                         for position, said in enumerate(values.T, start=1))
 
 
 def drift_rows(bases: Mapping[int, Path], arms: Models) -> pd.DataFrame:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.chapters.answers import UNSEEN, answer_table, answers
 from lib.chapters.arms import train_arms
-from lib.chapters.attacks import UNSEEN, Models, answer_table, answers
+from lib.chapters.attacks import Models
 from lib.chapters.base import margins
 from lib.chapters.defences import Settings, defence_task
 from lib.chapters.safety_tables import probe_rows

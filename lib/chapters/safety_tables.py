@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib.chapters.answers import UNSEEN, answers
 from lib.chapters.arms import candidates, choose, train_arms
-from lib.chapters.attacks import UNSEEN, Models, answers
+from lib.chapters.attacks import Models
 from lib.chapters.correction import correction_task
 from lib.chapters.debiasing import debiasing_task
 from lib.measures.measured import by_arm, everyone, model_frames, run_table

@@ -16,8 +16,9 @@ ARROW = {"marker": ">", "linestyle": "none", "markersize": 4, "zorder": 3}
 BAR = {"color": PALE, "linewidth": 4.5, "zorder": 1.2}
 GOLDEN = 0.618
 """Multiples of it, less whole numbers, are spread evenly, however many there are."""
-FAR, WORTH = 2.0, 0.7
-"""Whiskers reach `FAR` usual intervals beyond all values, if that saves 30 % of an axis."""
+FAR, ROOM, WORTH = 2.0, 0.15, 0.7
+"""Whiskers reach `FAR` usual intervals beyond all values, and always `ROOM` of the values' range,
+if that saves 30 % of an axis."""
 
 
 def layered(
@@ -95,8 +96,8 @@ def bulk(rows: pd.DataFrame) -> tuple[float, float] | None:
     numbers = rows[["value", "low", "high"]].apply(pd.to_numeric)
     own = numbers[rows["layer"] == VALUE]
     width = own["high"] - own["low"]
-    value, reach = own["value"], FAR * width[width > 0].median()
-    least, most = numbers.min().min(), numbers.max().max()
+    value, least, most = own["value"], numbers.min().min(), numbers.max().max()
+    reach = max(FAR * width[width > 0].median(), ROOM * (value.max() - value.min()))
     low, high = max(least, value.min() - reach), min(most, value.max() + reach)
     if (least > -0.001 and most < 1.001) or not high - low < WORTH * (most - least):
         return None

@@ -5,7 +5,7 @@ import pytest
 import world_models
 
 from lib.chapters import margins
-from lib.chapters.attacks import answers
+from lib.chapters.answers import answers
 from lib.world.bases import base_models
 from lib.world.variants import VARIANTS
 

@@ -5,7 +5,7 @@ import pytest
 import world_models
 
 from lib.chapters import safety_tables as report
-from lib.chapters.attacks import UNSEEN
+from lib.chapters.answers import UNSEEN
 from lib.study.design import Run
 
 

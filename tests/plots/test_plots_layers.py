@@ -107,6 +107,15 @@ def test_no_value_is_cut_off_and_what_has_room_is_left_alone():
     assert layers.bulk(wide(0.8, 1.3).assign(layer="value")) is None
 
 
+def test_the_farthest_value_has_its_whole_interval_where_usual_ones_are_tiny():
+    rows = wide(60.0, 72.0, value=66.0)
+    rows[["low", "high"]] = rows[["low", "high"]].where(rows["condition"] == "g", 1.0)
+    rows.loc[0, ["low", "high"]] = 0.999, 1.001
+    most = pd.DataFrame({"value": [300.0], "low": None, "high": None, "layer": "run"})
+    low, high = layers.bulk(pd.concat([rows.assign(layer="value"), most]))
+    assert 72 < high < 100 and low < 1
+
+
 def test_shares_keep_their_whole_interval():
     rows = wide(0.0, 1.0, value=0.97).assign(layer="value")
     assert layers.bulk(rows.assign(value=0.97, low=rows["low"].clip(0, 0.97), high=1.0)) is None

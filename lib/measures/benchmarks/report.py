@@ -20,7 +20,8 @@ from lib.measures.benchmarks import (
 from lib.measures.benchmarks.paired import Metrics, bootstrap, percent
 from lib.models.batches import chunks
 from lib.models.folders import LoadedModel, load
-from lib.statistics.estimate import Estimate, rows, t_interval
+from lib.statistics.estimate import Estimate, rows
+from lib.statistics.means import mean
 from lib.study.progress import track
 
 SEED = 0
@@ -148,11 +149,8 @@ def _rows(name: str, frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _mean(several: Sequence[Estimate]) -> Estimate:
     """Mean of one metric over models, t interval; the items are those of the benchmark."""
-    values, count = [e.value for e in several], len(several)
-    value, se = float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(count))
-    low, high = t_interval(value, se, count - 1)
-    return Estimate(several[0].name, value, se, low, high, several[0].n, count,
-                    "t over models", count - 1.0)
+    first = several[0]
+    return mean(first.name, [e.value for e in several], "over models", n=first.n)
 
 
 def _table(name: str, estimates: Iterable[Estimate], arm: str, runs: int) -> pd.DataFrame:
