@@ -262,6 +262,34 @@ def bases(
     typer.echo(bases.listing(numbers or []))
 
 
+models = typer.Typer(help="Public models: list them, fetch one.", no_args_is_help=True)
+app.add_typer(models, name="model")
+
+
+@models.command("list")
+def model_list() -> None:
+    """Show the public models that can be fetched.
+
+    Their rights, and which are on this machine."""
+    from tools.models import listing
+
+    typer.echo(listing())
+
+
+@models.command("fetch")
+def model_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="as side-effects model list says")],
+) -> None:
+    """Fetch a public model once, and print its folder.
+
+    It is kept outside the repository: in STUDY_MODELS, else in the user's cache. Its bytes are
+    checked; where it comes packed it is converted to safetensors. The folder is an ordinary model
+    folder: side-effects ask and bench take it."""
+    from tools.models import fetch_named
+
+    typer.echo(fetch_named(name))
+
+
 @app.command()
 def data() -> None:
     """Print the tables of data/README.md.
