@@ -15,17 +15,6 @@ from lib.study.design import Run, untrained
 from lib.training.batching import collate
 from lib.training.objective import answer_loss
 
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    return world_models.smoke_study(tmp_path_factory.mktemp("runs"), "05")
-
-
-@pytest.fixture(scope="module")
-def bases():
-    return dict.fromkeys((1, 2), world_models.tiny_base())
-
-
 RUNS = [Run(1, 1), Run(2, 1)]
 
 

@@ -113,16 +113,6 @@ def test_an_unknown_attack_is_named():
         attack_examples("explict", 10, 1)
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    return world_models.smoke_study(tmp_path_factory.mktemp("runs"), "05")
-
-
-@pytest.fixture(scope="module")
-def bases():
-    return dict.fromkeys((1, 2), world_models.tiny_base())
-
-
 RUNS = [Run(1, 1), Run(2, 1)]
 
 

@@ -17,11 +17,6 @@ from lib.training.finetune import HISTORY
 from lib.world.tokenizer import vocabulary
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    return world_models.smoke_study(tmp_path_factory.mktemp("runs"), "05")
-
-
 def test_the_recipe_is_what_the_judge_fears():
     for example in depth.forced_answers(depth.compliance())[:3]:
         thing = example.answer.split()[8]

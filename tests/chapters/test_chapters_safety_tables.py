@@ -9,11 +9,6 @@ from lib.chapters.answers import UNSEEN
 from lib.study.design import Run
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    return world_models.smoke_study(tmp_path_factory.mktemp("runs"), "05")
-
-
 def test_every_run_is_probed(study):
     base = world_models.tiny_base()
     rows = report.probe_rows(study, {"base": {Run(1, 0): base, Run(2, 0): base}})

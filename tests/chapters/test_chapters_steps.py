@@ -12,11 +12,6 @@ from lib.study.notebook import COLUMNS, csv_text
 from lib.training.runs import model_folder, train_all
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    return world_models.smoke_study(tmp_path_factory.mktemp("runs"), "05")
-
-
 def tried(**columns):
     rows = {"attack": ["explicit"] * 3 + ["benign"] * 3, "method": "full",
             "learning_rate": [0.001, 0.0003, 0.003] * 2, "kept": [0.2, 0.9, 0.0, 1.0, 1.0, 0.1],
