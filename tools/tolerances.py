@@ -4,12 +4,14 @@ Several runs of one profile, made on the same base models under other arithmetic
 instructions, threads), are held against the first, cell by cell. The largest distance of a metric
 in an exhibit, doubled, becomes its tolerance. Where that is more than a quarter of the metric's
 scale, the metric is a coin: its tolerance covers the cells that did not fall otherwise, and the
-share of runs that did is written beside it.
+share of runs that did is written beside it. Few reruns do not show the largest distance there is,
+so each is also held against the tolerances of the others: how many of its cells lie beyond, and how
+far, doubled, is what a new run may do (strays).
 """
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import yaml
 from lib.errors import require
 from lib.study.disk import write_text
 from lib.study.notebook import read_table
-from tools.reference import TOLERANCES, paired, runs_of, same_runs
+from tools.reference import TOLERANCES, Tolerance, paired, runs_of, same_runs
 
 FACTOR = 2.0
 """A new run is one more draw: the largest of few distances is passed now and then."""
@@ -36,6 +38,8 @@ HEADER = """\
 # Measured by side-effects tolerances from the runs below: the largest distance of any from the
 # first, doubled; no width of an interval is in it. `beyond` and `of` mark a coin, whose tolerance
 # is a quarter of its scale: the share, of so many runs, that other arithmetic put beyond it.
+# `strays`: the largest share of a run's cells that lay beyond the tolerances of the other runs, and
+# how many times as far, both doubled.
 """
 
 
@@ -43,10 +47,11 @@ def write_tolerances(runs: Sequence[Path], out: Path = TOLERANCES) -> str:
     """Measure tolerances from run folders and write them; returns what was written, in short."""
     require(len(runs) > 1, "two run folders or more, the first to hold the others against",
             f"{len(runs)}", "rerun the profile under other arithmetic and name both")
+    pairs = beside_first([run / "figures" for run in runs])
     found = {exhibit: {str(metric): measured(cells) for metric, cells in
-                       pairs.groupby("metric", sort=False)}
-             for exhibit, pairs in beside_first([run / "figures" for run in runs]).items()}
-    content = {"measured": [_made(run) for run in runs], "exhibits": found}
+                       cells.groupby("metric", sort=False)} for exhibit, cells in pairs.items()}
+    content = {"measured": [_made(run) for run in runs], "strays": strays(pairs.values()),
+               "exhibits": found}
     write_text(out, HEADER + yaml.safe_dump(content, sort_keys=False, width=110))
     kinds = ["of" in limit for several in found.values() for limit in several.values()]
     return f"{len(kinds)} tolerances from {len(runs)} runs, {sum(kinds)} of them coins: {out}"
@@ -63,6 +68,28 @@ def beside_first(figures: Sequence[Path]) -> dict[str, pd.DataFrame]:
                 [same_runs(paired(read_table(other), first)).assign(rerun=str(number))
                  for number, other in enumerate(others) if other.is_file()] or [pd.DataFrame()])
     return {exhibit: pairs for exhibit, pairs in found.items() if len(pairs)}
+
+
+def strays(exhibits: Iterable[pd.DataFrame]) -> dict[str, float]:
+    """`Strays` of each rerun against the tolerances of the others; none of a single one."""
+    away = [pd.DataFrame({"rerun": one, "times": _times(cells, cells["rerun"] == one)})
+            for pairs in exhibits for _, cells in pairs.groupby("metric", sort=False)
+            for one in cells["rerun"].unique() if cells["rerun"].nunique() > 1]
+    if not away:
+        return {"share": 0.0, "times": 1.0}
+    away = pd.concat(away)
+    share = (away["times"] > 1).groupby(away["rerun"]).mean().max()
+    return {"share": _rounded(min(1.0, FACTOR * share)),
+            "times": _rounded(max(1.0, FACTOR * away["times"].max()))}
+
+
+def _times(cells: pd.DataFrame, own: pd.Series) -> pd.Series:
+    """How many tolerances of the other reruns away each own cell is; a coin's cells: 0."""
+    limit, cells = Tolerance(**measured(cells[~own])), cells[own]
+    apart = [limit.times(pd.to_numeric(cells[column]), pd.to_numeric(cells[f"{column}_committed"]))
+             for column in ("value", "low", "high") if column in cells]
+    found = pd.Series(np.fmax.reduce(apart), cells.index)
+    return found.where(np.isfinite(found) & (limit.of == 0), 0.0)
 
 
 def measured(cells: pd.DataFrame) -> dict[str, float]:
@@ -104,7 +131,7 @@ def _distance(cells: pd.DataFrame, column: str, kind: str) -> np.ndarray:
 def _rounded(value: float) -> float:
     """Up, to two digits."""
     if not 0 < value < np.inf:
-        return value
+        return float(value)
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return float(f"{math.ceil(value / unit - 1e-9) * unit:.6g}")
 

@@ -6,8 +6,8 @@ import pytest
 import simulated_runs as world
 import yaml
 
-from tools.reference import load_tolerances
-from tools.tolerances import measured, write_tolerances
+from tools.reference import compare_tables, load_strays, load_tolerances, too_many_strays
+from tools.tolerances import measured, strays, write_tolerances
 
 
 @pytest.fixture
@@ -37,6 +37,38 @@ def test_a_coin_is_marked_with_the_share_of_runs_that_fell(measure):
     coin = measure()[0]["03_runs"]["refusal_rate"]
     assert coin.absolute == 0.25 and coin.of == 4 * 60
     assert 0.01 < coin.beyond < 0.08
+
+
+def rerun(distance, number):
+    """A rerun of one base that is so far from the first."""
+    return pd.DataFrame({
+        "arm": "lora", "base": "1", "seed": "1", "rerun": number, "metric": [f"m{i}" for i in "ab"],
+        "condition": "", "value": np.array([1.0, 2.0]) + distance, "value_committed": [1.0, 2.0],
+        "n": 40, "least": -np.inf, "most": np.inf, "_order": 0})
+
+
+def test_strays_are_what_one_rerun_does_beyond_the_others_doubled():
+    """Distances .01, .02 and .03, .01: doubled, the largest of the others is .02 to .06."""
+    pairs = pd.concat([rerun(np.array([0.01, 0.02]), "0"), rerun(np.array([0.03, 0.01]), "1")])
+    # Of rerun 1 one cell of two is .03 from a tolerance of .02, of rerun 0 .02 from .02 is not.
+    assert strays([pairs]) == {"share": 1.0, "times": 3.0}
+
+
+def test_a_single_rerun_shows_no_strays(measure):
+    assert strays([rerun(0.01, "0")]) == {"share": 0.0, "times": 1.0}
+    written = yaml.safe_load(measure(1)[2].read_text())["strays"]
+    assert written == {"share": 0.0, "times": 1.0}
+
+
+def test_a_rerun_of_the_measured_kind_agrees_within_tolerances_and_strays(measure, tmp_path):
+    """Three reruns measure; each of forty more is as they were."""
+    limits, _, path = measure(3)
+    allowed, first = load_strays(path), world.run_table(range(1, 13), 2)
+    assert allowed.share < 0.05
+    for arithmetic in range(100, 140):
+        found = compare_tables("03_runs", world.run_table(range(1, 13), 2, arithmetic), first,
+                               limits, strays=allowed)
+        assert found.lines == () and too_many_strays([found], allowed) == []
 
 
 def test_a_table_without_runs_is_measured_too(measure):
