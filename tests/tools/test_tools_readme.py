@@ -62,6 +62,7 @@ def test_modules_and_commands_that_a_text_names_exist(name):
         for part in (m, m.rpartition(".")[0]))] == []
     assert not re.search(r"python -m (?!benchmarks)", text)
     commands = {c.name or c.callback.__name__ for c in app.registered_commands}
+    commands |= {group.name for group in app.registered_groups}
     assert set(re.findall(r"side-effects (\w+)", text)) <= commands
 
 

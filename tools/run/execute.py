@@ -28,8 +28,9 @@ from lib.study.disk import storage_errors
 from lib.study.fingerprint import notebook_cells
 from tools.run.display import Display
 
+# On its way out jupyter_client interrupts a kernel, which calls that an error now and then.
 LAUNCH = [
-    sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"
+    sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"
 ]
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 POLL = 0.25
