@@ -11,6 +11,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from lib.models.public import READER
 from lib.study.paths import ROOT
 from tools import environment
 from tools.environment import canonical
@@ -61,6 +62,10 @@ def test_everything_that_a_direct_dependency_needs_is_locked(pin):
 def test_lock_holds_nothing_that_no_direct_dependency_needs():
     needed = set().union(*(closure(pin.partition("==")[0]) for pin in DIRECT))
     assert set(LOCK) - needed == set()
+
+
+def test_the_reader_of_packed_weights_is_that_of_the_extra():
+    assert PROJECT["project"]["optional-dependencies"]["gguf"] == [READER]
 
 
 def test_torch_is_the_agreed_version():
