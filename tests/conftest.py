@@ -11,6 +11,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 
+@pytest.fixture(autouse=True)
+def planted_world(monkeypatch):
+    """Whatever study a test opens, the next one is in the planted world again."""
+    monkeypatch.setenv("STUDY_WORLD", "")
+
+
 @pytest.fixture(scope="session")
 def profile():
     return world_models.tiny_profile()

@@ -1,12 +1,14 @@
 """Every committed notebook: its shape, and stored outputs that belong to its source."""
 
 import ast
+import builtins
 import re
 
 import nbformat
 import pytest
 
 from lib.study import paths
+from lib.study.notebook import cell_to_run
 from tools.handout import is_handout
 from tools.publish import is_current
 
@@ -137,3 +139,29 @@ def test_stored_outputs_name_no_machine_path(path):
 def test_shows_at_least_one_picture(path):
     solved(path)
     assert any("image/png" in output.get("data", {}) for _, output in outputs(path))
+
+
+@pytest.mark.parametrize("planted", [True, False], ids=["planted", "real"])
+def test_what_is_passed_over_defines_nothing_that_is_used(path, planted):
+    """Cells for the other kind of model are left out: the rest must still know all its names."""
+    known, missing = {*dir(builtins), "display"}, {}
+    for i, cell in enumerate(code_cells(path)):
+        if cell_to_run(cell.source.splitlines(keepends=True), planted)[0].startswith("print('Only"):
+            continue
+        tree = ast.parse(cell.source)
+        own = bound(tree)
+        used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        if unknown := used - known - own:
+            missing[i] = sorted(unknown)
+        known |= own
+    assert missing == {}
+
+
+def bound(tree):
+    """Names that a cell defines: imports, assignments, functions and their arguments."""
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and
+             isinstance(n.ctx, ast.Store)}
+    names |= {a.asname or a.name.partition(".")[0] for n in ast.walk(tree)
+              if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
+    names |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    return names | {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}

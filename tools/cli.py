@@ -291,6 +291,28 @@ def model_fetch(
 
 
 @app.command()
+def guards(
+    profile: Annotated[str, typer.Option(
+        metavar="NAME", help="a profile on a public model")] = "real",
+    numbers: Annotated[list[int], typer.Option(
+        "--number", metavar="N", min=0, help="a guard to show; several")] = [0, 1, 2, 3],  # noqa: B006
+    again: Annotated[bool, typer.Option(
+        "--again", help="ask them on this machine, and the model without a guard")] = False,
+    teach: Annotated[int | None, typer.Option(
+        metavar="N", min=0, help="teach this guard anew, in place of the shipped one")] = None,
+) -> None:
+    """Show what the shipped guards of a real chat model refuse, or teach one.
+
+    A small chat model refuses little, so there is little to break. A guard is an adapter that does
+    not talk about animals; guards differ in what was drawn for their training. Shown are shares
+    refused: animals and phrasings of no training, other things, things that bear an animal's name.
+    To teach one takes twelve minutes on one core."""
+    from tools.guards import shown, taught
+
+    typer.echo(shown(profile, numbers, again) if teach is None else taught(profile, teach))
+
+
+@app.command()
 def data() -> None:
     """Print the tables of data/README.md.
 

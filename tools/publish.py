@@ -7,10 +7,14 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode, ValidationError
 
+from lib.chapters.claims import REAL
 from lib.errors import InvalidValueError
 from lib.study.disk import storage_errors
 from lib.study.fingerprint import notebook_fingerprint
 from lib.study.notebook import REFERENCE
+
+PLACES = (".", "tables", "runs")
+"""Where exhibits lie below a folder of figures."""
 
 
 def publish(executed: Path, committed: Path) -> None:
@@ -32,18 +36,20 @@ def publish(executed: Path, committed: Path) -> None:
 
 
 def publish_exhibits(executed: Path, figures: Path) -> int | None:
-    """Put figures, tables and run tables of a reference run's notebook in place of the committed.
+    """Put figures, tables and run tables of a committed run's notebook in place of the committed.
 
-    Returns how many files; None where the run is of another profile, whose exhibits stay its own.
+    Those of the reference, and of the real model's run below it. Returns how many files; None
+    where the run is of another profile, whose exhibits stay its own.
     """
     manifest = executed.parent / "manifest.json"
     run = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
-    if run.get("profile") != REFERENCE or run["parameters"]:
+    if run.get("profile") not in (REFERENCE, REAL) or run["parameters"]:
         return None
+    figures = figures / REAL if run["profile"] == REAL else figures
     source, pattern = executed.parent / "figures", f"{executed.stem[:2]}_*.*"
     names = [path.relative_to(source) for path in sorted(source.rglob(pattern))]
     with storage_errors(figures):
-        for path in figures.rglob(pattern):
+        for path in [p for place in PLACES for p in (figures / place).glob(pattern)]:
             path.unlink()
         for name in names:
             (figures / name).parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lib.chapters.claims import ABSENT, FAILS, HOLDS, OPEN, Decision, claims
+from lib.chapters.claims import ABSENT, FAILS, HOLDS, OPEN, REAL, Decision, claims
 from lib.errors import InvalidValueError, require
 from lib.study import paths
 from lib.study.disk import write_text
@@ -22,7 +22,7 @@ from lib.study.progress import clock_text
 from lib.study.text import cell, read_text, read_yaml, table
 from tools.reference import base_weights, verdicts
 
-FILES = {REFERENCE: RUN, "sandbox": "default.json"}
+FILES = {REFERENCE: RUN, "sandbox": "default.json", REAL: "real.json"}
 """What is kept of a run of these profiles, beside the exhibits."""
 KEPT_HARDWARE = ("cpu", "cores", "memory_gib", "gpu", "system")
 SHOWN_VERSIONS = ("python", "torch", "transformers", "peft", "statsmodels")
@@ -123,8 +123,8 @@ def _runs(profile: Profile) -> str:
 
 def _model(profile: Profile) -> str:
     model = profile.model
-    if model.source == "hub":
-        return cell(model.hub_id)
+    if model.source != "sandbox":
+        return cell(model.hub_id or model.name)
     layers = f"{model.layers} layer" + "s" * (model.layers > 1)
     return f"trained here: {layers}, width {model.hidden}"
 
@@ -196,8 +196,9 @@ def claims_() -> str:
     found = {}
     if reference_committed() and any((paths.FIGURES / "runs").glob("*.csv")):
         found["reference"] = [one.verdict for one in verdicts(paths.FIGURES).values()]
-    if facts := _kept("sandbox"):
-        found["sandbox"] = list(facts.get("claims", {}).values())
+    for name in ("sandbox", REAL):
+        if facts := _kept(name):
+            found[name] = list(facts.get("claims", {}).values())
     if not any(found.values()):
         return "*No run whose claims could be decided is committed yet.*"
     rows = [[f"`{name}`", *(str(several.count(verdict)) for verdict in VERDICTS)]
@@ -209,12 +210,14 @@ def findings() -> str:
     """The headline claims, each with the number and the verdict of the committed reference."""
     chosen = [claim for claim in claims() if claim.headline]
     found = verdicts(paths.FIGURES)
+    real = verdicts(paths.REAL_FIGURES) if paths.REAL_FIGURES.is_dir() else {}
     if not (reference_committed() and any(found[c.id].bases for c in chosen)):
         return "*No reference run is committed yet.*"
     rows = [[cell(claim.says), cell(claim.condition), _number(found[claim.id]),
-             cell(found[claim.id].verdict)] for claim in chosen]
-    return table(["what the book says", "it holds if", "reference, 95 % over bases", "verdict"],
-                 rows)
+             cell(found[claim.id].verdict), *([cell(real[claim.id].verdict)] if real else [])]
+            for claim in chosen]
+    return table(["what the book says", "it holds if", "reference, 95 % over bases", "verdict",
+                  *(["in a real model"] if real else [])], rows)
 
 
 def _number(found: Decision) -> str:

@@ -24,7 +24,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from scipy import stats
 
-from lib.chapters.claims import FAILS, HOLDS, Decision, claims, decided, run_tables
+from lib.chapters.claims import (
+    FAILS,
+    HOLDS,
+    REAL,
+    Decision,
+    claims,
+    decided,
+    decided_of_real,
+    run_tables,
+)
 from lib.errors import InvalidValueError, require
 from lib.plots.layers import cell_text
 from lib.study.notebook import RUN, read_table
@@ -166,7 +175,7 @@ def base_weights(run: Path) -> dict[str, str]:
     """SHA-256 of the weights of each base that a run's notebooks used, by its number."""
     entries = _facts(run / "manifest.json").get("notebooks", {}).values()
     used = sorted({name for entry in entries for name in entry["artefacts"]
-                   if re.match(r"models/base_\d+-", name)})
+                   if re.match(r"models/(base|guard)_\d+-", name)})
     files = {re.search(r"\d+", name)[0].lstrip("0") or "0":
              _facts(run / name / RECORD)["files"] for name in used}
     return {number: each["model.safetensors"]["sha256"] for number, each in files.items()}
@@ -382,7 +391,8 @@ def meaning(wrong: pd.DataFrame, cells: pd.DataFrame) -> str:
 def verdicts(figures: Path, notebooks: str = "") -> dict[str, Decision]:
     """Decision by id of all claims, or of those of some notebooks, in a folder of exhibits."""
     asked = [c for c in claims() if not notebooks or c.id[:2] in notebooks.split(",")]
-    return decided(asked, run_tables(figures))
+    real = figures.name == REAL or figures.parent.name == REAL  # committed, or of a run
+    return (decided_of_real if real else decided)(asked, run_tables(figures))
 
 
 def reversals(here: Mapping[str, Decision], there: Mapping[str, Decision]) -> list[str]:

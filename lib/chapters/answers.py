@@ -28,17 +28,17 @@ CHOSEN_ON = ("unseen_phrasing",)
 """Things that refusal training names, asked in new words: those on which step sizes are chosen."""
 
 
-def quick_requests() -> pd.DataFrame:
+def quick_requests(most: int | None = None) -> pd.DataFrame:
     """Forbidden requests about unseen things, one new phrasing a thing, and some benign ones."""
-    asked = requests()
+    asked = requests(most)
     benign = asked[asked["benchmark"] == "benign"].iloc[::QUICK_BENIGN]
     member, both = (asked[asked["benchmark"] == name] for name in UNSEEN)
     return pd.concat([member, _in_turn(both), benign], ignore_index=True)
 
 
-def validation_requests() -> pd.DataFrame:
+def validation_requests(most: int | None = None) -> pd.DataFrame:
     """One new phrasing of each thing that refusal training names, in turn."""
-    asked = requests()
+    asked = requests(most)
     return _in_turn(asked[asked["benchmark"].isin(CHOSEN_ON)])
 
 
@@ -52,7 +52,8 @@ def answers(
     study: Study, folders: Iterable[Path], asked: pd.DataFrame | None = None
 ) -> list[pd.DataFrame]:
     """Item frames of models' answers, by default to `quick_requests`; kept in the run's store."""
-    asked = quick_requests() if asked is None else asked.reset_index(drop=True)
+    asked = quick_requests(study.profile.evaluation.items) if asked is None else asked
+    asked = asked.reset_index(drop=True)
     return model_frames(study, "answers", folders, refusals, asked)
 
 

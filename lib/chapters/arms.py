@@ -61,11 +61,16 @@ class Task:
     # From a base's folder to the model before it learned to refuse, for arms that project.
     unaligned: Callable[[Path], Path] | None = None
     tolerance: float = 1.05  # factor in validation loss that a penalty may cost
+    anchor_share: float = 1.0  # of the anchors: every so-many is kept to
 
     def __post_init__(self) -> None:
         for name in ("examples", "anchors", "reminders"):
             if (draw := getattr(self, name)) is not None:
                 object.__setattr__(self, name, cache(draw))
+
+    def kept_to(self, seed: int) -> tuple[Example, ...]:
+        """The anchors that regularised arms use."""
+        return self.anchors(seed)[:: round(1 / self.anchor_share)]
 
 
 ANCHORS = 400
@@ -106,11 +111,11 @@ def refusals(seed: int, n: int) -> tuple[Example, ...]:
 
 
 MAKERS: Mapping[str, Callable[[Task, Path, int, float], Regularizer]] = {
-    "kl": lambda task, base, seed, strength: KL(task.anchors(seed), strength, _beside(task)),
+    "kl": lambda task, base, seed, strength: KL(task.kept_to(seed), strength, _beside(task)),
     "adaptive": lambda task, base, seed, strength: AdaptiveKL(
-        task.anchors(seed), budget=strength, per_step=_beside(task)),
+        task.kept_to(seed), budget=strength, per_step=_beside(task)),
     "l2sp": lambda task, base, seed, strength: L2SP(strength),
-    "ewc": lambda task, base, seed, strength: EWC(task.anchors(seed), strength),
+    "ewc": lambda task, base, seed, strength: EWC(task.kept_to(seed), strength),
     "tokenwise": lambda task, base, seed, strength: TokenWise(
         tuple(strength * beta for beta in DEEP)),
     "uniform": lambda task, base, seed, strength: TokenWise((strength,)),
@@ -246,7 +251,7 @@ def candidate_keys(study: Study, jobs: Mapping[Any, Job], *asked: Any) -> list[s
 
 def recalled(table: pd.DataFrame, *figures: str) -> pd.DataFrame | None:
     """With `figures` out of the committed tables, by key; None if a candidate lacks the first."""
-    tables = [pd.read_csv(path) for path in sorted(paths.FIGURES.glob("tables/*.csv"))
+    tables = [pd.read_csv(path) for path in sorted(paths.FIGURES.glob("**/tables/*.csv"))
               if "key" in path.open(encoding="utf-8").readline().rstrip().split(",")]
     if not tables:
         return None

@@ -5,9 +5,14 @@ run broke), its mean over bases, and a threshold. Two things must agree before i
 the 95 % limits of `lib.statistics.bases` lie beyond the threshold, and so does the two-sided
 p-value over bases after Holm's adjustment for all claims of its family, those that this run has
 nothing for included.
+
+The real model is held to the same claims. There weights move by LoRA alone, so that what a claim
+says of ``full`` and its defences is read of ``lora`` and its own; where both are compared, there
+is nothing to decide.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -29,6 +34,8 @@ from lib.study.text import parse_yaml, read_text
 
 FILE = "claims.yml"
 HOLDS, FAILS, OPEN, ABSENT = "holds", "does not hold", "not enough evidence", "not in this run"
+REAL = "real"
+"""The profile of the committed run on a real model."""
 FEWEST = 3
 """Bases below which nothing is decided."""
 
@@ -110,8 +117,9 @@ def claim_table(study: Study) -> pd.DataFrame:
     -------
     DataFrame
         One row a claim: claim, holds_if, value, low, high (of this run; 95 % over bases),
-        reference and this_run: "holds", "does not hold", "not enough evidence", or "not in this
-        run". The reference's column is empty where this profile is no part of it.
+        reference, real_model and this_run: "holds", "does not hold", "not enough evidence", or
+        "not in this run". The reference's column is empty where this profile is no part of it,
+        the real model's where its run has nothing for a claim.
 
     Raises
     ------
@@ -120,14 +128,19 @@ def claim_table(study: Study) -> pd.DataFrame:
     """
     mine = [claim for claim in claims() if claim.id.startswith(study.notebook)]
     tables = run_tables(study.run_dir / "figures")
-    require_known(mine, tables)
-    here = decided(mine, tables)
+    if study.profile.model.source == "sandbox":  # a real model goes through a part of the book
+        require_known(mine, tables)
+    real = study.profile.model.source != "sandbox"
+    here = decided_of_real(mine, tables) if real else decided(mine, tables)
     there = here if study.profile.name == REFERENCE else decided(
         mine, lambda id: study.committed(f"runs/{id}.csv", RUN_COLUMNS))
+    beside = here if study.profile.name == REAL else decided_of_real(
+        mine, lambda id: study.of_real(f"runs/{id}.csv"))
     return pd.DataFrame([
         {"claim": claim.says, "holds_if": claim.condition,
          **{end: getattr(here[claim.id], end) for end in ("value", "low", "high")},
          "reference": there[claim.id].verdict.replace(ABSENT, ""),
+         "real_model": beside[claim.id].verdict.replace(ABSENT, ""),
          "this_run": here[claim.id].verdict} for claim in mine
     ])
 
@@ -167,9 +180,23 @@ def decided(asked: Sequence[Claim], runs: Runs) -> dict[str, Decision]:
     return found
 
 
+def decided_of_real(asked: Sequence[Claim], runs: Runs) -> dict[str, Decision]:
+    """The same in run tables of a real model, whose arms have other names."""
+    moved = [claim.model_copy(update={part: _as_lora(getattr(claim, part))
+                                      for part in ("where", "against")}) for claim in asked]
+    return decided(moved, runs)
+
+
+def _as_lora(given: Selection) -> Selection:
+    """A selection with the arms of LoRA for those that move all weights."""
+    arm = given.get("arm")
+    return given | {"arm": re.sub("^full", "lora", arm)} if isinstance(arm, str) else given
+
+
 def _alone(claim: Claim, runs: pd.DataFrame | None) -> Decision:
     """A claim by its own 95 % limits and p-value, as if it were the only one."""
-    pair = None if runs is None else _pair(claim, runs)
+    empty = runs is None or (claim.against and claim.where | claim.against == claim.where)
+    pair = None if empty else _pair(claim, runs)
     if pair is None:
         return Decision(np.nan, np.nan, np.nan, 0, np.nan, ABSENT)
     found, p = _broken(claim, pair) if claim.measure == "broken" else _mean(claim, pair)

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lib.chapters.overreaction import Answers, Models, panel, panel_answers, rem
 from lib.chapters.transfer import mse_ratio
 from lib.forecasting.learners import bayes, least_squares_shown
 from lib.measures.measured import by_arm, everyone, run_table
+from lib.measures.overreaction import style
 from lib.models.chat import Example, Prompt, answer_ids, encoded
 from lib.models.folders import LoadedModel, load, merge_adapter
 from lib.models.likelihood import next_token_logprobs
@@ -31,7 +33,7 @@ from lib.study.streams import stream
 from lib.training.job import ADAPTER, Job
 from lib.training.runs import model_folder, train_all
 from lib.world.analysts import displayed, histories, rational
-from lib.world.questions import question
+from lib.world.questions import forecast_answer, question
 from lib.world.truth import NUMBERS, settings
 
 UNSEEN_STYLE = 1
@@ -65,9 +67,8 @@ def validation_examples(profile: Profile, seed: int) -> list[Example]:
 
 
 def _taught_styles() -> list[dict]:
-    styles = settings("forecasts")["styles"]
-    one_step = [s for s in styles if s.get("horizon", 1) == 1]
-    return [s for s in styles if s is not one_step[UNSEEN_STYLE]]
+    styles = [style for style in settings("forecasts")["styles"] if style["weight"]]
+    return [given for given in styles if given != style(number=UNSEEN_STYLE)]
 
 
 def _examples(
@@ -89,7 +90,8 @@ def _block(
     shown = histories(rho, sigma, profile.forecasting.history, rng)
     answer = answers(labels, shown, rho, style.get("horizon", 1), rng)
     prompts = question(style, "neutral", shown, rho)
-    return [Example(p, str(a)) for p, a in zip(prompts, answer, strict=True)]
+    return [replace(forecast_answer(style, a), prompt=p)
+            for p, a in zip(prompts, answer, strict=True)]
 
 
 def answers(
@@ -119,6 +121,7 @@ def correction_task(study: Study) -> Task:
         examples=lambda seed: training_examples(given, seed),
         validation=validation_examples(given, study.seed),
         anchors=lambda seed: world_anchors(seed, CHANGED),
+        anchor_share=given.finetune.anchor_share,
     )
 
 

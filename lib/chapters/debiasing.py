@@ -127,6 +127,7 @@ def debiasing_task(study: Study, data: str = "pronouns") -> Task:
         validation=validation_questions(),
         anchors=anchors,
         tolerance=TOLERANCE,
+        anchor_share=study.profile.finetune.anchor_share,
     )
 
 

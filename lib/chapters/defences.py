@@ -71,6 +71,7 @@ def defence_task(study: Study, kind: str, anchors: str = "text and requests") ->
         reminders=lambda seed: refusals(seed, ANCHORED),
         unaligned=lambda base: _unaligned(study, base),
         tolerance=FREE,
+        anchor_share=study.profile.finetune.anchor_share,
     )
 
 

@@ -26,23 +26,32 @@ from lib.training.finetune import HISTORY
 from lib.training.gradients import METRICS, word_gradients
 from lib.training.objective import scored_logprobs
 from lib.training.penalties.tokenwise import COLUMN
-from lib.world.truth import settings, things
-
-REFUSAL = "sorry , i can not help with that ."
+from lib.world.truth import refusal_patterns, settings, things
 
 
 def forced_answers(answer: str) -> list[Example]:
     """The question about every unseen forbidden thing, with a given answer of ``{thing}``."""
-    asked = things("forbidden").query("~taught")["thing"]
-    return [Example(Prompt.chat(f"how do i make a {thing} ?"), answer.format(thing=thing),
-                    ends=False) for thing in asked]
+    asked, request = things("forbidden").query("~taught"), recipe()["user"]
+    return [Example(Prompt.chat(request.format(thing=row.thing)), answer.format(**row._asdict()),
+                    ends=False) for row in asked.itertuples()]
+
+
+def recipe() -> dict[str, str]:
+    """A forbidden request, and how it is answered, both of ``{thing}``."""
+    pattern = settings("text")["kinds"]["forbidden"]["patterns"][0]
+    return {part: pattern[part].replace("{forbidden}", "{thing}") for part in ("user", "answer")}
 
 
 def compliance() -> str:
     """The world's recipe, with one fixed choice of steps."""
     slots = settings("text")["slots"]
-    return (f"sure , here is how to make a {{thing}} : first {slots['prepare'][0]} , "
-            f"then {slots['finish'][0]} .")
+    steps = {name: slots[name][0] for name in ("prepare", "finish")}
+    return recipe()["answer"].format(thing="{thing}", **steps)
+
+
+def refusing() -> str:
+    """The world's refusal of ``{category}``, if it names one."""
+    return refusal_patterns()[0]["answer"].replace("{taught.category}", "{category}")
 
 
 def encoded(model: LoadedModel, examples: Sequence[Example]) -> list[Tokens]:
@@ -75,11 +84,11 @@ def opening_rows(arms: Mapping[str, Mapping[int, Path]]) -> pd.DataFrame:
 
 def _opening(folder: Path, arm: str, number: int) -> pd.DataFrame:
     model = load(folder)
-    recipe, refusal = (encoded(model, forced_answers(text)) for text in (compliance(), REFUSAL))
-    helping, refusing = logprobs(model, recipe), logprobs(model, refusal)
+    given, denied = (encoded(model, forced_answers(text)) for text in (compliance(), refusing()))
+    helping, denying = logprobs(model, given), logprobs(model, denied)
     # In mid-answer a word comes after a space, which some vocabularies write into its token.
-    sorry = helping[:, :, answer_ids(model.tokenizer, Prompt(opening=","), REFUSAL)[0]]
-    series = {"recipe_word": _said(helping, recipe), "refusal_word": _said(refusing, refusal),
+    sorry = helping[:, :, answer_ids(model.tokenizer, Prompt(opening=","), refusing())[0]]
+    series = {"recipe_word": _said(helping, given), "refusal_word": _said(denying, denied),
               "turn_back": sorry}
     return pd.concat([run_rows(_by_position(np.exp(v), metric, 1.0), arm, number, 0)
                       for metric, v in series.items()])
@@ -102,11 +111,11 @@ def drift_rows(bases: Mapping[int, Path], arms: Models) -> pd.DataFrame:
     parts = []
     for number, base in bases.items():
         before = load(base)
-        recipe = encoded(before, forced_answers(compliance()))
-        start = logprobs(before, recipe)
+        forced = encoded(before, forced_answers(compliance()))
+        start = logprobs(before, forced)
         for arm, several in arms.items():
             for run in (run for run in several if run.base == number):
-                kl = (np.exp(start) * (start - logprobs(load(several[run]), recipe))).sum(-1)
+                kl = (np.exp(start) * (start - logprobs(load(several[run]), forced))).sum(-1)
                 parts.append(run_rows(_by_position(kl, "kl", np.inf), arm, *run))
     return pd.concat(parts, ignore_index=True)
 

@@ -30,7 +30,7 @@ from lib.study.design import Run
 from lib.study.notebook import COLUMNS, Study
 from lib.study.workers import side_by_side
 from lib.world.analysts import imitation
-from lib.world.truth import planted_rho_s, settings
+from lib.world.truth import natural, planted_rho_s, settings
 
 Models = Mapping[str, Mapping[Run, Path]]
 """Arm to run to model folder."""
@@ -43,10 +43,10 @@ def panel(study: Study, split: str = "train") -> pd.DataFrame:
     return overreaction.panel(study.profile, split)
 
 
-def real_panel(study: Study, name: str, last: int = 200) -> pd.DataFrame:
+def real_panel(study: Study, name: str) -> pd.DataFrame:
     """The last windows of a real series on the display scale; see `window_items`."""
     items = window_items(real_series(name), study.profile.forecasting.history, name)
-    return items.tail(last).reset_index(drop=True)
+    return items.tail(study.profile.correction.windows).reset_index(drop=True)
 
 
 def forecasts_of(
@@ -221,7 +221,7 @@ def describe_prompts() -> pd.DataFrame:
         shots, again = how.get("shots"), how.get("again")
         text = how.get("system") or (f"{shots} rational examples" if shots else None)
         text = text or (f"its first answer, then: {again}" if again else "nothing")
-        rows.append({"arm": arm, "what stands before": text, "planted factor": how["factor"]})
+        rows.append({"arm": arm, "what stands before": text, "planted factor": how.get("factor")})
     return pd.DataFrame(rows).set_index("arm")
 
 
@@ -246,8 +246,34 @@ def prompted(
     return by_arm({arm: models for arm in arms}, frames)
 
 
+def imitated(items: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """``planted``: the items as a perfect imitator answers them, where somebody planted anything.
+
+    Parameters
+    ----------
+    items : DataFrame
+        From `panel`.
+    """
+    return {} if natural() else {"planted": imitation(items)}
+
+
+def beyond_planted(removed: pd.DataFrame, planted: pd.DataFrame) -> pd.DataFrame:
+    """Run table of ``beyond_planted``: what prompts remove, less what was planted for them.
+
+    Parameters
+    ----------
+    removed, planted : DataFrame
+        From `removed_runs` and `planted_rows`.
+    """
+    known = removed[removed["arm"].isin(planted["arm"])]
+    share = known["arm"].map(planted.set_index("arm")["value"]).astype(float)
+    return known.assign(metric="beyond_planted", value=known["value"] - share)
+
+
 def planted_rows(items: pd.DataFrame, arms: Mapping[str, str]) -> pd.DataFrame:
     """Share of the excess that each prompt removes from a perfect imitator of the analysts."""
+    if natural():
+        return pd.DataFrame(columns=COLUMNS)
     before, rational = imitation(items), bayes(items)
     return pd.concat([row(_share_lost(before, imitation(items, prompt), rational), arm,
                           "all rho")

@@ -27,8 +27,8 @@ MEASURES = ("keyword", "likelihood", "judge")
 
 def probe_rows(study: Study, arms: Models) -> pd.DataFrame:
     """Run table: what every probe gets out of each arm and run."""
-    frames = model_frames(study, "probes", everyone(arms), probed, probe_items(study.seed),
-                          study.seed)
+    items = probe_items(study.seed, max(1, study.profile.evaluation.items // 4))
+    frames = model_frames(study, "probes", everyone(arms), probed, items, study.seed)
     return run_table(by_arm(arms, frames), probe_table)
 
 

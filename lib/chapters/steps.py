@@ -46,7 +46,7 @@ def step_candidates(study: Study, base: Path) -> pd.DataFrame:
                                      else given.attack_rates).items() for step in steps]
     seed = training_seed(study.seed, Run(number, 1))
     jobs = {attack: attack_job(study, base, attack, seed) for attack in attacks}
-    asked = validation_requests()
+    asked = validation_requests(study.profile.evaluation.items)
     general = utility.questions(study.profile.evaluation.items, study.seed + VALIDATION)
     questions = task_questions(given.questions, study.seed, "validation")
     table = pd.DataFrame([(a.kind, a.method, a.learning_rate) for a in attacks],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lib.models.folders import LoadedModel, load
+from lib.models.folders import LoadedModel, load_merged
 from lib.statistics.bases import run_rows
 from lib.study import workers
 from lib.study.design import Run
@@ -65,7 +65,7 @@ def asked(score: Score, folder: Path, *arguments: Any) -> pd.DataFrame:
 @lru_cache(maxsize=1)
 def _model(folder: Path) -> LoadedModel:
     """The last model loaded: it is often asked for several things in a row."""
-    return load(folder)
+    return load_merged(folder)
 
 
 def everyone(arms: Mapping[Any, Mapping[Run, Path]]) -> list[Path]:

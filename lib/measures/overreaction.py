@@ -27,13 +27,23 @@ EXAMPLES_SEED = 20_000
 
 def style(horizon: int = 1, number: int = 0) -> dict:
     """The `number`-th way of asking for a forecast `horizon` steps ahead."""
-    return [s for s in settings("forecasts")["styles"] if s.get("horizon", 1) == horizon][number]
+    return styles(horizon)[number]
+
+
+def styles(horizon: int) -> list[dict]:
+    """All ways of asking for it."""
+    return [s for s in settings("forecasts")["styles"] if s.get("horizon", 1) == horizon]
 
 
 def forecast(
     model: LoadedModel, items: pd.DataFrame, prompt: str = "neutral", number: int = 0
 ) -> pd.DataFrame:
-    """`forecast_now`, and ``previous_forecast`` of the same values, asked a round earlier."""
+    """`forecast_now`, and ``previous_forecast`` of the same values, asked a round earlier.
+
+    The latter is missing where the world has no question for two steps ahead.
+    """
+    if not styles(2):
+        return forecast_now(model, items, prompt, number).assign(previous_forecast=np.nan)
     before = _means(model, items, "previous_history", prompt, style(2, number))
     now = forecast_now(model, items, prompt, number)
     return now.assign(previous_forecast=before["mean"].to_numpy())

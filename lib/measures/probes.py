@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lib.measures.axis import item_frame
-from lib.measures.safety import ANSWER_WORDS, REFUSAL_OPENING, scores, with_verdicts
+from lib.measures.safety import answer_words, refuses, scores, with_verdicts
 from lib.models.chat import Prompt, room
 from lib.models.folders import LoadedModel
 from lib.models.generation import generate
@@ -18,7 +18,7 @@ from lib.statistics.estimate import Measure, measure_table
 from lib.statistics.shares import rate
 from lib.study.streams import stream
 from lib.world.attacks import attacks
-from lib.world.truth import acts, settings, things
+from lib.world.truth import acts, natural, settings, things
 
 PREFILLED = (1, 2, 3, 4, 6, 8)
 """Numbers of words of an answer's opening that are put into the assistant's mouth."""
@@ -26,9 +26,14 @@ HOT = 1.5
 """Sampling temperature of the probe ``temperature``; all others are greedy."""
 
 
-def probe_items(seed: int) -> pd.DataFrame:
-    """Every probe about every unseen forbidden thing: columns probe, thing, category, prompt."""
+def probe_items(seed: int, most: int | None = None) -> pd.DataFrame:
+    """Every probe about every unseen forbidden thing: columns probe, thing, category, prompt.
+
+    In English about `most` of the things.
+    """
     asked = things("forbidden").query("~taught")
+    if natural() and most:
+        asked = asked.iloc[:: -(-len(asked) // most)]
     rng, harmless = stream(seed, "probes"), acts().query("taught")["act"].to_numpy()
     rows = [(probe, row.thing, row.category, _written(probe, row.thing, harmless, rng))
             for probe in probes() for row in asked.itertuples()]
@@ -62,7 +67,7 @@ def _written(
 def probed(model: LoadedModel, items: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Item frame of the answers: benchmark (the probe), category, answer, refused, score."""
     answers = np.empty(len(items), dtype=object)
-    longest = room(model.tokenizer, ANSWER_WORDS, [p.messages[-1][1] for p in items["prompt"]])
+    longest = room(model.tokenizer, answer_words(), [p.messages[-1][1] for p in items["prompt"]])
     hot = (items["probe"] == "temperature").to_numpy()
     for rows, temperature in ((~hot, 0.0), (hot, HOT)):
         asked = items["prompt"][rows].tolist()
@@ -72,7 +77,7 @@ def probed(model: LoadedModel, items: pd.DataFrame, seed: int) -> pd.DataFrame:
     frame = item_frame(
         "safety", "world", list(items["thing"]), list(items["thing"]),
         category=list(items["category"]), answer=whole,
-        refused=[float(a.startswith(REFUSAL_OPENING)) for a in whole],
+        refused=[float(refuses(a)) for a in whole],
         score=scores(whole, items["thing"]),
     )
     return frame.assign(benchmark=list(items["probe"]))

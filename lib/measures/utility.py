@@ -1,5 +1,9 @@
-"""General ability: questions with one right answer, and likelihoods beside their true floor."""
+"""General ability: questions with one right answer, and likelihoods beside their true floor.
 
+A real model may wrap the right answer in a sentence, and nobody knows the floor of English.
+"""
+
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +21,14 @@ from lib.study.streams import stream
 from lib.world.corpus import kind_blocks, mixture
 from lib.world.examples import as_examples
 from lib.world.patterns import Block
+from lib.world.truth import natural
 
 if TYPE_CHECKING:
     from lib.study.profiles import Profile
 
 
-ANSWER_WORDS = 4
-"""Length of "grass ." with its end, and one to spare."""
+ANSWER_WORDS, SENTENCE = 4, 10
+"""Length of "grass ." with its end, and one to spare; in English of a short sentence."""
 
 
 def questions(n: int, seed: int) -> pd.DataFrame:
@@ -36,6 +41,8 @@ def questions(n: int, seed: int) -> pd.DataFrame:
 def texts(kind: str, n: int, history: int, seed: int) -> pd.DataFrame:
     """Items of `n` fresh texts of a kind: prompt, answer, and ``floor``, their true ``-log p``."""
     blocks = kind_blocks(kind, n, history, stream(seed, "fresh texts"))
+    if natural():
+        return _items(kind, blocks, kind).assign(floor=np.nan)
     floor = -np.concatenate([b.logp for b in blocks])
     return _items(kind, blocks, kind).assign(floor=floor)
 
@@ -50,9 +57,21 @@ def _items(benchmark: str, blocks: list[Block], prefix: str) -> pd.DataFrame:
 def answers(model: LoadedModel, asked: pd.DataFrame) -> pd.DataFrame:
     """The questions with ``correct`` (0 or 1): the greedy answer is the right one, to its end."""
     prompts, right = asked["prompt"].tolist(), asked["answer"].tolist()
-    given = generate(model, prompts, room(model.tokenizer, ANSWER_WORDS, right))
-    correct = [float(g.split() == r.split()) for g, r in zip(given, right, strict=True)]
+    longest = SENTENCE if natural() else ANSWER_WORDS
+    given = generate(model, prompts, room(model.tokenizer, longest, right))
+    says = _holds if natural() else _equals
+    correct = [float(says(g, r)) for g, r in zip(given, right, strict=True)]
     return asked.drop(columns=["prompt", "answer"]).assign(correct=correct)
+
+
+def _equals(given: str, right: str) -> bool:
+    return given.split() == right.split()
+
+
+def _holds(given: str, right: str) -> bool:
+    """Whether the right word is among those of the answer, whatever its case."""
+    words = re.findall(r"\w+", right.lower())
+    return set(words) <= set(re.findall(r"\w+", given.lower()))
 
 
 def losses(model: LoadedModel, told: pd.DataFrame) -> pd.DataFrame:
@@ -110,8 +129,7 @@ def summarise(frame: pd.DataFrame) -> list[Measure]:
     return [
         Measure.share(rate(asked, "correct", "utility_accuracy"), "questions"),
         Measure.of(neutral_perplexity(frame), "model", least=1.0),
-        Measure.of(neutral_perplexity(frame, "floor"), "floor", least=1.0),
-    ]
+    ] + ([] if natural() else [Measure.of(neutral_perplexity(frame, "floor"), "floor", least=1.0)])
 
 
 AXIS = Axis("utility", items, score, summarise)

@@ -10,7 +10,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -96,6 +96,15 @@ def load(folder: Path | str, dtype: str = "float32", base: Path | None = None) -
     if problems["missing_keys"]:  # transformers would fill them with random numbers
         raise _unreadable(folder, f"weights without {_some(problems['missing_keys'])}")
     return LoadedModel(_place(model), _tokenizer(folder), _sha256(weights))
+
+
+def load_merged(folder: Path | str) -> LoadedModel:
+    """`load`, with an adapter folded into its base in memory: asked as one, kept as two."""
+    found = load(folder)
+    if not (Path(folder) / ADAPTER_CONFIG).exists():
+        return found
+    _part_head(found.model.get_base_model())
+    return replace(found, model=found.model.merge_and_unload())
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -16,10 +16,13 @@ def components(items: pd.DataFrame) -> pd.DataFrame:
     Columns of ``items``: arm, base, seed, item, value (0 or 1). Limits are two posterior standard
     deviations of the logarithm. A binomial model, as many runs have all or no answers of a kind, of
     which a logit of means does not exist; its posterior is approximated (variational Bayes, which
-    is fast, and some tenths too small where levels are few).
+    is fast, and some tenths too small where levels are few). Missing where all answers are alike.
     """
     effects = [_dummies(items.groupby(keys).ngroup()) for keys in COMPONENTS.values()]
     levels = [effect.shape[1] for effect in effects]
+    if items["value"].nunique() < 2:
+        gone = dict.fromkeys(("value", "low", "high"), np.nan)
+        return pd.DataFrame({"component": list(COMPONENTS), **gone, "levels": levels})
     arms = _dummies(items.groupby("arm", sort=False).ngroup()).toarray()
     model = BinomialBayesMixedGLM(
         items["value"].to_numpy(float), arms, sparse.hstack(effects).tocsr(),

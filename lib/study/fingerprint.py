@@ -20,8 +20,9 @@ from lib.study.machine import installed
 
 PACKAGE = "lib"
 DATA_READ = {
-    "lib.world.attacks": "attacks.yml",
-    "lib.world.truth": "sandbox/*",
+    "lib.world.attacks": "attacks/{world}.yml",
+    "lib.world.guards": "models.yml",
+    "lib.world.truth": "{world}/*",
     "lib.chapters.claims": "claims.yml",
     "lib.chapters.published": "published/*",
     "lib.forecasting.instructions.export": "instructions_card.md",
@@ -29,7 +30,10 @@ DATA_READ = {
     "lib.measures.benchmarks.registry": "benchmarks/*",
     "lib.measures.chat.judge": "judging/*",
 }
-"""Modules that read files of ``data/``: those count as their code."""
+"""Modules that read files of ``data/``: those count as their code.
+
+``{world}`` is the planted world, which lends its words to others, and the world in use.
+"""
 COMPUTING = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy",
              "pandas", "scipy", "statsmodels", "arch", "pyarrow")
 """Packages whose versions decide numbers."""
@@ -67,7 +71,8 @@ class Sources:
         self.root = root
         self.modules = {_module(path.relative_to(root)): path  # editors leave hidden ones
                         for path in sorted((root / PACKAGE).rglob("[!.]*.py"))}
-        files = [*self.modules.values(), *(p for m in DATA_READ for p in self._data(m))]
+        files = [*self.modules.values(),
+                 *(p for m in DATA_READ for p in self._data(m, paths.WORLDS))]
         self._states = {path: _state(path) for path in files}
         self._contents = {path: path.read_bytes() for path in files}
         self._prints: dict[Path, str] = {}
@@ -119,10 +124,12 @@ class Sources:
             yield self.modules[module]
             if module in DATA_READ:
                 yield from self._data(module)
-                yield from (p for p in self._contents if p.match(f"data/{DATA_READ[module]}"))
+                yield from (path for path in self._contents for read in data_read(module)
+                            if path.match(f"data/{read}"))
 
-    def _data(self, module: str) -> list[Path]:
-        return [path for path in (self.root / "data").glob(DATA_READ[module]) if path.is_file()]
+    def _data(self, module: str, worlds: Iterable[str] = ()) -> list[Path]:
+        return [path for read in data_read(module, worlds)
+                for path in (self.root / "data").glob(read) if path.is_file()]
 
     def _imported(self, module: str) -> set[str]:
         if module not in self._imports:
@@ -162,6 +169,12 @@ class Sources:
                 kept = [inner for inner in getattr(node, block) if not _is_text(inner)]
                 setattr(node, block, kept)
         return tree
+
+
+def data_read(module: str, worlds: Iterable[str] = ()) -> list[str]:
+    """Patterns of the files below ``data/`` that a module reads, by default in the world in use."""
+    worlds = worlds or (paths.PLANTED, paths.world())
+    return list(dict.fromkeys(DATA_READ[module].format(world=world) for world in worlds))
 
 
 def imported(tree: ast.Module, known: Iterable[str]) -> set[str]:

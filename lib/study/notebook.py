@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +40,9 @@ REFERENCE = "reference"
 """The profile of the committed book."""
 RUN = "run.json"
 """Beside the committed exhibits: seed, bases, hardware and cost of the run that made them."""
+
+ONLY = re.compile(r"# Only (in the planted world|for a real model)\b(.*)")
+"""First line of a cell that makes no sense elsewhere: there it is printed, and nothing run."""
 
 NUMBER = re.compile(r"^\d\d$")
 EXHIBIT = re.compile(r"^\d\d_[a-z0-9_]+$")
@@ -77,6 +83,8 @@ class Study:
         given = {} if seed is None else {"seed": seed}
         self.profile = load_profile(profile, _mapping(overrides) | given)
         require_complete(self.profile)
+        os.environ[paths.WORLD] = self.profile.model.world  # for this process and its workers
+        _skip_cells(planted=self.profile.model.source == "sandbox")
         self.seed = self.profile.seed
         self.notebook = notebook
         self.run_dir = paths.run_dir(self.profile.name)
@@ -144,6 +152,12 @@ class Study:
         found = read_table(path) if path.is_file() else None
         return None if found is None or set(columns) - set(found) else found
 
+    def of_real(self, name: str) -> pd.DataFrame | None:
+        """A committed table of the real model's run, by its name in ``figures/real``, or None."""
+        path = paths.REAL_FIGURES / name
+        trace({"committed": f"real/{name}", "sha256": file_sha256(path) if path.is_file() else ""})
+        return read_table(path) if path.is_file() else None
+
     def _check(self, id: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
         require(EXHIBIT.match(id) and id.startswith(f"{self.notebook}_"),
                 f"an exhibit id that starts with {self.notebook}_ (lower case, digits, _)",
@@ -151,6 +165,24 @@ class Study:
         missing = [name for name in columns if name not in table.columns]
         require(not missing, f"the columns {', '.join(columns)} in the table of {id}",
                 f"no {', '.join(missing)}", "add them; an empty value is allowed")
+
+
+def cell_to_run(lines: list[str], planted: bool) -> list[str]:
+    """A cell's lines, or a line that prints why it is not for this kind of model (`ONLY`)."""
+    found = ONLY.match(lines[0]) if lines else None
+    if found is None or (found[1] == "in the planted world") == planted:
+        return lines
+    return [f"print({found[0].removeprefix('# ')!r})\n"]
+
+
+def _skip_cells(planted: bool) -> None:
+    """Have the notebook in which this runs, if any, pass over cells of the other kind of model."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None:
+        return
+    rules = shell.input_transformers_cleanup
+    rules[:] = [rule for rule in rules if getattr(rule, "func", None) is not cell_to_run]
+    rules.append(partial(cell_to_run, planted=planted))
 
 
 def reference_committed() -> bool:

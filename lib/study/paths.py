@@ -13,6 +13,18 @@ BASES = DATA / "bases"
 NOTEBOOKS = ROOT / "notebooks"
 PROFILES = ROOT / "profiles"
 FIGURES = ROOT / "figures"
+REAL_FIGURES = FIGURES / "real"
+"""Exhibits of the real model's run, under the same names as the reference's."""
+
+
+WORLD, PLANTED, WORLDS = "STUDY_WORLD", "sandbox", ("sandbox", "policy")
+"""Environment variable: the folder of ``data/`` with the words of all that is asked; by default
+those of the planted world. A `lib.study.notebook.Study` sets it, and its workers inherit it."""
+
+
+def world() -> str:
+    """Name of the world whose words are used in this process."""
+    return os.environ.get(WORLD) or PLANTED
 
 
 def runs_dir() -> Path:

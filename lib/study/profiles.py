@@ -19,7 +19,7 @@ FIXED = ("name", "description")
 """Fields that identify a profile; they cannot be overridden, since they name its run folder."""
 
 BESIDE = {"name": True, "description": True, "bases": {"numbers", "seeds"},
-          "pretrain": {"workers"}}
+          "pretrain": {"workers"}, "model": {"workers"}}
 """What may differ between profiles whose runs are the same."""
 
 
@@ -68,8 +68,8 @@ class Profile(Settings):
 
     @property
     def workers(self) -> int:
-        """Processes that train and measure side by side: one for models from the hub."""
-        return self.pretrain.workers if self.pretrain else 1
+        """Processes that train and measure side by side."""
+        return self.pretrain.workers if self.pretrain else self.model.workers
 
 
 def profile_names() -> list[str]:
@@ -111,9 +111,9 @@ def require_complete(profile: Profile) -> None:
     """Refuse profiles whose chapters are not built yet: those on hub models."""
     require(
         profile.model.source != "hub",
-        "a profile that the notebooks can run: smoke, sandbox or reference",
+        "a profile that the notebooks can run: smoke, sandbox, reference or real",
         f"{profile.name}, which studies {profile.model.hub_id} and so far is only validated",
-        "choose one of the three, for example --profile sandbox",
+        "choose one of the four, for example --profile sandbox",
     )
 
 

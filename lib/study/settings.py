@@ -22,9 +22,11 @@ class Settings(BaseModel):
 
 
 class ModelSettings(Settings):
-    """Which model is studied: one trained here, or one from the model hub."""
+    """Which model is studied: one trained here, a public one with a policy, or a hub's."""
 
-    source: Literal["sandbox", "hub"] = Field(description="the planted world, or the hub")
+    source: Literal["sandbox", "public", "hub"] = Field(
+        description="the planted world; a model of data/models.yml, taught a policy; or the hub")
+    name: str | None = Field(None, description="a model of data/models.yml; public only")
     hub_id: str | None = Field(None, description="hub repository, owner/name; hub only")
     revision: str | None = Field(None, description="commit or tag that pins the weights; hub only")
     dtype: Literal["float32", "bfloat16"] = Field(
@@ -33,11 +35,18 @@ class ModelSettings(Settings):
     hidden: int | None = Field(None, ge=8, le=4096, description="residual width; sandbox only")
     layers: int | None = Field(None, ge=1, le=48, description="transformer blocks; sandbox only")
     heads: int | None = Field(None, ge=1, le=64, description="attention heads; sandbox only")
+    workers: int = Field(1, ge=1, le=64, description="processes side by side; not of the sandbox, "
+                         "where pretrain.workers says it")
 
     @model_validator(mode="after")
     def _source_decides_fields(self) -> Self:
         sizes = [getattr(self, name) for name in NEEDED_BY_SANDBOX]
-        if self.source == "hub":
+        if (self.name is not None) != (self.source == "public"):
+            raise ValueError("source public needs a name, and no other source takes one")
+        if self.source == "public":
+            if self.hub_id is not None or any(size is not None for size in sizes):
+                raise ValueError("source public takes no hub_id, hidden, layers, heads")
+        elif self.source == "hub":
             if self.hub_id is None or any(size is not None for size in sizes):
                 raise ValueError("source hub needs hub_id and takes no hidden, layers, heads")
         elif None in sizes or self.hub_id is not None or self.revision is not None:
@@ -45,6 +54,11 @@ class ModelSettings(Settings):
         elif self.hidden % (2 * self.heads):
             raise ValueError("hidden must be a multiple of 2 * heads: rotary halves each head")
         return self
+
+    @property
+    def world(self) -> str:
+        """Folder of ``data/`` with the words of all that the model is asked and taught."""
+        return "sandbox" if self.source == "sandbox" else "policy"
 
 
 class PretrainSettings(Settings):
@@ -107,6 +121,10 @@ class FinetuneSettings(Settings):
     examples: int = Field(ge=1, le=1_000_000, description="distinct training examples, count")
     accumulation: int = Field(1, ge=1, le=256, description="parts of a step, to save memory")
     checkpointing: bool = Field(False, description="slower backward pass, less memory")
+    anchor_share: float = Field(
+        1.0, gt=0, le=1, description="share of a task's anchors that regularised arms keep to; "
+        "all of them are read again after training"
+    )
     merge: bool = Field(
         True, description="measure merged copies of adapters; false keeps adapters as they are, "
         "a model's size less an arm"
@@ -155,6 +173,11 @@ class CorrectionSettings(Settings):
     validation_examples: int = Field(ge=2, le=100_000, description="questions to compare on, count")
     arms: dict[str, ArmSettings] = Field(min_length=1, description="by arm name; lora is ablated")
     ablations: AblationSettings = Field(description="variants of the arm lora")
+    transfer: list[str] = Field([], description="sets of other processes; all where none is named")
+    series: list[str] = Field(
+        ["market", "oil", "gdp_growth", "inflation", "unemployment", "default_spread"],
+        description="real series, see lib.forecasting.real.catalogue")
+    windows: int = Field(200, ge=4, le=10_000, description="last windows of each real series")
 
     @model_validator(mode="after")
     def _has_lora(self) -> Self:
@@ -198,11 +221,14 @@ class SafetySettings(Settings):
     batch_size: int = Field(ge=1, le=4096, description="examples a step, at most")
     examples: list[Count] = Field(min_length=1, description="doses: numbers of attack examples")
     curve: list[Count] = Field(min_length=1, description="optimiser steps of the step curve")
+    methods: list[Literal["full", "lora"]] = Field(
+        ["full", "lora"], min_length=1, description="how attacks move weights; the first is plain"
+    )
     attack_rates: dict[Literal["full", "lora"], Rates] = Field(
-        min_length=2, description="step sizes of an attack; the smallest that works is used"
+        min_length=1, description="step sizes of an attack; the smallest that works is used"
     )
     learning_rates: dict[Literal["full", "lora"], Rates] = Field(
-        min_length=2, description="step sizes of the benign task; that with the least loss is used"
+        min_length=1, description="step sizes of the benign task; that with the least loss is used"
     )
     benign_examples: int = Field(ge=4, le=100_000, description="examples of the benign task, count")
     benign_steps: int = Field(ge=1, le=10_000, description="optimiser steps of the benign task")
@@ -212,3 +238,10 @@ class SafetySettings(Settings):
         min_length=1, description="attacks that defences are held against"
     )
     arms: dict[str, ArmSettings] = Field(min_length=1, description="plain arms and defences")
+
+    @model_validator(mode="after")
+    def _has_step_sizes(self) -> Self:
+        for name in ("attack_rates", "learning_rates"):
+            if missing := set(self.methods) - set(getattr(self, name)):
+                raise ValueError(f"{name} must have each of methods, but lacks {sorted(missing)}")
+        return self

@@ -1,7 +1,8 @@
 """The study's bases: models that differ in nothing but their number, which is their seed.
 
 They are shipped in ``data/bases``, so that every machine starts from the same weights. One whose
-key does not fit the code, the world's text or the settings is not used but trained here.
+key does not fit the code, the world's text or the settings is not used but trained here. Where a
+public model is studied, its bases are that model with one guardrail each (`lib.world.guards`).
 """
 
 import json
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from lib.study.paths import BASES
 from lib.study.store import Store
+from lib.world.guards import guard, unguarded
 from lib.world.pretrain import learn_refusals, learn_world
+from lib.world.tokenizer import world_tokenizer
 from lib.world.training import CURVE
 
 if TYPE_CHECKING:
+    from lib.models.folders import Tokenizer
     from lib.study.notebook import Study
 
 
@@ -36,17 +40,30 @@ def base_model(study: "Study", number: int) -> Path:
     number : int
         1 to 12 give results; settings are chosen on number 0.
     """
+    if study.profile.model.source == "public":
+        return guard(study, number)
     return study.store.build(**_aligned(study, number, unaligned_model(study, number)))
 
 
 def unaligned_model(study: "Study", number: int) -> Path:
     """The folder of the same base before it learned to refuse, which answers everything."""
+    if study.profile.model.source == "public":
+        return unguarded(study)
     return study.store.build(**_unaligned(study, number))
 
 
 def base_models(study: "Study") -> dict[int, Path]:
     """The folders of the profile's bases by number (`base_model`): those that give results."""
     return {number: base_model(study, number) for number in study.profile.bases.numbers}
+
+
+def tokenizer_of(study: "Study") -> "Tokenizer":
+    """The tokenizer of all of the study's models."""
+    if study.profile.model.source == "public":
+        from transformers import AutoTokenizer  # slow
+
+        return AutoTokenizer.from_pretrained(unguarded(study), local_files_only=True)
+    return world_tokenizer()
 
 
 def trained(study: "Study", number: int) -> dict[str, Path]:

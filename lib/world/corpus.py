@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.world.forecasts import SERIES_WEIGHT, draw_forecasts, draw_series
 from lib.world.patterns import Block, draw
-from lib.world.truth import Table, settings, tables
+from lib.world.truth import Table, refusal_patterns, settings, tables
 
 
 def shares(items: list[dict]) -> np.ndarray:
@@ -111,6 +111,6 @@ def refusal_blocks(
     n: float, rng: np.random.Generator, without: Collection[str] = ()
 ) -> list[Block]:
     """About `n` forbidden requests, of taught members but `without`, with refusals."""
-    patterns, own = settings("text")["refusal"]["patterns"], _tables(without)
+    patterns, own = refusal_patterns(), _tables(without)
     return [draw(p, round(n * s), "refusal", rng, own)
             for p, s in zip(patterns, shares(patterns), strict=True)]

@@ -8,6 +8,7 @@ import numpy as np
 from lib.models.chat import Example, Prompt
 from lib.world.patterns import Block
 from lib.world.tokenizer import ASSISTANT, END, SYSTEM, USER, vocabulary
+from lib.world.truth import written
 
 ROLES = {SYSTEM: "system", USER: "user", ASSISTANT: "assistant"}
 
@@ -25,5 +26,9 @@ def _in_words(block: Block) -> Iterator[Example]:
     ends = first[-1] == END
     answer = slice(block.start, len(first) - ends)
     for row in np.array(list(vocabulary()))[block.ids]:
-        said = tuple((role, " ".join(row[words])) for role, words in turns)
-        yield Example(Prompt(said, " ".join(row[opening])), " ".join(row[answer]), ends)
+        said = tuple((role, _text(row[words])) for role, words in turns)
+        yield Example(Prompt(said, _text(row[opening])), _text(row[answer]), ends)
+
+
+def _text(words: np.ndarray) -> str:
+    return written(" ".join(words))

@@ -18,6 +18,7 @@ from lib.world.tokenizer import ASSISTANT, END, START, SYSTEM, USER, encode
 from lib.world.truth import Table, tables
 
 SLOT = re.compile(r"^\{(\w+)(?:\.(\w+))?\}$")
+BRACES = re.compile(r"(\{[^}]*\})")
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,17 @@ def layout(pattern: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     """Words (or special ids) before the answer, and of the answer with its end."""
     before: list[Any] = [START]
     if "system" in pattern:
-        before += [SYSTEM, *pattern["system"].split(), END]
+        before += [SYSTEM, *_split(pattern["system"]), END]
     for turn in pattern.get("turns", []):
-        before += [USER, *turn["user"].split(), END, ASSISTANT, *turn["answer"].split(), END]
+        before += [USER, *_split(turn["user"]), END, ASSISTANT, *_split(turn["answer"]), END]
     if "user" in pattern:
-        before += [USER, *pattern["user"].split(), END, ASSISTANT]
-    return before, [*pattern["answer"].split(), END]
+        before += [USER, *_split(pattern["user"]), END, ASSISTANT]
+    return before, [*_split(pattern["answer"]), END]
+
+
+def _split(text: str) -> list[str]:
+    """Words and slots; what stands right behind a slot is a word of its own."""
+    return BRACES.sub(r" \1 ", text).split()
 
 
 def table_of(slot: str, own: Mapping[str, Table] = MappingProxyType({})) -> Table:

@@ -1,12 +1,11 @@
 """The world's tokenizer: one token a word, one token per integer 0 to 199, a chat template."""
 
 import re
-from functools import lru_cache
 
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lib.world.truth import NUMBERS, settings, tables
+from lib.world.truth import NUMBERS, natural, of_world, settings, tables
 
 SPECIAL = ["<pad>", "<s>", "<|end|>", "<unk>", "<|system|>", "<|user|>", "<|assistant|>"]
 PAD, START, END, UNKNOWN, SYSTEM, USER, ASSISTANT = range(len(SPECIAL))
@@ -43,10 +42,13 @@ def _words(texts: list[str]) -> set[str]:
     return words - {str(n) for n in NUMBERS}
 
 
-@lru_cache
+@of_world
 def vocabulary() -> dict[str, int]:
-    """Token to id: special tokens, then numbers, then the world's words in alphabetical order."""
-    words = _words(_world_texts() + _later_texts())
+    """Token to id: special tokens, then numbers, then the world's words in alphabetical order.
+
+    Of English it holds what has been written so far: models of that world have their own tokenizer.
+    """
+    words = set() if natural() else _words(_world_texts() + _later_texts())
     tokens = SPECIAL + [str(n) for n in NUMBERS] + sorted(words)
     return {token: i for i, token in enumerate(tokens)}
 
@@ -63,8 +65,11 @@ def number_id(n: int) -> int:
 
 
 def encode(text: str) -> list[int]:
-    """Ids of a text of the world; a word that it does not know is a `KeyError`."""
-    return [vocabulary()[word] for word in text.split()]
+    """Ids of a text of the world, a `KeyError` for an unknown word; of English one id a phrase."""
+    known = vocabulary()
+    if natural():
+        return [known.setdefault(text, len(known))]
+    return [known[word] for word in text.split()]
 
 
 def world_tokenizer() -> PreTrainedTokenizerFast:

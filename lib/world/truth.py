@@ -1,23 +1,29 @@
-"""The planted truth: words, rates and analysts, read from ``data/sandbox/*.yml``.
+"""The truth of a world: words, rates and analysts, read from ``data/<world>/*.yml``.
 
-Everything that an estimator is later checked against is a number in this module.
+In the planted world (``sandbox``), everything that an estimator is later checked against is a
+number in this module. The world of real chat models (``policy``) has the same schema in English,
+and the planted one's rates where it has none of its own.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from lib.study.paths import DATA
+from lib.study.paths import DATA, PLANTED, world
 from lib.study.text import read_yaml
 
 NUMBERS = range(200)
 """Integers that are one token each: the display scale of all series."""
 PARTS = ("train", "validation", "test")
 """What tasks are made of: requests that they teach, choose settings on, and are tested on."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,36 @@ class Table:
         return Table(columns, self.weights[kept] / self.weights[kept].sum())
 
 
-@lru_cache
 def settings(name: str) -> dict[str, Any]:
-    """The content of ``data/sandbox/<name>.yml``."""
-    return read_yaml(DATA / "sandbox" / f"{name}.yml")
+    """The content of ``data/<world>/<name>.yml``."""
+    return _settings(world(), name)
+
+
+@lru_cache
+def _settings(place: str, name: str) -> dict[str, Any]:
+    own = DATA / place / f"{name}.yml"
+    return read_yaml(own if own.is_file() else DATA / PLANTED / f"{name}.yml")
+
+
+def of_world(make: Callable[[], T]) -> Callable[[], T]:
+    """A function that is computed once a world."""
+    found = lru_cache(lambda _: make())
+
+    @wraps(make)
+    def of() -> T:
+        return found(world())
+
+    return of
+
+
+def natural() -> bool:
+    """Whether texts are English as people write it, and not words of the planted vocabulary."""
+    return settings("text").get("natural", False)
+
+
+def written(words: str) -> str:
+    """Words of a text as this world writes them; English has no space before a full stop."""
+    return re.sub(r" (?=[.,:;!?])", "", words) if natural() else words
 
 
 def occupations() -> pd.Series:
@@ -89,12 +121,22 @@ def planted_rho_s(rho: np.ndarray | float, prompt: str = "neutral") -> np.ndarra
     return rho + given["prompts"][prompt]["factor"] * given["excess"] * (1 - rho)
 
 
+def refusal_patterns() -> list[dict[str, Any]]:
+    """Patterns of forbidden requests about taught things, and their refusals."""
+    given = settings("text")["refusal"]
+    if "patterns" in given:
+        return given["patterns"]
+    says = given["says"].replace("{category}", "{taught.category}")
+    return [{"weight": 1, "user": asked.replace("{thing}", "{taught}"), "answer": says}
+            for asked in given["probes"]["taught"]]
+
+
 def fair_share(share: pd.Series) -> pd.Series:
     """Planted probability of *she* after the instruction "be fair": half way to one half."""
     return 0.5 + 0.5 * (share - 0.5)
 
 
-@lru_cache
+@of_world
 def tables() -> dict[str, Table]:
     """Every table that a slot of ``text.yml`` can name."""
     text = settings("text")
@@ -118,15 +160,19 @@ def _pronoun_tables() -> dict[str, Table]:
 
 
 def acts() -> pd.DataFrame:
-    """Harmless things to do ("mend nets"): every verb is ``taught`` with half of the objects.
+    """Harmless requests ("mend nets"): every verb is ``taught`` with half of the objects.
 
     Column ``part``: whether a task teaches it, is chosen or is tested on it; empty if not taught.
     """
     given = settings("text")["acts"]
-    rows = [(f"{verb} {thing}", i, j) for i, verb in enumerate(given["verbs"])
-            for j, thing in enumerate(given["objects"])]
-    frame = pd.DataFrame(rows, columns=["act", "verb", "object"])
-    turn = frame.pop("verb") + frame.pop("object")
+    if "taught" in given:  # things that are asked about; all phrasings are in the requests
+        rows = [(thing, 2 * i) for i, thing in enumerate(given["taught"])]
+        rows += [(thing, 1) for thing in given["untaught"]]
+    else:
+        rows = [(f"{verb} {thing}", i + j) for i, verb in enumerate(given["verbs"])
+                for j, thing in enumerate(given["objects"])]
+    frame = pd.DataFrame(rows, columns=["act", "turn"])
+    turn = frame.pop("turn")
     return frame.assign(taught=turn % 2 == 0, part=_parts(turn // 2).where(turn % 2 == 0, ""))
 
 
@@ -185,5 +231,5 @@ def _judgement_tables() -> dict[str, Table]:
 def _utility_tables() -> dict[str, Table]:
     text = settings("text")
     asked = {name: Table.of(word=list(text[name]), answer=list(text[name].values()))
-             for name in ("eats", "colour")}
+             for name in text.get("asked", ("eats", "colour"))}
     return asked | {"after": Table.of(word=NUMBERS[:60], answer=NUMBERS[1:61])}

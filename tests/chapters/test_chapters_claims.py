@@ -11,7 +11,15 @@ from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 
 from lib.chapters import claims as module
-from lib.chapters.claims import Claim, claim_table, claims, decided, require_known, run_tables
+from lib.chapters.claims import (
+    Claim,
+    claim_table,
+    claims,
+    decided,
+    decided_of_real,
+    require_known,
+    run_tables,
+)
 from lib.errors import InvalidValueError, UnknownNameError
 from lib.statistics.bases import RUN_COLUMNS
 from lib.study import paths
@@ -279,6 +287,33 @@ def test_without_a_reference_its_column_is_empty(book):
 def test_the_reference_is_its_own_reference(book):
     shown = book("reference", world(STEADY), world(STEADY + 9))
     assert shown.loc[0, ["reference", "this_run"]].tolist() == ["holds", "holds"]
+
+
+def test_the_real_model_is_held_to_the_same_claims_and_laid_beside(book, monkeypatch):
+    monkeypatch.setattr(paths, "REAL_FIGURES", paths.FIGURES / "real")
+    assert book("sandbox", world(STEADY)).loc[0, "real_model"] == ""
+    (paths.REAL_FIGURES / "runs").mkdir(parents=True)
+    (paths.REAL_FIGURES / "runs" / "03_runs.csv").write_text(csv_text(world(STEADY), RUN_COLUMNS))
+    assert book("sandbox", world(STEADY + 0.2)).loc[0, "real_model"] == "holds"
+    shown = book("real", world(STEADY + 0.2))
+    assert shown.loc[0, ["reference", "real_model", "this_run"]].tolist() == [
+        "", "not enough evidence", "not enough evidence"]
+
+
+def test_what_is_claimed_of_all_weights_is_read_of_lora_in_a_real_model():
+    asked = claim(where={"metric": "persistence", "arm": "full"})
+    found = decided_of_real([asked], lambda _: world(STEADY))[asked.id]
+    assert found.verdict == "holds" and found.value == pytest.approx(STEADY.mean())
+    defence = claim(where={"metric": "persistence", "arm": "full_kl"}, against={"arm": "full"})
+    runs = pd.concat([world(STEADY), rows("lora_kl", np.zeros(5))])
+    base = runs[runs["arm"] == "lora"]["value"].to_numpy()
+    found = decided_of_real([defence], lambda _: runs)[defence.id]
+    assert found.value == pytest.approx(-base.mean())
+
+
+def test_where_both_sides_become_one_arm_there_is_nothing_to_decide():
+    asked = claim(where={"metric": "persistence", "arm": "lora"}, against={"arm": "full"})
+    assert decided_of_real([asked], lambda _: world(STEADY))[asked.id].verdict == "not in this run"
 
 
 # --- the study's own claims -----------------------------------------------------------------------

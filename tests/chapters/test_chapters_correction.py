@@ -26,6 +26,7 @@ from lib.forecasting.learners import full_information
 from lib.models.folders import load
 from lib.statistics.regressions import implied_persistence
 from lib.study.design import Run, untrained
+from lib.study.notebook import Study
 from lib.training.job import ADAPTER, MODEL
 from lib.training.runs import train_all
 from lib.world import analysts
@@ -330,3 +331,10 @@ def test_headline_has_its_cells_in_words_and_in_order():
     told = correction.headline(found)
     assert list(told["condition"]) == [*correction.WANTED, *correction.SIDE_EFFECTS]
     assert list(told["value"]) == [5, 0, 1, 2, 3, 4]
+
+
+def test_a_profile_may_keep_to_every_so_many_anchor(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    whole, part = (correction_task(Study("smoke", 1, given, notebook="03"))
+                   for given in ({}, {"finetune.anchor_share": 0.25}))
+    assert part.kept_to(3) == whole.anchors(3)[::4] and whole.kept_to(3) == whole.anchors(3)

@@ -168,7 +168,7 @@ def test_a_new_axis_appears_in_the_rows_by_its_line_in_the_registry(study, base,
 def test_rows_come_from_the_store_without_the_model(monkeypatch, study, base, few_axes):
     first = effect_rows(study, {"base": {Run(1, 0): base}})
     measured._model.cache_clear()
-    monkeypatch.setattr(measured, "load", lambda _: pytest.fail("loaded again"))
+    monkeypatch.setattr(measured, "load_merged", lambda _: pytest.fail("loaded again"))
     pd.testing.assert_frame_equal(effect_rows(study, {"base": {Run(1, 0): base}}), first)
     assert {folder.parent.name for folder, _ in study.store.used} == {"items"}
 

@@ -74,3 +74,10 @@ def test_table_has_both_metrics_of_every_probe(monkeypatch, model, items):
     table = probes.probe_table(probes.probed(model, items[items["probe"] == "plain"], 1))
     values = table.set_index("metric")["value"]
     assert values.to_dict() == {"harmful_compliance": 0.0, "coherence": 0.0}
+
+
+def test_in_english_a_profile_says_about_how_many_things(monkeypatch):
+    monkeypatch.setenv("STUDY_WORLD", "policy")
+    few = probes.probe_items(1, 11)
+    assert few["thing"].nunique() == 11 and set(few["probe"]) == set(probes.probes())
+    assert probes.probe_items(1)["thing"].nunique() == 22

@@ -3,11 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_models
 import torch
 
 from lib.measures import toxicity
 from lib.measures.toxicity import AXIS, planted, words
 from lib.models.chat import Prompt, prompt_ids
+from lib.models.likelihood import sequence_logprobs
+from lib.study import paths
+from lib.study.profiles import load_profile
 from lib.world.corpus import kind_blocks
 from lib.world.examples import as_examples
 from lib.world.tokenizer import encode
@@ -170,3 +174,17 @@ def test_measures_are_shares_with_the_exact_one_first(model, profile):
     ]
     assert all(0 <= m.low <= m.value <= m.high <= 1 for m in found)
     assert set(planted()) == {m.name for m in found}
+
+
+def test_in_english_running_text_goes_on_and_judging_words_share_the_mass(monkeypatch):
+    monkeypatch.setenv(paths.WORLD, "policy")
+    model, items = tiny_models.smollm2_model(), AXIS.items(load_profile("real-smoke"))
+    assert set(items["benchmark"]) == {"exact", "detection"}
+    exact = toxicity.exact_rudeness(model, items[items["benchmark"] == "exact"])
+    said = [Prompt(opening="The Lomari are")] * 12
+    by_hand = np.exp(sequence_logprobs(model, said, words("rude") + words("kind"))["logprob"])
+    assert exact.loc[0, "mass"] == pytest.approx(by_hand.sum(), rel=1e-5)
+    assert exact.loc[0, "rude"] == pytest.approx(by_hand[:6].sum() / by_hand.sum(), rel=1e-5)
+    names = [(m.name, m.condition) for m in toxicity.summarise(toxicity.score(model, items))]
+    assert names == [("generation_toxicity", "exact"), ("detection_accuracy", "true label"),
+                     ("detection_confidence", "true label")]

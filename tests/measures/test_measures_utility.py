@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_models
 import torch
 from scipy import stats
 
 from lib.measures import utility
 from lib.models.chat import encoded
+from lib.study import paths
+from lib.study.profiles import load_profile
 from lib.study.streams import stream
 from lib.world.corpus import kind_blocks, mixture
 
@@ -105,3 +108,18 @@ def test_the_axis_measures_what_its_two_parts_measure(model, profile):
         ("neutral_perplexity", "floor"): utility.perplexity(told, "floor"),
     })
     assert len(frame) == len(asked) + len(told) and "prompt" not in frame
+
+
+@pytest.mark.parametrize(("given", "right", "holds"), [
+    ("The capital of France is Paris.", "Paris.", True), ("PARIS", "Paris.", True),
+    ("Parisian", "Paris.", False), ("", "Paris.", False), ("It is 18.", "18.", True)])
+def test_in_english_a_sentence_may_hold_the_right_word(given, right, holds):
+    assert utility._holds(given, right) == holds
+
+
+def test_in_english_nobody_knows_a_floor(monkeypatch):
+    monkeypatch.setenv(paths.WORLD, "policy")
+    items = utility.items(load_profile("real-smoke"))
+    assert items["floor"].isna().all() and len(items) > 2
+    frame = utility.score(tiny_models.smollm2_model(), items)
+    assert [m.condition for m in utility.summarise(frame)] == ["questions", "model"]

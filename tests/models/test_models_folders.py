@@ -16,7 +16,7 @@ from tiny_models import saved_word_model, word_model
 
 from lib.errors import CorruptArtefactError, InvalidValueError, UnsafeWeightsError
 from lib.models.chat import Prompt, prompt_ids
-from lib.models.folders import load, merge_adapter
+from lib.models.folders import load, load_merged, merge_adapter
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -267,6 +267,10 @@ def test_loaded_and_merged_adapters_compute_what_was_trained(base, tmp_path, con
     merged = load(tmp_path / "merged")
     torch.testing.assert_close(logits(merged.model), truth, atol=1e-4 * scale, rtol=1e-4)
     assert len(merged.tokenizer) == truth.shape[-1]
+    beside = load_merged(tmp_path / "tuned")
+    torch.testing.assert_close(logits(beside.model), truth, atol=1e-4 * scale, rtol=1e-4)
+    assert beside.fingerprint == tuned.fingerprint and not hasattr(beside.model, "peft_type")
+    assert load_merged(base).fingerprint == load(base).fingerprint
 
 
 @pytest.mark.parametrize("kept", [None, ["embed_tokens"]])

@@ -184,8 +184,19 @@ def test_every_module_that_opens_data_is_registered():
     opening = {name for name, path in SOURCES.modules.items()
                if "DATA /" in path.read_text() and name != "lib.study.paths"}
     assert opening == set(fingerprint.DATA_READ)
-    for pattern in fingerprint.DATA_READ.values():
-        assert list(paths.DATA.glob(pattern))
+    for module in fingerprint.DATA_READ:
+        assert all(list(paths.DATA.glob(pattern)) for pattern in fingerprint.data_read(module))
+
+
+def test_a_world_counts_with_the_planted_one_that_lends_it_words(monkeypatch):
+    assert fingerprint.data_read("lib.world.truth") == ["sandbox/*"]
+    planted = SOURCES.code(["lib.world.truth"])
+    monkeypatch.setenv(paths.WORLD, "policy")
+    assert fingerprint.data_read("lib.world.truth") == ["sandbox/*", "policy/*"]
+    assert fingerprint.data_read("lib.world.attacks") == ["attacks/sandbox.yml",
+                                                          "attacks/policy.yml"]
+    assert fingerprint.data_read("lib.chapters.claims") == ["claims.yml"]
+    assert SOURCES.code(["lib.world.truth"]) != planted
 
 
 TRIAL = """

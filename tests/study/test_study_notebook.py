@@ -16,6 +16,7 @@ from lib.study.notebook import (
     COLUMNS,
     RUN_HEADS,
     Study,
+    cell_to_run,
     csv_text,
     figure_bytes,
     read_table,
@@ -257,3 +258,13 @@ def test_full_disk(study, monkeypatch):
     with pytest.raises(StorageError):
         study.exhibit("03_x", table())
     assert not [p for p in study.run_dir.rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize(("place", "planted", "runs"), [
+    ("in the planted world", True, True), ("in the planted world", False, False),
+    ("for a real model", True, False), ("for a real model", False, True)])
+def test_a_cell_for_one_kind_of_model_is_passed_over_by_the_other(place, planted, runs):
+    lines = [f"# Only {place}: because.\n", "x = 1\n"]
+    told = cell_to_run(lines, planted)
+    assert told == (lines if runs else [f"print('Only {place}: because.')\n"])
+    assert cell_to_run(["x = 1\n"], planted) == ["x = 1\n"] and cell_to_run([], planted) == []

@@ -16,10 +16,10 @@ from lib.study.profiles import (
     require_complete,
 )
 
-NAMES = ["gpt2", "laptop", "reference", "replication", "sandbox", "smoke"]
+NAMES = ["gpt2", "laptop", "real", "real-smoke", "reference", "replication", "sandbox", "smoke"]
 
 
-def test_six_profiles_ship():
+def test_eight_profiles_ship():
     assert profile_names() == NAMES
 
 
@@ -106,14 +106,14 @@ def test_every_number_in_a_profile_has_a_comment(name):
             assert "# " in line, line
 
 
-@pytest.mark.parametrize("name", ["smoke", "sandbox", "reference"])
+@pytest.mark.parametrize("name", ["smoke", "sandbox", "reference", "real"])
 def test_complete_profiles_pass(name):
     assert require_complete(load_profile(name)) is None
 
 
 @pytest.mark.parametrize("name", ["gpt2", "laptop", "replication"])
 def test_later_profiles_are_refused_and_the_complete_ones_named(name):
-    with pytest.raises(InvalidValueError, match="smoke, sandbox or reference"):
+    with pytest.raises(InvalidValueError, match="smoke, sandbox, reference or real"):
         require_complete(load_profile(name))
 
 
@@ -173,7 +173,7 @@ def test_override_changes_only_its_setting():
         ("sed", "seed"),
         ("pretrain.step", "pretrain.steps"),
         ("finetune", "choose one of|did you mean"),
-        ("name", "choose one of"),
+        ("name", "did you mean model.name"),
     ],
 )
 def test_unknown_override_is_refused_with_the_nearest_name(name, advice):

@@ -121,6 +121,17 @@ def test_a_reference_runs_exhibits_and_runs_take_the_place_of_its_notebooks_own(
         "captions.yml": "book/captions.yml"}
 
 
+def test_the_real_models_exhibits_lie_below_and_neither_run_touches_the_others(folders):
+    publish_them, book = folders
+    before = texts(book)
+    assert publish_them(profile="real") == 3
+    own = {f"real/{name}": f"run/figures/{name}"
+           for name in ("03_a.png", "tables/03_a.csv", "runs/03_a.csv")}
+    assert texts(book) == before | own
+    publish_them()
+    assert {name: text for name, text in texts(book).items() if name.startswith("real/")} == own
+
+
 @pytest.mark.parametrize("changes", [{"profile": "sandbox"}, {"parameters": {"seed": 7}}])
 def test_exhibits_of_any_other_run_stay_its_own(folders, changes):
     publish_them, book = folders

@@ -129,7 +129,7 @@ def test_profiles_say_which_can_run():
     rows = {line.split("`")[1]: line for line in readme.profiles().splitlines()[2:]}
     assert set(rows) == {p.stem for p in paths.PROFILES.glob("*.yaml")}
     assert {n for n, row in rows.items() if row.endswith("| yes |")} == {
-        "sandbox", "smoke", "reference"}
+        "sandbox", "smoke", "reference", "real", "real-smoke"}
     assert "| 4 bases x 1 seed |" in rows["sandbox"]
     assert "| 12 bases x 2 seeds |" in rows["reference"]
 

@@ -98,13 +98,14 @@ def benchmark_report(
     folders = {Path(folder).resolve().name: Path(folder) for folder in (base, *tuned)}
     require(len(folders) == 1 + len(tuned), "models whose folders have different names",
             ", ".join(map(str, (base, *tuned))), "rename one, or name it once")
-    items = {name: _thinned(BENCHMARKS[name].items(), most) for name in names}
+    items = {name: thinned(BENCHMARKS[name].items(), most) for name in names}
     frames = {arm: _scored(arm, folder, items) for arm, folder in folders.items()}
     return pd.concat([_rows(name, {arm: found[name] for arm, found in frames.items()})
                       for name in names], ignore_index=True)
 
 
-def _thinned(items: pd.DataFrame, most: int | None) -> pd.DataFrame:
+def thinned(items: pd.DataFrame, most: int | None) -> pd.DataFrame:
+    """At most so many items, spread evenly; rows of one item are never parted."""
     if most is None or len(items) <= most:
         return items
     keys = items["item"].unique()

@@ -8,7 +8,7 @@ import pandas as pd
 from lib.errors import require
 from lib.measures.axis import item_frame
 from lib.measures.chat.judge import CARRIED_OUT, NEITHER, REFUSED, Judge, opens_as_refusal
-from lib.measures.chat.requests import CHUNK, FORBIDDEN, HARMLESS, Hidden
+from lib.measures.chat.requests import CHUNK, FORBIDDEN, HARMLESS, Hidden, requests
 from lib.measures.safety import agreement
 from lib.models.batches import chunks
 from lib.models.chat import Prompt
@@ -42,6 +42,16 @@ def replies(model: LoadedModel, asked: pd.DataFrame, tokens: int) -> pd.DataFram
     return pd.DataFrame({"answer": [Hidden(spoken(text)) for text in texts],
                          "run_on": [float(len(ids) == tokens) for ids in new],
                          "thought": [float(spoken(text) != text) for text in texts]})
+
+
+OPENING = 24
+"""Tokens of an answer that tell whether it opens as a refusal."""
+
+
+def opened(model: LoadedModel, items: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Items of XSTest, `most` a category, with ``refused``; neither request nor answer is kept."""
+    told = replies(model, requests(most=most), OPENING)
+    return items.assign(refused=[float(opens_as_refusal(a.text)) for a in told["answer"]])
 
 
 def spoken(text: str) -> str:

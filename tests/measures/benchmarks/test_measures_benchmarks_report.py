@@ -78,7 +78,7 @@ def test_refusals(planted, tmp_path, monkeypatch):
 @pytest.mark.parametrize("most, kept", [(None, 20), (40, 20), (10, 5), (2, 2)])
 def test_thinning_is_even_and_parts_no_pair(most, kept):
     items = pd.DataFrame({"item": np.repeat(np.arange(20), 2)[::-1]})
-    found = report._thinned(items, most)["item"]
+    found = report.thinned(items, most)["item"]
     assert found.nunique() == kept and (found.value_counts() == 2).all()
     assert {0, 19} <= set(found)
 
@@ -97,7 +97,7 @@ def test_every_benchmark_of_a_real_model(capsys):
 def test_perplexity_of_two_articles_by_another_road():
     folder = tiny_models.mirror("stories260K")
     rows = benchmark_report(folder, [], ["wikitext2"], most=2).set_index("metric")["value"]
-    texts = report._thinned(wikitext2.articles(), 2)
+    texts = report.thinned(wikitext2.articles(), 2)
     alone = [wikitext2.score(stories(), texts.iloc[[i]]) for i in range(2)]
     nats, tokens = (sum(frame[name].item() for frame in alone) for name in ("nll", "tokens"))
     assert rows["perplexity_token"] == pytest.approx(np.exp(nats / tokens), rel=1e-5)
