@@ -16,6 +16,8 @@ the study's notebooks in order. Finished work is kept: run it again and it conti
   --fresh           delete this profile's results and start over
   -p, --parameter NAME=VALUE
                     change one setting of the profile, for example -p finetune.rank=8
+  --scheduler ADDRESS
+                    let the workers of a Dask cluster train and measure
   --verify          read all bytes of stored artefacts, not only their sizes and times
   --list            show profiles, notebooks and how long they took, and end
   --conda           set up with conda, mamba or micromamba from environment.yml

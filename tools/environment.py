@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -69,9 +70,10 @@ def installed(search: Sequence[str] | None = None) -> dict[str, str]:
     found = metadata.distributions() if search is None else metadata.distributions(path=search)
     versions: dict[str, str] = {}
     for package in found:
-        name = package.metadata["Name"]
-        if name:  # a half-removed package has a folder without a name
-            versions.setdefault(canonical(name), package.version)
+        # A half-removed package has a folder without a name, or without any file.
+        with suppress(FileNotFoundError):
+            if name := package.metadata["Name"]:
+                versions.setdefault(canonical(name), package.version)
     return versions
 
 

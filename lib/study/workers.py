@@ -1,29 +1,41 @@
-"""Work side by side: single-threaded processes that stay for as long as this one.
+"""Work side by side: single-threaded Dask workers, on this machine or on any cluster.
 
-Two beat one process with two threads on the study's small models. Importing torch and
-transformers takes ten seconds, so workers start once, from a fork server where there is one.
+Two beat one process with two threads on the study's small models. Workers stay for as long as the
+process that started them, or belong to the cluster that `SCHEDULER` names. Work whose worker dies
+is done again by another.
 """
 
-import multiprocessing
+import hashlib
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from multiprocessing import forkserver
+from multiprocessing import forkserver, get_all_start_methods, get_context
 from typing import Any, TypeVar
 
+import dask
 import torch
+from distributed import Client, Future, KilledWorker, LocalCluster
 
-from lib.errors import WorkerDiedError
+from lib.errors import EditedSourceError, EnvironmentProblem, WorkerDiedError, require
+from lib.study import paths
 
-PRELOADED = ["peft", "scipy.stats", "statsmodels.api", "lib.training.trainer"]
-"""What takes long to import, for the fork server."""
+SCHEDULER = "STUDY_SCHEDULER"
+"""Environment variable: the address of a Dask scheduler whose workers are used."""
+PRELOADED = ["distributed", "peft", "scipy.stats", "statsmodels.api", "lib.training.trainer"]
+"""What takes ten seconds to import: done once, by the fork server, where there is one."""
 INHERITED = ("STUDY_", "DEBIAS_")
 """Prefixes of the environment variables that a worker takes over anew with each call."""
+REACHED = 15
+"""Seconds in which a scheduler has to answer."""
+
+CODE = hashlib.sha256(b"".join(
+    file.relative_to(paths.ROOT).as_posix().encode() + file.read_bytes()
+    for place, kind in (("lib", "[!.]*.py"), ("data", "[!.]*.yml"))
+    for file in sorted((paths.ROOT / place).rglob(kind)))).hexdigest()
+"""What this process runs, whatever is edited from now on."""
 
 T, R = TypeVar("T"), TypeVar("R")
 Run = Callable[..., Any]
@@ -35,35 +47,103 @@ def side_by_side(work: Callable[[T, Run], R], items: Sequence[T], workers: int) 
     """``work(item, run)`` of every item, at most `workers` at a time; results in order.
 
     ``work`` runs in threads, so it may look into a store; what takes long it hands to ``run``. The
-    first error is raised, and waiting items are not started.
+    first error is raised, waiting items are not started, and what runs is given up. A cluster that
+    `SCHEDULER` names does as much at a time as it has threads.
     """
     if min(workers, len(items)) <= 1:
         # On one thread, so that a lone item's result is a worker's to the last bit.
         run = _here if workers <= 1 else _here_alone
         return [work(item, run) for item in items]
-    stop = threading.Event()
-
-    def run(function: Callable[..., R], *arguments: Any) -> R:
-        if stop.is_set():
-            raise InterruptedError("another item has failed")
-        return _there(workers, function, *arguments)
-
-    with ThreadPoolExecutor(workers) as threads:
+    tasks = _Tasks(workers)
+    with ThreadPoolExecutor(_room(workers)) as threads:
         try:
-            return list(threads.map(lambda item: work(item, run), items))
-        finally:
-            stop.set()
+            return list(threads.map(lambda item: work(item, tasks.run), items))
+        except BaseException:
+            tasks.give_up()
+            raise
 
 
 def start(workers: int) -> None:
-    """Let worker processes import what they need while this process goes on."""
+    """Let workers import what they need while this process goes on."""
     if workers > 1:
-        threading.Thread(target=_started, args=(workers,), daemon=True).start()
+        threading.Thread(target=connected, args=(workers,), daemon=True).start()
 
 
-def _started(workers: int) -> ProcessPoolExecutor:
+def local_cluster(workers: int) -> LocalCluster:
+    """A scheduler and `workers` processes of one thread, which end with this process."""
+    method = _start_method()
+    dask.config.set({"distributed.worker.multiprocessing-method": method})
+    with _one_thread():
+        if method == "forkserver":
+            get_context(method).set_forkserver_preload(PRELOADED)
+            forkserver.ensure_running()
+        # Memory is the system's to give: a worker that dask pauses or kills halts a run.
+        return LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0,
+                            dashboard_address=":0", silence_logs="ERROR")
+
+
+class _Tasks:
+    """What one call of `side_by_side` has handed to workers."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers, self.stopped, self.running = workers, False, set[Future]()
+
+    def run(self, function: Callable[..., R], *arguments: Any) -> R:
+        if self.stopped:
+            raise CancelledError("another item has failed")
+        task = connected(self.workers).submit(
+            _call, CODE, _inherited(), function, arguments, pure=False)
+        self.running.add(task)
+        try:
+            return task.result()
+        except KilledWorker as error:
+            raise WorkerDiedError(
+                "workers that finish their work",
+                f"a piece of it that ended {error.allowed_failures + 1} of them in turn",
+                "free some memory, or set pretrain.workers to 1; what is finished is kept",
+            ) from error
+        finally:
+            self.running.discard(task)
+
+    def give_up(self) -> None:
+        """Cancel what waits; what runs ends with its worker, if that is this process's own."""
+        self.stopped = True
+        if not self.running:
+            return
+        client = connected(self.workers)
+        client.cancel(list(self.running), force=True)
+        if SCHEDULER not in os.environ:
+            _client.cache_clear()  # the next call starts new ones
+            client.cluster.close()
+            client.close()
+
+
+def _room(workers: int) -> int:
+    """How much is done at a time."""
+    if SCHEDULER not in os.environ:
+        return workers
+    return max(workers, sum(connected(workers).nthreads().values()))
+
+
+def connected(workers: int) -> Client:
+    """The client of the cluster that `SCHEDULER` names, or else of this process's own."""
     with _starting:
-        return _pool(workers)
+        return _client(workers, os.environ.get(SCHEDULER))
+
+
+@cache
+def _client(workers: int, address: str | None) -> Client:
+    """A client of the cluster at an address, or of one that is started here."""
+    if address is None:
+        return Client(local_cluster(workers), set_as_default=False)
+    try:
+        client = Client(address, timeout=REACHED, set_as_default=False)
+        client.get_versions(check=True)
+    except (OSError, ValueError) as error:
+        raise EnvironmentProblem(
+            f"a Dask scheduler at {address} whose workers have this project's packages",
+            str(error), f"start it, or leave {SCHEDULER} unset") from error
+    return client
 
 
 def _here(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -79,61 +159,27 @@ def _here_alone(function: Callable[..., Any], *arguments: Any) -> Any:
         torch.set_num_threads(threads)
 
 
-def _there(workers: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    taken = {k: v for k, v in os.environ.items() if k.startswith(INHERITED)}
-    try:
-        return _started(workers).submit(_call, taken, function, arguments).result()
-    except BrokenProcessPool as error:
-        _pool.cache_clear()  # the next call starts new ones
-        raise WorkerDiedError(
-            f"{workers} worker processes that finish their work", "one that died, or was killed",
-            "free some memory, or set pretrain.workers to 1; what is finished is kept",
-        ) from error
+def _inherited() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if k.startswith(INHERITED)}
 
 
-def _call(taken: dict[str, str], function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    """Ctrl-C ends what a worker does, and no worker: those that wait do not hear it."""
-    for name in [name for name in os.environ if name.startswith(INHERITED)]:
-        if name not in taken:
-            del os.environ[name]
+def _call(
+    code: str, taken: dict[str, str], function: Callable[..., Any], arguments: Sequence[Any]
+) -> Any:
+    """In a worker: with one thread, and the caller's settings of now; refuses with other code."""
+    require(CODE == code, "workers with the code and data of this process",
+            "some that have others", "start them again", EditedSourceError)
+    for name in _inherited().keys() - taken.keys():
+        del os.environ[name]
     os.environ.update(taken)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return function(*arguments)
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@cache
-def _pool(workers: int) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context(_start_method())
-    with _one_thread():
-        if context.get_start_method() == "forkserver":
-            context.set_forkserver_preload(PRELOADED)
-            forkserver.ensure_running()
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
-        begun = [pool.submit(os.getpid) for _ in range(workers)]
-    for each in begun:
-        each.result()
-    return pool
+    torch.set_num_threads(1)
+    return function(*arguments)
 
 
 def _start_method() -> str:
     """Never a fork of this process, whose locks and CUDA context a child cannot use."""
-    offered = multiprocessing.get_all_start_methods()
+    offered = get_all_start_methods()
     return "spawn" if torch.cuda.is_available() or "forkserver" not in offered else "forkserver"
-
-
-def _begin() -> None:
-    """One thread; and no orphans left behind when the notebook's kernel is killed."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def wait() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

@@ -2,14 +2,23 @@
 
 import os
 import signal
+import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
-from lib.errors import InvalidValueError, WorkerDiedError
+from lib.errors import (
+    EditedSourceError,
+    EnvironmentProblem,
+    InvalidValueError,
+    WorkerDiedError,
+)
 from lib.study import workers
 from lib.study.workers import side_by_side
+
+WAITED = 120
 
 
 def process(_: int) -> tuple[int, int]:
@@ -31,9 +40,23 @@ def die(_: int) -> None:
     os._exit(9)
 
 
-def interrupted(_: int) -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(5)
+def wait(place: Path) -> None:
+    (place / str(os.getpid())).touch()
+    time.sleep(WAITED)
+
+
+def die_once(job: tuple[Path, int]) -> int:
+    """The square of a number, at the second attempt: the first kills its worker."""
+    first, number = job
+    if not first.exists():
+        first.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+def product(seed: int) -> float:
+    one, two = torch.randn(2, 300, 300, generator=torch.Generator().manual_seed(seed))
+    return float((one @ two).sum())
 
 
 def call(function):
@@ -59,7 +82,7 @@ def test_results_are_in_the_order_of_the_items():
 
 
 def test_work_that_is_done_already_starts_no_process(monkeypatch):
-    monkeypatch.setattr(workers, "_pool", lambda _: pytest.fail("started workers"))
+    monkeypatch.setattr(workers, "_client", lambda *_: pytest.fail("started workers"))
     assert side_by_side(lambda item, run: item, [1, 2, 3], workers=2) == [1, 2, 3]
 
 
@@ -86,21 +109,62 @@ def test_an_error_reaches_the_caller_and_waiting_items_are_not_started():
     assert len(started) < 30
 
 
-def test_ctrl_c_ends_the_work_and_no_worker():
+def test_ctrl_c_ends_what_runs_and_the_next_call_goes_on(tmp_path):
     """A notebook's kernel and its workers are interrupted together."""
-    def pids():
-        return {pid for pid, _ in side_by_side(call(process), [1, 2], workers=2)}
+    def interrupt():
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.05)
+        for pid in [*map(int, os.listdir(tmp_path)), os.getpid()]:
+            os.kill(pid, signal.SIGINT)
 
-    before = pids()
-    for pid in before:
-        os.kill(pid, signal.SIGINT)
-    assert pids() == before
+    side_by_side(call(abs), [1, 2], workers=2)
+    begun = time.monotonic()
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        side_by_side(call(interrupted), [1, 2], workers=2)
-    assert pids() == before
+        side_by_side(call(wait), [tmp_path] * 2, workers=2)
+    assert time.monotonic() - begun < 60 < WAITED
+    assert side_by_side(call(abs), [-1, -2], workers=2) == [1, 2]
 
 
-def test_a_worker_that_dies_is_explained_and_the_next_call_starts_anew():
+def test_work_of_a_worker_that_is_killed_is_done_by_another(tmp_path):
+    jobs = [(tmp_path / str(i), i) for i in range(6)]
+    assert side_by_side(call(die_once), jobs, workers=2) == [i**2 for i in range(6)]
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_work_that_kills_every_worker_is_explained_and_the_next_call_goes_on():
     with pytest.raises(WorkerDiedError, match="set pretrain.workers to 1"):
         side_by_side(call(die), [1, 2], workers=2)
     assert side_by_side(call(abs), [-1, -2], workers=2) == [1, 2]
+
+
+def test_another_cluster_gives_the_same_to_the_last_bit(monkeypatch):
+    serial = side_by_side(call(product), range(8), workers=1)
+    here = side_by_side(call(product), range(8), workers=2)
+    with workers.local_cluster(2) as cluster:
+        monkeypatch.setenv(workers.SCHEDULER, cluster.scheduler_address)
+        pids = {pid for pid, _ in side_by_side(call(process), range(6), workers=2)}
+        there = side_by_side(call(product), range(8), workers=2)
+    monkeypatch.delenv(workers.SCHEDULER)
+    assert pids.isdisjoint({pid for pid, _ in side_by_side(call(process), range(4), workers=2)})
+    assert serial == here == there
+
+
+def test_a_cluster_with_more_threads_than_the_profile_has_workers_uses_them_all(monkeypatch):
+    with workers.local_cluster(3) as cluster:
+        monkeypatch.setenv(workers.SCHEDULER, cluster.scheduler_address)
+        assert len({pid for pid, _ in side_by_side(call(process), range(9), workers=2)}) == 3
+
+
+def test_workers_that_started_with_other_code_refuse(monkeypatch):
+    side_by_side(call(abs), [1, 2], workers=2)
+    monkeypatch.setattr(workers, "CODE", "edited since")
+    with pytest.raises(EditedSourceError, match="start them again"):
+        side_by_side(call(abs), [1, 2], workers=2)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setattr(workers, "REACHED", 1)
+    monkeypatch.setenv(workers.SCHEDULER, "tcp://127.0.0.1:9")
+    with pytest.raises(EnvironmentProblem, match="127.0.0.1:9.*leave STUDY_SCHEDULER unset"):
+        side_by_side(call(abs), [1, 2], workers=2)

@@ -159,7 +159,8 @@ def _watch(run: Execution, thread: threading.Thread, reports: Path, display: Dis
             return
         if time.monotonic() - sampled > SAMPLE:
             sampled = time.monotonic()
-            run.peak = max(run.peak, sum(_memory(process) for process in _processes(run)))
+            started = psutil.Process().children(recursive=True)  # the kernel, and workers
+            run.peak = max(run.peak, sum(map(_memory, started)))
         display.tick()
         thread.join(POLL)
 

@@ -5,8 +5,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 from lib.errors import EnvironmentProblem, NotebookFailedError, StorageError, require
 from lib.study import paths
 from lib.study.disk import storage_errors, write_text
-from lib.study.fingerprint import SOURCES, notebook_modules
-from lib.study.profiles import Profile, load_profile, parse_overrides, require_complete
+from lib.study.fingerprint import SOURCES, notebook_cells, notebook_modules
+from lib.study.profiles import Profile, load_profile, parse_overrides
 from lib.study.progress import clock_text
 from tools.run.display import Display
 from tools.run.manifest import Manifest, hashes, now, read_trace
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 WORK = ".work"
+START = "start_workers()"
+"""How a notebook asks for workers."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ def request(
     """What the arguments of the command line ask for, checked before anything runs."""
     overrides = parse_overrides(parameters)
     profile = load_profile(source, overrides)
-    require_complete(profile)
+    if profile.model.source == "public":
+        from lib.world.guards import require_guards  # torch
+
+        require_guards(profile, [profile.bases.chosen_on, *profile.bases.numbers])
     if source.endswith(".yaml"):  # the kernel's working directory is not the user's
         source = str(Path(source).resolve())
     names = [name.strip() for group in only or [] for name in group.split(",")]
@@ -130,13 +135,35 @@ def _run(request: Request, folder: Path, stream: TextIO, started: float) -> None
         display = Display(stream, folder / "run.log", [n.name for n in waiting], last)
         display.line(f"profile {request.profile.name}, seed {request.profile.seed}: "
                      f"{len(waiting)} to run, {skipped} unchanged; log: {shown(display.path)}")
-        for notebook in waiting:
-            display.notebook(notebook.name, reasons[notebook.name])
-            now_prints = fingerprint(notebook, request.profile)  # refuses code edited meanwhile
-            _run_one(request, notebook, folder, manifest, now_prints, display)
+        with _shared_workers(request.profile.workers, waiting):
+            for notebook in waiting:
+                display.notebook(notebook.name, reasons[notebook.name])
+                now_prints = fingerprint(notebook, request.profile)  # refuses code edited meanwhile
+                _run_one(request, notebook, folder, manifest, now_prints, display)
     seconds = clock_text(time.monotonic() - started)
     print(f"{len(waiting)} run, {skipped} unchanged and skipped, in {seconds}: {shown(folder)}",
           file=stream, flush=True)
+
+
+@contextmanager
+def _shared_workers(number: int, notebooks: Iterable[Notebook]) -> Iterator[None]:
+    """Workers for all notebooks that start some, so that these import what they need once."""
+    cells = (cell for notebook in notebooks for cell in notebook_cells(notebook.path))
+    if number < 2 or not any(START in cell["source"] for cell in cells):
+        yield
+        return
+    from lib.study.workers import SCHEDULER, connected, local_cluster  # torch
+
+    if SCHEDULER in os.environ:
+        connected(number)  # or says now that it cannot be reached
+        yield
+        return
+    with local_cluster(number) as cluster:
+        os.environ[SCHEDULER] = cluster.scheduler_address
+        try:
+            yield
+        finally:
+            del os.environ[SCHEDULER]
 
 
 def _require_one_study(request: Request, manifest: Manifest) -> None:
