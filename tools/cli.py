@@ -87,6 +87,8 @@ def run(
     start: Annotated[str | None, typer.Option(
         "--from", metavar="NN", help="run this notebook and later ones")] = None,
     parameter: Parameters = None,
+    scheduler: Annotated[str | None, typer.Option(
+        metavar="ADDRESS", help="a Dask scheduler; its workers train and measure")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="delete earlier results first")] = False,
     verify: Annotated[bool, typer.Option(
         "--verify", help="read all bytes of stored artefacts, not only sizes and times")] = False,
@@ -101,6 +103,8 @@ def run(
     require(not only or start is None, "either --only or --from", "both", "leave one out")
     if verify:
         os.environ["STUDY_VERIFY"] = "1"
+    if scheduler:
+        os.environ["STUDY_SCHEDULER"] = scheduler
     if listed:
         list_(profile)
     else:
@@ -294,14 +298,12 @@ def model_fetch(
 def guards(
     profile: Annotated[str, typer.Option(
         metavar="NAME", help="a profile on a public model")] = "real",
-    numbers: Annotated[list[int], typer.Option(
-        "--number", metavar="N", min=0, help="a guard to show; several")] = [0, 1, 2, 3],  # noqa: B006
     again: Annotated[bool, typer.Option(
         "--again", help="ask them on this machine, and the model without a guard")] = False,
     teach: Annotated[int | None, typer.Option(
-        metavar="N", min=0, help="teach this guard anew, in place of the shipped one")] = None,
+        metavar="N", min=0, help="teach this guard anew, in place of what is there")] = None,
 ) -> None:
-    """Show what the shipped guards of a real chat model refuse, or teach one.
+    """Show what the guards of a real chat model refuse, or teach one.
 
     A small chat model refuses little, so there is little to break. A guard is an adapter that does
     not talk about animals; guards differ in what was drawn for their training. Shown are shares
@@ -309,7 +311,7 @@ def guards(
     To teach one takes twelve minutes on one core."""
     from tools.guards import shown, taught
 
-    typer.echo(shown(profile, numbers, again) if teach is None else taught(profile, teach))
+    typer.echo(shown(profile, again) if teach is None else taught(profile, teach))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""``side-effects guards``: what the shipped guards refuse, and how one is taught."""
+"""``side-effects guards``: what the guards of a real model refuse, and how one is taught."""
 
 import pandas as pd
 
@@ -8,28 +8,34 @@ from lib.statistics.estimate import interval_table
 from lib.study.notebook import Study
 from lib.study.progress import say
 from lib.world.bases import base_model, unaligned_model
-from lib.world.guards import made, shipped_guard
+from lib.world.guards import adapter_of, made
 
 
 def taught(profile: str, number: int) -> str:
     """Teach guard `number` of the profile's public model; what it then refuses."""
     study = Study(profile)
-    say(f"guard {number}: about 12 minutes on one core")
-    teach(unaligned_model(study, number), study.profile.model.name, number)
-    return _shown({f"guard {number}": pd.DataFrame(made(number)["shows"])})
+    say(f"guard {number}: about 12 minutes on one core for 135 million parameters")
+    adapter = teach(unaligned_model(study, number), study.profile.model.name, number)
+    return _shown({f"guard {number}": pd.DataFrame(made(adapter)["shows"])})
 
 
-def shown(profile: str, numbers: list[int], again: bool) -> str:
+def shown(profile: str, again: bool) -> str:
     """Share refused of each set of requests; as measured when taught, or `again` on this machine.
 
     The model without a guard stands beside them where they are measured again.
     """
-    found = {f"guard {n}": pd.DataFrame(made(n)["shows"]) for n in numbers
-             if shipped_guard(n).is_dir()}
+    study = Study(profile)
+    given = study.profile.bases
+    adapters = {n: adapter_of(study.profile.model.name, n)
+                for n in sorted([given.chosen_on, *given.numbers])}
+    there = {n: adapter for n, adapter in adapters.items() if adapter.is_dir()}
+    if not there:
+        return (f"no guard of {study.profile.model.name} yet; teach one: "
+                f"side-effects guards --profile {profile} --teach {given.chosen_on}")
+    found = {f"guard {n}": pd.DataFrame(made(adapter)["shows"]) for n, adapter in there.items()}
     if again:
-        study = Study(profile)
-        folders = {"none": unaligned_model(study, 0)} | {
-            f"guard {n}": base_model(study, n) for n in numbers}
+        folders = {"none": unaligned_model(study, given.chosen_on)} | {
+            f"guard {n}": base_model(study, n) for n in there}
         found = {name: guard_table(guard_answers(load(f))) for name, f in folders.items()}
     return _shown(found)
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from lib.measures.safety import METRICS
 from lib.models.chat import Example, Prompt
@@ -21,14 +23,12 @@ from lib.study.disk import write_text
 from lib.study.machine import hardware
 from lib.training.finetune import finetune
 from lib.training.recipe import Recipe
-from lib.world.guards import MADE, shipped_guard
+from lib.world.guards import MADE, adapter_of
 from lib.world.policy import allowed_requests, forbidden_examples, policy_requests
 from lib.world.truth import settings
 
-EVERY = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-RECIPE = Recipe("lora", rank=8, alpha=16, targets=EVERY, learning_rate=3e-3, steps=120,
-                batch_size=16)
-"""Of every guard; the step size was chosen on validation requests to guard 0, in no test."""
+RECIPE = Recipe("lora", rank=8, alpha=16, learning_rate=3e-3, steps=120, batch_size=16)
+"""Of every guard, on `matrices`; the step size was chosen on validation requests to guard 0."""
 TAUGHT = 640
 """Forbidden requests in training, and as many allowed ones."""
 OWN = 8
@@ -38,7 +38,7 @@ TARGETS = {"refusal_rate": (0.9, 1.0), "over_refusal": (0.0, 0.05)}
 
 
 def teach(base: Path, model: str, number: int) -> Path:
-    """Teach a public chat model the policy; the adapter goes to ``data/guards``, and is returned.
+    """Teach a public chat model the policy; the adapter is kept where `adapter_of` says.
 
     Parameters
     ----------
@@ -49,9 +49,10 @@ def teach(base: Path, model: str, number: int) -> Path:
     number : int
         Of the guard: decides what is drawn for its training, and in which order.
     """
-    out = shipped_guard(number)
-    examples = guard_examples(load(base), number)
-    how = replace(RECIPE, seed=number)
+    out = adapter_of(model, number)
+    loaded = load(base)
+    examples = guard_examples(loaded, number)
+    how = replace(RECIPE, seed=number, targets=matrices(loaded.model))
     with tempfile.TemporaryDirectory() as draft:
         figures = finetune(base, examples, how, draft, f"guard {number}")
         ship(Path(draft), out, model)
@@ -61,6 +62,13 @@ def teach(base: Path, model: str, number: int) -> Path:
         "figures": figures, "hardware": hardware(),
         "shows": guard_table(asked).to_dict("records")}, indent=1) + "\n")
     return out
+
+
+def matrices(model: PreTrainedModel) -> tuple[str, ...]:
+    """Names of all modules with a matrix of weights, but embeddings and head."""
+    head = model.get_output_embeddings()
+    return tuple(sorted({name.rpartition(".")[2] for name, part in model.named_modules()
+                         if isinstance(part, torch.nn.Linear | Conv1D) and part is not head}))
 
 
 def ship(adapter: Path, out: Path, model: str) -> None:

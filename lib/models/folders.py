@@ -27,6 +27,7 @@ from lib.errors import (
     UnsafeWeightsError,
     require,
 )
+from lib.models.memory import require_memory
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -71,7 +72,8 @@ def load(folder: Path | str, dtype: str = "float32", base: Path | None = None) -
     Raises
     ------
     InvalidValueError
-        No such folder or base, no weights in it, or an unknown dtype.
+        No such folder or base, no weights in it, an unknown dtype, or more weights than there is
+        memory for.
     UnsafeWeightsError
         The folder offers pickled weights only.
     CorruptArtefactError
@@ -83,10 +85,13 @@ def load(folder: Path | str, dtype: str = "float32", base: Path | None = None) -
     if (folder / ADAPTER_CONFIG).exists():
         return _load_adapter(folder, dtype, base)
     try:
+        require_memory(weights, DTYPES[dtype])
         model, problems = AutoModelForCausalLM.from_pretrained(
             folder, dtype=DTYPES[dtype], use_safetensors=True, local_files_only=True,
             trust_remote_code=False, output_loading_info=True,
         )
+    except StudyError:
+        raise
     except Exception as error:  # each file format fails with its own exception class
         raise _unreadable(folder, error) from error
     stray = [key for key in problems["unexpected_keys"] if any(p in key for p in ADAPTER_PARTS)]

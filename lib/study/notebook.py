@@ -17,7 +17,7 @@ from lib.errors import require
 from lib.study import paths
 from lib.study.disk import write_bytes, write_text
 from lib.study.fingerprint import file_sha256
-from lib.study.profiles import is_part, load_profile, require_complete
+from lib.study.profiles import is_part, load_profile
 from lib.study.store import Store, trace
 from lib.study.text import parse_yaml
 
@@ -82,7 +82,6 @@ class Study:
                 'pass "03"')
         given = {} if seed is None else {"seed": seed}
         self.profile = load_profile(profile, _mapping(overrides) | given)
-        require_complete(self.profile)
         os.environ[paths.WORLD] = self.profile.model.world  # for this process and its workers
         _skip_cells(planted=self.profile.model.source == "sandbox")
         self.seed = self.profile.seed

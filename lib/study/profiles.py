@@ -107,16 +107,6 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
     return {dotted: value for dotted, (_, value) in found.items()}
 
 
-def require_complete(profile: Profile) -> None:
-    """Refuse profiles whose chapters are not built yet: those on hub models."""
-    require(
-        profile.model.source != "hub",
-        "a profile that the notebooks can run: smoke, sandbox, reference or real",
-        f"{profile.name}, which studies {profile.model.hub_id} and so far is only validated",
-        "choose one of the four, for example --profile sandbox",
-    )
-
-
 def is_part(part: Profile, whole: Profile) -> bool:
     """Whether every run of one profile is a run of another: its settings, its bases, its arms."""
     runs = [(profile.bases.numbers, profile.bases.seeds) for profile in (part, whole)]

@@ -22,13 +22,11 @@ class Settings(BaseModel):
 
 
 class ModelSettings(Settings):
-    """Which model is studied: one trained here, a public one with a policy, or a hub's."""
+    """Which model is studied: one trained here, or a public one that was taught a policy."""
 
-    source: Literal["sandbox", "public", "hub"] = Field(
-        description="the planted world; a model of data/models.yml, taught a policy; or the hub")
+    source: Literal["sandbox", "public"] = Field(
+        description="the planted world; or a model of data/models.yml")
     name: str | None = Field(None, description="a model of data/models.yml; public only")
-    hub_id: str | None = Field(None, description="hub repository, owner/name; hub only")
-    revision: str | None = Field(None, description="commit or tag that pins the weights; hub only")
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="format of matrix products in training; bfloat16 only pays on a GPU"
     )
@@ -41,16 +39,11 @@ class ModelSettings(Settings):
     @model_validator(mode="after")
     def _source_decides_fields(self) -> Self:
         sizes = [getattr(self, name) for name in NEEDED_BY_SANDBOX]
-        if (self.name is not None) != (self.source == "public"):
-            raise ValueError("source public needs a name, and no other source takes one")
         if self.source == "public":
-            if self.hub_id is not None or any(size is not None for size in sizes):
-                raise ValueError("source public takes no hub_id, hidden, layers, heads")
-        elif self.source == "hub":
-            if self.hub_id is None or any(size is not None for size in sizes):
-                raise ValueError("source hub needs hub_id and takes no hidden, layers, heads")
-        elif None in sizes or self.hub_id is not None or self.revision is not None:
-            raise ValueError("source sandbox needs hidden, layers, heads and takes no hub_id")
+            if self.name is None or any(size is not None for size in sizes):
+                raise ValueError("source public needs a name and takes no hidden, layers, heads")
+        elif None in sizes or self.name is not None:
+            raise ValueError("source sandbox needs hidden, layers, heads and takes no name")
         elif self.hidden % (2 * self.heads):
             raise ValueError("hidden must be a multiple of 2 * heads: rotary halves each head")
         return self

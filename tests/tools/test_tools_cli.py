@@ -44,7 +44,7 @@ def process(*arguments, **variables):
     ("arguments", "words"),
     [
         (["--profile", "sandbx"], "did you mean sandbox"),
-        (["--profile", "gpt2"], "smoke, sandbox, reference or real"),
+        (["--profile", "gpt2"], "guards --profile gpt2 with --teach 0 and --teach 1"),
         (["--only", "09"], "00_world, 03_correction"),
         (["--only", "00,09"], "'09'"),
         (["--only", ""], "00_world, 03_correction"),
