@@ -54,10 +54,11 @@ def over_bases(runs: pd.DataFrame, by: Sequence[str] = CELL) -> pd.DataFrame:
 
 
 def predicted(runs: pd.DataFrame, by: Sequence[str] = CELL) -> pd.DataFrame:
-    """`over_bases` with 95 % limits for one run on a new base, not for the mean of all."""
+    """`over_bases` with 95 % limits for one run on a new base, not for the mean of all.
+
+    One base tells nothing of another: it has no limits.
+    """
     found = _summary(runs, by)
-    require((found["bases"] > 1).all(), "two bases or more, to predict another", "one",
-            "report the limits over items")
     run, seeds = _within(runs, by)
     # Means of bases vary less than runs do: their seeds cancel a part.
     one = found["between"] * found["bases"] + run.fillna(0) * (1 - 1 / seeds)
@@ -66,7 +67,8 @@ def predicted(runs: pd.DataFrame, by: Sequence[str] = CELL) -> pd.DataFrame:
     # Where all runs agree, the mean's own limits are wider.
     low = np.fmin(np.fmax(found["value"] - reach, found["least"]), found["low"])
     high = np.fmax(np.fmin(found["value"] + reach, found["most"]), found["high"])
-    return _exhibit(runs, by, found.assign(low=low, high=high))
+    limits = pd.DataFrame({"low": low, "high": high}).where(found["bases"] > 1)
+    return _exhibit(runs, by, found.assign(**limits))
 
 
 def variances(runs: pd.DataFrame, by: Sequence[str] = CELL) -> pd.DataFrame:
@@ -296,9 +298,11 @@ def detectable(
     """Smallest change found with probability ``power``, from variances known beforehand.
 
     ``d sqrt(between + run / seeds + bases items)``: variances of a change between bases, of runs
-    within one, and of items that all share; d that of a t test of ``bases`` values. NaN: none.
+    within one, and of items that all share; d that of a t test of ``bases`` values. NaN: none,
+    however large, as with a single base.
     """
-    require(bases > 1, "two bases or more", f"{bases}", "run more bases")
+    if bases < 2:
+        return float("nan")
     effect = TTestPower().solve_power(nobs=bases, alpha=0.05, power=power)
     found = float(effect * np.sqrt(between + run / seeds + bases * items))
     return found if found <= most else float("nan")
