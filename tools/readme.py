@@ -13,6 +13,7 @@ from typing import Any
 
 from lib.chapters.claims import ABSENT, FAILS, HOLDS, OPEN, REAL, Decision, claims
 from lib.errors import InvalidValueError, require
+from lib.models.public import HubModel
 from lib.study import paths
 from lib.study.disk import write_text
 from lib.study.fingerprint import notebook_cells
@@ -20,6 +21,8 @@ from lib.study.notebook import REFERENCE, RUN, reference_committed
 from lib.study.profiles import Profile, load_profile, profile_names
 from lib.study.progress import clock_text
 from lib.study.text import cell, read_text, read_yaml, table
+from lib.world.guards import SHIPPED
+from tools.models import registered
 from tools.reference import base_weights, verdicts
 
 FILES = {REFERENCE: RUN, "sandbox": "default.json", REAL: "real.json"}
@@ -77,12 +80,19 @@ def notebooks() -> str:
 
 
 def profiles() -> str:
-    """One row a profile: the default first, then what notebooks can run, then what waits."""
+    """One row a profile: the default first, then what runs at once, then what is taught first."""
     chosen = [load_profile(name) for name in profile_names()]
-    chosen.sort(key=lambda p: (p.name != "sandbox", p.model.source == "hub", p.name))
+    chosen.sort(key=lambda p: (p.name != "sandbox", not _ready(p), p.name))
     rows = [[f"`{p.name}`", cell(p.description), _model(p), _runs(p), str(p.evaluation.items),
-             "not yet: validated only" if p.model.source == "hub" else "yes"] for p in chosen]
-    return table(["profile", "what it is", "model", "runs an arm", "items a cell", "runs"], rows)
+             "yes" if _ready(p) else f"`side-effects guards --profile {p.name} --teach N`"]
+            for p in chosen]
+    return table(["profile", "what it is", "model", "runs an arm", "items a cell",
+                  "runs at once"], rows)
+
+
+def _ready(profile: Profile) -> bool:
+    """Whether all that it needs is in the repository, or fetched by itself."""
+    return profile.model.name in (None, SHIPPED)
 
 
 def captions() -> dict[str, str]:
@@ -124,7 +134,7 @@ def _runs(profile: Profile) -> str:
 def _model(profile: Profile) -> str:
     model = profile.model
     if model.source != "sandbox":
-        return cell(model.hub_id or model.name)
+        return cell(model.name)
     layers = f"{model.layers} layer" + "s" * (model.layers > 1)
     return f"trained here: {layers}, width {model.hidden}"
 
@@ -224,7 +234,35 @@ def _number(found: Decision) -> str:
     return cell(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]") if found.bases else ""
 
 
-BLOCKS = {"headline": headline, "exhibits": exhibits, "notebooks": notebooks,
+def costs() -> str:
+    """One row a profile: minutes, memory, download and disk; measured, or what follows from sizes.
+
+    Of a model that was not run, memory is that of its weights in float32, once a worker, and disk
+    that of a merged copy for each guard, and the model itself.
+    """
+    rows = []
+    for name in profile_names():
+        profile, facts = load_profile(name), _kept(name) if name in FILES else None
+        model = registered()[profile.model.name] if profile.model.name else None
+        told = [f"{model.megabytes} MB" if model else "none"]
+        if facts:
+            entries = facts["notebooks"].values()
+            minutes = clock_text(sum(e["seconds"] for e in entries))
+            memory = max(e["peak_memory_mb"] for e in entries)
+            how = f"measured on {facts['hardware']['cores']} cores"
+            told = [minutes, f"{memory} MB", *told, f"{facts['storage_mb']} MB", how]
+        elif isinstance(model, HubModel):
+            whole = round(4 * model.millions)
+            copies = len(profile.bases.numbers) + 2
+            told = ["not measured", f"{profile.workers * whole} MB", *told,
+                    f"{copies * whole} MB", "estimated"]
+        else:
+            told = ["not kept", "not kept", *told, "not kept", ""]
+        rows.append([f"`{name}`", *told])
+    return table(["profile", "minutes:seconds", "peak memory", "download", "disk", ""], rows)
+
+
+BLOCKS = {"headline": headline, "costs": costs, "exhibits": exhibits, "notebooks": notebooks,
           "profiles": profiles, "runtime": runtime, "claims": claims_, "findings": findings}
 
 

@@ -182,13 +182,13 @@ def decided(asked: Sequence[Claim], runs: Runs) -> dict[str, Decision]:
 
 def decided_of_real(asked: Sequence[Claim], runs: Runs) -> dict[str, Decision]:
     """The same in run tables of a real model, whose arms have other names."""
-    moved = [claim.model_copy(update={part: _as_lora(getattr(claim, part))
+    moved = [claim.model_copy(update={part: as_lora(getattr(claim, part))
                                       for part in ("where", "against")}) for claim in asked]
     return decided(moved, runs)
 
 
-def _as_lora(given: Selection) -> Selection:
-    """A selection with the arms of LoRA for those that move all weights."""
+def as_lora(given: Selection) -> Selection:
+    """A selection, with the arms of LoRA for those that move all weights."""
     arm = given.get("arm")
     return given | {"arm": re.sub("^full", "lora", arm)} if isinstance(arm, str) else given
 

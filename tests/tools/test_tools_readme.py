@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import pytest
 import simulated_runs
@@ -29,6 +30,7 @@ def tree(tmp_path, monkeypatch):
         (tmp_path / name.lower()).mkdir()
     (paths.FIGURES / "tables").mkdir()
     monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "REAL_FIGURES", paths.FIGURES / "real")
     (tmp_path / "README.md").write_text(EMPTY)
     return tmp_path
 
@@ -285,3 +287,21 @@ def test_a_finding_stands_with_its_number_and_the_verdict_that_was_computed(deci
     value, low, high = map(float, number.groups())
     assert low <= value <= high and abs(value + 0.3) < 0.02  # as planted
     assert row.startswith("| LoRA lowers the slope. | below -0.1 |") and row.endswith("| holds |")
+
+
+def test_where_a_real_model_was_run_its_verdict_stands_beside(decided):
+    shutil.copytree(paths.FIGURES / "runs", paths.REAL_FIGURES / "runs")
+    header, _, row = readme.findings().splitlines()
+    assert header.endswith("| in a real model |") and row.endswith("| holds | holds |")
+
+
+def test_a_profile_says_what_it_costs_measured_or_not(tree):
+    facts = {"hardware": {"cores": 2}, "storage_mb": 7,
+             "notebooks": {"00_a": {"seconds": 61, "peak_memory_mb": 5},
+                           "01_b": {"seconds": 2, "peak_memory_mb": 9}}}
+    (paths.FIGURES / "real.json").write_text(json.dumps(facts))
+    rows = {row.split("`")[1]: row for row in readme.costs().splitlines()[2:]}
+    assert rows["real"] == "| `real` | 1:03 | 9 MB | 93 MB | 7 MB | measured on 2 cores |"
+    assert rows["laptop"] == ("| `laptop` | not measured | 1976 MB | 988 MB | 9880 MB | "
+                              "estimated |")
+    assert "none" in rows["smoke"] and set(rows) == {p.stem for p in paths.PROFILES.glob("*.yaml")}
