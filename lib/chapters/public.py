@@ -75,7 +75,6 @@ def _refused(frame: pd.DataFrame) -> pd.DataFrame:
         for forbidden, some in frame.groupby(frame["label"] == FORBIDDEN))
 
 
-
 def beside(
     study: Study, id: str, where: Mapping[str, str], arms: Sequence[str] = ()
 ) -> pd.DataFrame:

@@ -35,7 +35,11 @@ CODE = hashlib.sha256(b"".join(
     file.relative_to(paths.ROOT).as_posix().encode() + file.read_bytes()
     for place, kind in (("lib", "[!.]*.py"), ("data", "[!.]*.yml"))
     for file in sorted((paths.ROOT / place).rglob(kind)))).hexdigest()
-"""What this process runs, whatever is edited from now on."""
+"""What this process runs, whatever is edited from now on.
+
+Not of `lib.study.fingerprint`: imported here, its code would enter the keys of all that hands
+work to workers, the shipped bases among them.
+"""
 
 T, R = TypeVar("T"), TypeVar("R")
 Run = Callable[..., Any]
