@@ -138,6 +138,8 @@ def connected(workers: int) -> Client:
 @cache
 def _client(workers: int, address: str | None) -> Client:
     """A client of the cluster at an address, or of one that is started here."""
+    # Texts to train a base on travel with the work, once: nothing to warn of.
+    dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"})
     if address is None:
         return Client(local_cluster(workers), set_as_default=False)
     try:

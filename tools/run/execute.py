@@ -28,7 +28,6 @@ from lib.study.disk import storage_errors
 from lib.study.fingerprint import notebook_cells
 from tools.run.display import Display
 
-# On its way out jupyter_client interrupts a kernel, which calls that an error now and then.
 LAUNCH = [
     sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"
 ]
@@ -56,6 +55,7 @@ class Execution:
 
     cells: int
     env: dict[str, str]
+    words: Path  # what the kernel's process says outside the notebook, its last words among them
     cell: int = 0
     line: str = ""
     events: queue.Queue[int] = field(default_factory=queue.Queue)
@@ -77,7 +77,8 @@ def execute(
     `output` gets its copy, complete or partial; `work` holds the trace, progress reports and
     Jupyter's own files.
     """
-    run = Execution(_code_cells(notebook) + 1, _environment(work))  # 1: papermill's own
+    cells = _code_cells(notebook) + 1  # 1: papermill's own
+    run = Execution(cells, _environment(work), work / "kernel.log")
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     thread = threading.Thread(target=_papermill, args=(run, notebook, output, parameters))
     thread.daemon = True
@@ -101,6 +102,11 @@ def _papermill(run: Execution, notebook: Path, output: Path, parameters: dict[st
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             run.managers.append(self)
+
+        async def start_kernel(self, **how: Any) -> None:
+            # On its way out a kernel is interrupted, and calls that an error now and then.
+            with open(run.words, "wb") as file:
+                await super().start_kernel(stderr=file, **how)
 
         @property
         def kernel_spec(self) -> KernelSpec:
@@ -210,8 +216,8 @@ def _failure(run: Execution) -> Failure:
     name = getattr(error, "ename", type(error).__name__)
     words = str(getattr(error, "evalue", error)).strip()
     lines = getattr(error, "traceback", None) or []
-    return Failure(
-        run.cell, run.cells, run.line, f"{name}: {words}",
-        ANSI.sub("", "\n".join(lines)) if isinstance(lines, list) else str(lines),
-        isinstance(error, DeadKernelError) or "kernel died" in words.lower(),
-    )
+    told = ANSI.sub("", "\n".join(lines)) if isinstance(lines, list) else str(lines)
+    dead = isinstance(error, DeadKernelError) or "kernel died" in words.lower()
+    if dead and run.words.is_file():
+        told = "\n".join([told, run.words.read_text(encoding="utf-8", errors="replace")]).strip()
+    return Failure(run.cell, run.cells, run.line, f"{name}: {words}", told, dead)

@@ -141,6 +141,21 @@ def test_dead_kernel_is_explained(place, capsys):
     assert "00_a: runs, because its last run failed" in capsys.readouterr().out
 
 
+LAST_WORDS = """
+import os
+os.write(2, b"an interrupted kernel's last words")
+"""
+
+
+@pytest.mark.parametrize(("way", "outcome"), [("", 0), ("os.kill(os.getpid(), 9)", 1)])
+def test_last_words_of_a_kernel_are_for_the_log(place, capfd, way, outcome):
+    """Such as those of one that is interrupted on its way out: no reader can do anything then."""
+    write_notebook(place.notebooks, "00_a", LAST_WORDS + way)
+    assert place() == outcome
+    assert "last words" not in "".join(capfd.readouterr())
+    assert ("last words" in (place.folder / "run.log").read_text()) == bool(outcome)
+
+
 def test_study_error_in_a_cell_is_its_paragraph(place, capsys):
     write_notebook(place.notebooks, "00_a", "from lib.study.notebook import Study",
                    "Study(profile, seed, {'finetune.rnk': 1}, notebook='00')")
