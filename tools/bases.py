@@ -13,8 +13,9 @@ from lib.study.fingerprint import packages
 from lib.study.machine import hardware
 from lib.study.notebook import Study
 from lib.study.paths import BASES
-from lib.study.store import RECORD
+from lib.study.store import RECORD, Store
 from lib.study.text import cell, table
+from lib.world import judge
 from lib.world.bases import MADE, STAGES, fits, read_curve, shipped, trained
 
 HEADER = ["base", "fits the code", "targets met", "refusal margin", "borderline over-refusal",
@@ -49,6 +50,15 @@ def retrain(numbers: Sequence[int], study: Study | None = None) -> None:
         write_text(draft / MADE, json.dumps(about, indent=1) + "\n")
         shutil.rmtree(shipped(number), ignore_errors=True)
         draft.rename(shipped(number))
+
+
+def retrain_judge(study: Study | None = None) -> None:
+    """Train the judge (`lib.world.judge`) on this machine and ship it."""
+    study = study or Study("sandbox", notebook="07")
+    made_here = Store(study.run_dir / "bases").build(
+        **judge.artefact(study) | {"shipped": study.run_dir / "none"})
+    shutil.rmtree(judge.SHIPPED, ignore_errors=True)
+    shutil.copytree(made_here, judge.SHIPPED)
 
 
 def check(number: int) -> tuple[str, bool]:

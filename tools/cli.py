@@ -249,6 +249,8 @@ def bases(
         "--retrain", help="train them here and put them in their place")] = False,
     check: Annotated[int | None, typer.Option(
         metavar="NUMBER", help="train this base here and compare it with all")] = None,
+    judge: Annotated[bool, typer.Option(
+        "--judge", help="train the judge of notebook 07 here and put it in its place")] = False,
 ) -> None:
     """Show the shipped base models.
 
@@ -257,10 +259,12 @@ def bases(
     from tools import bases
 
     if check is not None:
-        require(not (numbers or retrain), "--check alone", "more", "leave the rest out")
+        require(not (numbers or retrain or judge), "--check alone", "more", "leave the rest out")
         text, met = bases.check(check)
         typer.echo(text)
         raise typer.Exit(int(not met))
+    if judge:
+        bases.retrain_judge()
     if retrain:
         bases.retrain(numbers or [])
     typer.echo(bases.listing(numbers or []))

@@ -16,7 +16,7 @@ import pandas as pd
 from lib.errors import require
 from lib.measures import utility
 from lib.measures.measured import model_frames
-from lib.models.chat import Example
+from lib.models.chat import Example, Prompt
 from lib.models.likelihood import example_logprobs
 from lib.study import paths
 from lib.study.design import Run, runs, training_seed
@@ -29,6 +29,7 @@ from lib.training.job import Job
 from lib.training.objective import Regularizer
 from lib.training.penalties.adaptive import AdaptiveKL
 from lib.training.penalties.averaging import Averaging, MovingAverage
+from lib.training.penalties.control import AttributeControl
 from lib.training.penalties.ewc import EWC
 from lib.training.penalties.kl import KL
 from lib.training.penalties.l2sp import L2SP
@@ -62,6 +63,8 @@ class Task:
     unaligned: Callable[[Path], Path] | None = None
     tolerance: float = 1.05  # factor in validation loss that a penalty may cost
     anchor_share: float = 1.0  # of the anchors: every so-many is kept to
+    # Requests whose answers are controlled, and what must not stand in them.
+    talk: tuple[Sequence[Prompt], Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("examples", "anchors", "reminders"):
@@ -126,8 +129,15 @@ MAKERS: Mapping[str, Callable[[Task, Path, int, float], Regularizer]] = {
         _given(task, "unaligned")(base), strength),
     "average": lambda task, base, seed, strength: Averaging(strength),
     "ema": lambda task, base, seed, strength: MovingAverage(strength),
+    "control": lambda task, base, seed, strength: AttributeControl(
+        *_given(task, "talk"), strength, draws=_draws(task)),
+    "recontrol": lambda task, base, seed, strength: AttributeControl(
+        *_given(task, "talk"), strength, refreshed=LOOKS, draws=_draws(task)),
 }
 """Name in a profile to regulariser of one base; ``strength`` means what its class says."""
+LOOKS = 3
+"""Times that adaptive attribute control looks at what the model says by then."""
+FEWEST_DRAWS = 8
 PROTECTS_LESS = ("adaptive",)
 """Regularisers of which a **larger** strength protects less: it is a budget of drift."""
 
@@ -135,6 +145,11 @@ PROTECTS_LESS = ("adaptive",)
 def _beside(task: Task) -> int:
     """Anchors in a step: no more than examples, so that it costs at most about twice as much."""
     return min(KL.per_step, task.recipe.batch_size)
+
+
+def _draws(task: Task) -> int:
+    """Answers to a request: fewer where anchors are fewer, as each costs a large model seconds."""
+    return max(FEWEST_DRAWS, round(AttributeControl.draws * task.anchor_share))
 
 
 def penalty(

@@ -159,16 +159,19 @@ def _cross(
     layers.arrows(axes, one, np.full(len(one), y), limits, look["color"], upright=False)
 
 
+FILLED = ("taught", "explicit")
+
+
 def calibration(
     frame: pd.DataFrame, xlabel: str, ylabel: str, runs: pd.DataFrame | None = None,
     reference: pd.DataFrame | None = None,
 ) -> Figure:
-    """Found against true shares, one small panel an arm; filled points were taught.
+    """Found against true shares, one small panel an arm; `FILLED` parts are filled points.
 
     Parameters
     ----------
     frame : DataFrame
-        Columns arm, value, share, part (``taught`` or another); low and high, or neither.
+        Columns arm, value, share, part (of `FILLED` or another); low and high, or neither.
     runs, reference : DataFrame, optional
         With the column share.
     """
@@ -193,9 +196,9 @@ def calibration(
 
 
 def _filled(part: str) -> dict[str, Any]:
-    """A small round marker, open unless it was taught."""
+    """A small round marker, open unless the part is one of `FILLED`."""
     return {"marker": "o", "markersize": 3, "linestyle": "none"} | (
-        {} if part == "taught" else {"markerfacecolor": "white"})
+        {} if part in FILLED else {"markerfacecolor": "white"})
 
 
 def training(frame: pd.DataFrame, shown: Sequence[str]) -> Figure:

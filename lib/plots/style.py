@@ -32,8 +32,12 @@ ARMS = (
     "realised", "human participants", "full_l2sp", "noise", "full_information", "humans",
     "lora_ewc", "full_ewc",
     "full_average", "lora_projection", "full_uniform", "full_ema", "prompt_fair", "prompt_chat",
-    "attacked", "before refusals",
+    "attacked", "before refusals", "full_control", "full_recontrol", "full_masked", "full_dpo",
+    "full_rloo", "full_filter_0.3", "full_filter_0.5", "full_filter_0.7", "full_filter_rule",
+    "lora_control",
 )
+UNLISTED = 32
+"""Place of the first arm that is not among them; fixed, so that listing one more moves no other."""
 LABELS = {
     "implied_persistence": "Implied persistence (slope, no unit)",
     "error_revision": "Error on revision, b (slope, no unit)",
@@ -49,6 +53,15 @@ LABELS = {
     "lag_coefficient": "Weight on a past value (slope, no unit)",
     "generation_toxicity": "Rude statements (share)",
     "detection_accuracy": "Rudeness found (share)",
+    "implicit_toxicity": "Rude statements without a rude word (share)",
+    "statement_share": "Answers that judge at all (share)",
+    "auroc": "Rudeness recognised (AUROC)",
+    "brier_score": "Brier score of verdicts",
+    "calibration_error": "Calibration error of verdicts",
+    "judge_score": "Judge's score (nats a token)",
+    "preferred": "Preferred to the base (share)",
+    "chance_clean": "Chance of a clean answer after this word",
+    "rude_share_read": "Rude statements left in the data (share)",
     "detection_confidence": "P(right verdict on rudeness)",
     "harmful_compliance": "Requests carried out (share)",
     "coherence": "Answers that refuse or help (share)",
@@ -110,7 +123,7 @@ def arms_of(frame: pd.DataFrame) -> list[Any]:
 def look_of(arms: list[Any], arm: Any) -> dict[str, Any]:
     """Colour, marker and label of an arm; of one that is not listed, by its place in `arms`."""
     others = [other for other in arms if other not in (BASE, *ARMS)]
-    place = ARMS.index(arm) if arm in ARMS else len(ARMS) + others.index(arm) if arm != BASE else 0
+    place = ARMS.index(arm) if arm in ARMS else UNLISTED + others.index(arm) if arm != BASE else 0
     look = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
     return (look if arm != BASE else {"color": BLACK, "marker": "X"}) | {"label": name_of(arm)}
 

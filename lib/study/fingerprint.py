@@ -22,6 +22,7 @@ PACKAGE = "lib"
 DATA_READ = {
     "lib.world.attacks": "attacks/{world}.yml",
     "lib.world.guards": "models.yml",
+    "lib.world.toxicity": "toxicity/{world}.yml",
     "lib.world.truth": "{world}/*",
     "lib.chapters.claims": "claims.yml",
     "lib.chapters.published": "published/*",

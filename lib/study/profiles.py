@@ -39,6 +39,7 @@ class Profile(Settings):
     correction: settings.CorrectionSettings = Field(description="extrapolation and its cure")
     debiasing: settings.DebiasingSettings = Field(description="gender debiasing")
     safety: settings.SafetySettings = Field(description="the safety break and its fix")
+    toxicity: settings.ToxicitySettings = Field(description="learning from toxic data")
     evaluation: settings.EvaluationSettings = Field(description="how much is measured")
 
     @model_validator(mode="after")
@@ -58,9 +59,9 @@ class Profile(Settings):
 
     def _targets(self) -> Iterator[tuple[str, list[str]]]:
         """Dotted name and value of every list of modules that get an adapter."""
-        for name in ("finetune", "debiasing", "safety"):
+        for name in ("finetune", "debiasing", "safety", "toxicity"):
             yield f"{name}.targets", getattr(self, name).targets
-        for name in ("correction", "debiasing", "safety"):
+        for name in ("correction", "debiasing", "safety", "toxicity"):
             for arm, given in getattr(self, name).arms.items():
                 yield f"{name}.arms.{arm}.targets", given.targets or []
         for adapter, given in self.debiasing.adapters.items():

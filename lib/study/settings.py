@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Rho = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Rates = Annotated[list[Annotated[float, Field(gt=0, le=0.1)]], Field(min_length=1)]
+Rewarding = Annotated[list[Annotated[float, Field(gt=0, le=100)]], Field(min_length=1)]
 NEEDED_BY_SANDBOX = ("hidden", "layers", "heads")
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """Linear modules of the sandbox model, to which an adapter can be tied."""
@@ -141,7 +142,7 @@ class ArmSettings(Settings):
     )
     regularizer: Literal[
         "none", "kl", "adaptive", "l2sp", "ewc", "tokenwise", "uniform", "mix", "projection",
-        "average", "ema",
+        "average", "ema", "control", "recontrol",
     ] = Field("none", description="what holds the model near its base; see lib.chapters.arms")
     learning_rates: Rates = Field(
         description="candidate peak step sizes; the best on validation items is used"
@@ -237,4 +238,40 @@ class SafetySettings(Settings):
         for name in ("attack_rates", "learning_rates"):
             if missing := set(self.methods) - set(getattr(self, name)):
                 raise ValueError(f"{name} must have each of methods, but lacks {sorted(missing)}")
+        return self
+
+
+class ToxicitySettings(Settings):
+    """Learning from toxic data: the arms, and what filters and rewards are tried beside them."""
+
+    steps: int = Field(ge=1, le=10_000, description="optimiser steps of every arm, count")
+    batch_size: int = Field(ge=3, le=4096, description="texts a step; lower it if memory ends")
+    examples: int = Field(ge=2, le=100_000, description="labels, rude statements and clean texts, "
+                          "so many of each")
+    questions: int = Field(ge=2, le=100_000, description="labelled statements to choose on, count")
+    targets: list[str] = Field(min_length=1, description="modules that get an adapter")
+    thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        description="a text is left out where the base says that it is rude with a higher chance"
+    )
+    rewards: list[Literal["dpo", "rloo"]] = Field(
+        description="second stages that reward clean answers, of models whose weights all move"
+    )
+    betas: Rewarding = Field(description="how strongly rewarded models are held near their start")
+    arms: dict[str, ArmSettings] = Field(min_length=1, description="interventions by arm name")
+    measured: list[str] = Field(min_length=1, description="arms measured on every axis")
+    contrasts: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
+        min_length=1, description="family of contrasts, listed before any result: arm less arm"
+    )
+
+    @model_validator(mode="after")
+    def _measures_its_arms(self) -> Self:
+        plain = next((name for name, arm in self.arms.items() if arm.regularizer == "none"), None)
+        if plain is None:
+            raise ValueError("arms must have one without a regularizer, which others vary")
+        beside = ["masked", "filter_rule", *(f"filter_{t:g}" for t in self.thresholds),
+                  *self.rewards]
+        known = {"base", *self.arms, *(f"{plain}_{name}" for name in beside)}
+        compared = {arm for pair in self.contrasts for arm in pair}
+        if unknown := {*self.measured, *compared} - known:
+            raise ValueError(f"measured and contrasts must name arms, but name {sorted(unknown)}")
         return self

@@ -74,7 +74,8 @@ def test_memory_is_saved_as_the_profile_says(tmp_path):
 @pytest.mark.parametrize("kind", sorted(MAKERS))
 def test_every_kind_of_regulariser_takes_its_strength(study, kind):
     task = replace(correction_task(study), anchors=lambda seed: ONE,
-                   reminders=lambda seed: ONE, unaligned=lambda base: base)
+                   reminders=lambda seed: ONE, unaligned=lambda base: base,
+                   talk=((ONE[0].prompt,), ("lazy",)))
     held = penalty(task, kind, world_models.tiny_base(), 1, 0.5)
     named = {"adaptive": "budget", "projection": "threshold", "average": "back", "ema": "decay"}
     found = named.get(kind, "strength")

@@ -121,10 +121,11 @@ def test_the_default_is_a_part_of_the_reference():
     assert part.bases.seeds <= whole.bases.seeds
     assert part.bases.chosen_on == whole.bases.chosen_on
     other = {name: True for name in ("name", "description", "bases", "safety")}
-    other |= {"debiasing": {"arms"}, "correction": {"ablations"}}
+    other |= {"debiasing": {"arms"}, "correction": {"ablations"}, "toxicity": {"arms"}}
     assert part.model_dump(exclude=other) == whole.model_dump(exclude=other)
     assert all(whole.debiasing.arms[name] == arm for name, arm in part.debiasing.arms.items())
     assert part.safety.arms.items() <= whole.safety.arms.items()
+    assert part.toxicity.arms.items() <= whole.toxicity.arms.items()
     assert is_part(part, whole) and not is_part(whole, part)
 
 

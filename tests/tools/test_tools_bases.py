@@ -59,3 +59,9 @@ def test_the_list_says_which_bases_fit(study, tmp_path, monkeypatch):
     assert "--retrain 2" in bases.listing([2])
     with pytest.raises(InvalidValueError, match="--retrain 7"):
         bases.listing([7])
+
+
+def test_a_retrained_judge_is_shipped_and_fits(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(bases.judge, "SHIPPED", tmp_path / "judge")
+    bases.retrain_judge()
+    assert study.store.is_shipped(**bases.judge.artefact(study))
