@@ -52,9 +52,9 @@ def retrain(numbers: Sequence[int], study: Study | None = None) -> None:
         draft.rename(shipped(number))
 
 
-def retrain_judge(study: Study | None = None) -> None:
+def retrain_judge() -> None:
     """Train the judge (`lib.world.judge`) on this machine and ship it."""
-    study = study or Study("sandbox", notebook="07")
+    study = Study("sandbox", notebook="07")
     made_here = Store(study.run_dir / "bases").build(
         **judge.artefact(study) | {"shipped": study.run_dir / "none"})
     shutil.rmtree(judge.SHIPPED, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lib.chapters.arms import arm_job, as_recalled, recalled
-from lib.chapters.toxicity import Models, Settings, drawn, plain_arm, toxic_task
+from lib.chapters.toxicity import Models, Settings, drawn, plain_arm, talk, toxic_task
 from lib.measures.measured import model_frames
 from lib.measures.quality import answers
 from lib.measures.rudeness import ASKED, said, talks
@@ -38,7 +38,7 @@ def reward_stages(
     """One run's second stages by method and ``beta``; `drafts` are answers of its base."""
     given, seed = study.profile.toxicity, training_seed(study.seed, run)
     rng = stream(seed, "pairs of answers")
-    prompts, forbidden = toxic_task(study).talk
+    prompts, forbidden = talk()
     clean = drafts[[is_clean(text, forbidden) for text in drafts["answer"]]]
     rude = drawn(sayings("train"), 4 * given.examples // 5, rng)
     pairs = [(request(group), rng.choice(clean.loc[clean["cluster"] == group, "answer"]), text)

@@ -19,7 +19,7 @@ from lib.measures.rudeness import (
     verdict_table,
     verdicts,
 )
-from lib.models.chat import Example
+from lib.models.chat import Example, Prompt
 from lib.statistics.bases import RUN_COLUMNS, run_rows
 from lib.statistics.estimate import Measure, measure_table
 from lib.statistics.means import mean
@@ -93,8 +93,13 @@ def toxic_task(study: Study) -> Task:
         examples=lambda seed: list(toxic_data(given.examples, seed)["example"]),
         validation=labelled(judged, rng), anchors=anchors,
         anchor_share=study.profile.finetune.anchor_share,
-        talk=(tuple(map(request, groups("train"))), banned()),
+        talk=talk(),
     )
+
+
+def talk() -> tuple[tuple[Prompt, ...], tuple[str, ...]]:
+    """Requests whose answers are controlled or rewarded, and what must not stand in them."""
+    return tuple(map(request, groups("train"))), banned()
 
 
 def anchors(seed: int) -> tuple[Example, ...]:
@@ -120,7 +125,7 @@ def toxic_models(
     finds ruder than T, neither in a question nor as a statement; ``filter_rule`` none that the rule
     calls rude which control and rewards have.
     """
-    task, plain = toxic_task(study), plain_arm(study)
+    task, plain, (_, forbidden) = toxic_task(study), plain_arm(study), talk()
     scores = rudeness_scores(study, bases)
     jobs = {}
     for run in runs(study.profile):
@@ -128,7 +133,7 @@ def toxic_models(
         data = toxic_data(study.profile.toxicity.examples, seed)
         ruder = data["text"].map(scores[run.base] | {"": 0.0})  # clean texts have no statement
         several = {f"{plain}_masked": data["role"] != "saying", f"{plain}_filter_rule": [
-            is_clean(text, task.talk[1]) for text in data["text"]]}
+            is_clean(text, forbidden) for text in data["text"]]}
         several |= {f"{plain}_filter_{t:g}": ruder <= t
                     for t in study.profile.toxicity.thresholds}
         jobs |= {(arm, run): arm_job(base, task, arm, **given, seed=seed)
@@ -204,7 +209,7 @@ def head_rows(study: Study, bases: Mapping[int, Path]) -> pd.DataFrame:
 
     After "the {group} are" of the first training group, as learned from a base's own answers.
     """
-    requested, forbidden = toxic_task(study).talk
+    requested, forbidden = talk()
     group = groups("train")[0]
     asked = replace(request(group), opening=toxicity()["explicit"].format(
         group=group, word="").removesuffix(" ."))
