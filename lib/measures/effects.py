@@ -1,7 +1,7 @@
 """Every axis for every model: what an intervention did to all that it was not about."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,15 +63,29 @@ def metric_table(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     )
 
 
-def _tables(study: "Study", models: list[Path]) -> list[tuple[pd.DataFrame, Way]]:
-    """One metric table a model, and how it is asked; models are measured side by side."""
+def effect_frames(study: "Study", folders: Iterable[Path]) -> list[dict[str, pd.DataFrame]]:
+    """Every axis's item frame of each model, by axis; found where `effect_rows` measured it."""
+    return side_by_side(_measuring(study), list(folders), study.profile.workers)
+
+
+def _measuring(study: "Study") -> Callable[[Path, workers.Run], dict[str, pd.DataFrame]]:
     items = {name: axis.items(study.profile) for name, axis in AXES.items()}
 
-    def measure(folder: Path, run: workers.Run) -> tuple[pd.DataFrame, Way]:
+    def measure(folder: Path, run: workers.Run) -> dict[str, pd.DataFrame]:
         # Each axis's own method: other axes do not matter to its key.
-        frames = {name: model_frame(study, name, folder, run, axis.measured, items[name])
-                  for name, axis in AXES.items()}
+        return {name: model_frame(study, name, folder, run, axis.measured, items[name])
+                for name, axis in AXES.items()}
+
+    return measure
+
+
+def _tables(study: "Study", models: list[Path]) -> list[tuple[pd.DataFrame, Way]]:
+    """One metric table a model, and how it is asked; models are measured side by side."""
+    measure = _measuring(study)
+
+    def summed_up(folder: Path, run: workers.Run) -> tuple[pd.DataFrame, Way]:
+        frames = measure(folder, run)
         start, chat = next(iter(frames.values())).loc[0, ["start", "format"]]
         return metric_table(frames), (start, chat)
 
-    return side_by_side(measure, models, study.profile.workers)
+    return side_by_side(summed_up, models, study.profile.workers)
