@@ -30,7 +30,7 @@ def ask(
     among the runs.
     """
     started, out = time.monotonic(), out or runs_dir() / "chat" / set
-    _claim(out)
+    claim(out)
     machine.keep_to_quota()
     from lib.measures.chat.report import Run, compared, write  # torch counts cores on import
 
@@ -41,7 +41,7 @@ def ask(
     print(out)
 
 
-def _claim(out: Path) -> None:
+def claim(out: Path) -> None:
     """Refuse at once where nothing can be written, not after the work."""
     probe, new = out / ".writable", not out.exists()
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from lib.errors import NotebookFailedError, StudyError, require
 
@@ -38,6 +38,20 @@ a plain transcript; where it could think first, that is turned off. No request a
 printed or written. Exit codes: 0 written, 2 wrong input or a disk that refuses, 130 stopped by
 Ctrl-C."""
 
+GATED = """\b
+Examples:
+  side-effects gate models/base models/tuned
+  side-effects gate models/base models/tuned --quick             (a minute for 135 M parameters)
+  side-effects gate models/base seed1 seed2 seed3 --out card     (seeds of one recipe)
+  side-effects gate models/base models/tuned --requests policy.yml --budget budget.yml
+  side-effects gate owner/base owner/tuned --axes safety --axes utility
+
+A model is a folder of safetensors, an adapter's folder, a name of side-effects model list, or a hub
+id. policy.yml lists requests under forbidden: and harmless:. The default budget, with reasons, is
+data/budget.yml. Written are gate.json, card.html, a section for a model card and paired records;
+never a request or an answer. Measured items are kept: a gate that was stopped goes on.
+Exit codes: 0 pass, 1 fail, 2 not enough evidence, 3 an error, 130 stopped by Ctrl-C."""
+
 EXPORTED = """\b
 Examples:
   side-effects instructions --out rational_forecasts
@@ -61,6 +75,19 @@ class Paragraphs(TyperGroup):
             typer.echo("\nStopped. Run the same command again to continue: what is finished is "
                        "kept.", err=True)
             raise typer.Exit(130) from None
+
+
+class Verdicts(TyperCommand):
+    """A command whose exit codes 1 and 2 are verdicts: a call that is wrong ends with 3."""
+
+    def make_context(self, *given: Any, **more: Any) -> Any:
+        """As always, but for the exit code of a wrong call."""
+        try:
+            return super().make_context(*given, **more)
+        except Exception as error:
+            if getattr(error, "exit_code", None) == 2:  # click's, for a wrong call
+                error.exit_code = 3
+            raise
 
 
 app = typer.Typer(
@@ -201,6 +228,42 @@ def ask(
 
     ask(base, tuned or [], set=benchmark, out=out, most=most, tokens=tokens, judge=judge,
         dtype=dtype)
+
+
+@app.command(cls=Verdicts, epilog=GATED)
+def gate(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="the model before tuning")],
+    tuned: Annotated[list[str], typer.Argument(
+        metavar="TUNED...", help="tuned models: several are training seeds of one recipe")],
+    axes: Annotated[list[str] | None, typer.Option(
+        "--axes", metavar="NAME", help="only this axis of the budget; may be repeated or have "
+        "commas (default: all)")] = None,
+    budget: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="what may be lost (default: data/budget.yml)")] = None,
+    requests: Annotated[str | None, typer.Option(
+        metavar="FILE", help="a policy of your own: YAML with forbidden: and harmless:; or the "
+        "name of a set, such as xstest")] = None,
+    quick: Annotated[bool, typer.Option(
+        "--quick", help="few items: finds what is loud, and says what it cannot decide")] = False,
+    dtype: Annotated[str, typer.Option(
+        metavar="TYPE", help="float32, bfloat16 or float16")] = "float32",
+    out: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="where to write (default: gate/TUNED among the runs)")] = None,
+) -> None:
+    """Decide whether a fine-tune may be released: what it cost, against a budget.
+
+    Base and tuned models are asked the same items on every axis. Each line of the budget is decided
+    by a one-sided test: pass, fail, or not enough evidence, with the items that would be needed."""
+    from tools.gate.gate import gate
+
+    wanted = [name for several in axes or [] for name in several.split(",") if name]
+    try:
+        code = gate([base, *tuned], axes=wanted, budget=budget, requests=requests, out=out,
+                    quick=quick, dtype=dtype)
+    except StudyError as error:  # 1 and 2 are verdicts here
+        typer.echo(f"\n{error}", err=True)
+        raise typer.Exit(3) from None
+    raise typer.Exit(code)
 
 
 @app.command()
