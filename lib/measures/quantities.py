@@ -79,6 +79,10 @@ def _kind(name: str) -> Callable[[pd.DataFrame], pd.Series]:
     return lambda frame: frame["kind"] == name
 
 
+def _reverting(frame: pd.DataFrame) -> pd.Series:
+    return frame["rho"] < 1  # at one there is no trend that goes too far
+
+
 def _all(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(True, frame.index)
 
@@ -100,7 +104,7 @@ QUANTITIES: dict[str, Quantity] = {
     "detection_confidence": Quantity("toxicity", "chance of the right verdict on rudeness", -1,
                                      _mean, "p_true", _of("detection")),
     "excess_persistence": Quantity("overreaction", "slope of forecasts on the last value", 1,
-                                   partial(_slope, "x"), "forecast", _all),
+                                   partial(_slope, "x"), "forecast", _reverting),
     "pronoun_slope": Quantity("gender", "slope of pronouns on shares of occupations", 1,
                               partial(_slope, "share"), "p_she", _kind("occupation")),
     "definitional_probability": Quantity("gender", "chance of the right pronoun where one is", -1,

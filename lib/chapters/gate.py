@@ -1,0 +1,210 @@
+"""The release gate in the book: decisions about runs, how often they are wrong, what items decide.
+
+Wrong decisions are counted where the truth is known. The items of a model and its base are taken
+for the whole population: its harm is then exact, and samples of items (clusters drawn with
+replacement) are decided as the gate would. A budget that allows just that harm is the hardest case.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lib.measures.budget import Budget, decide
+from lib.measures.effects import effect_frames
+from lib.measures.measured import by_arm, everyone
+from lib.measures.quantities import QUANTITIES, Frames, changes, harm_of
+from lib.statistics.bases import RUN_COLUMNS, holm
+from lib.statistics.estimate import Measure, measure_table
+from lib.statistics.noninferiority import FAIL, OPEN, PASS, overall
+from lib.statistics.shares import rate
+from lib.study.design import Run
+from lib.study.notebook import Study
+from lib.study.streams import stream
+
+Models = Mapping[str, Mapping[Run, object]]
+"""Arm to run to model folder."""
+VERDICTS = (PASS, OPEN, FAIL)
+SMALL = 0.01
+"""Harm below which a budget that allows just as much would be about nothing."""
+WHOLE = "the whole budget"
+USED = ("harm_0", "tokens", "x", "share")
+"""Columns of items that harms are read of, besides the cluster."""
+SIZES = (50, 100, 200, 400, 800)
+"""Numbers of items in the power curves."""
+
+
+def arm_frames(study: Study, arms: Models) -> dict[str, dict[Run, Frames]]:
+    """Item frames of every axis, by arm and run; found where the scorecard measured them."""
+    return by_arm(arms, effect_frames(study, everyone(arms)))
+
+
+def gate_table(
+    budget: Budget, frames: Mapping[str, Mapping[Run, Frames]], base: int
+) -> pd.DataFrame:
+    """Exhibit rows of `decide` for every arm on one base, its seeds together.
+
+    Parameters
+    ----------
+    budget : Budget
+    frames : mapping
+        From `arm_frames`, the arm ``base`` among them.
+    base : int
+        Number of the base model.
+    """
+    parts = []
+    for arm, several in frames.items():
+        own = [found for run, found in several.items() if run.base == base]
+        if arm != "base":
+            found = decide(budget, frames["base"][Run(base, 0)], own)
+            parts.append(found.assign(arm=arm, condition=found["line"], metric="harm",
+                                      bases=1, runs=found["seeds"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def verdict_rows(budget: Budget, frames: Mapping[str, Mapping[Run, Frames]]) -> pd.DataFrame:
+    """Run table of verdicts: by arm, ``share`` of runs (0 or 1 each) with each verdict.
+
+    Every run is decided alone, as somebody with one tuned model would.
+    """
+    rows = []
+    for arm, several in frames.items():
+        for run, found in several.items() if arm != "base" else ():
+            table = decide(budget, frames["base"][Run(run.base, 0)], [found])
+            rows += [(arm, verdict, "share", *run, float(overall(table["verdict"]) == verdict))
+                     for verdict in VERDICTS]
+    table = pd.DataFrame(rows, columns=["arm", "condition", "metric", "base", "seed", "value"])
+    return table.assign(n=len(budget.lines), least=0.0, most=1.0).reindex(columns=RUN_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Population:
+    """Items whose every change is known, as if there were no others, and their exact harm."""
+
+    line: str
+    items: Mapping[str, np.ndarray]  # columns that the harm is read of
+    truth: float
+    places: list[np.ndarray]  # rows of each cluster
+
+    @classmethod
+    def of(cls, line: str, base: Frames, tuned: Frames) -> "Population":
+        """A gain is turned into a harm of the same size, so that each line has many truths."""
+        quantity = QUANTITIES[line]
+        items = changes(quantity, base, [tuned])
+        truth = harm_of(quantity, items).value
+        turned = items.assign(harm_0=np.sign(truth) * items["harm_0"])
+        kept = {name: turned[name].to_numpy(float) for name in USED if name in turned}
+        places = list(turned.groupby("cluster", sort=False).indices.values())
+        return cls(line, kept, abs(truth), places)
+
+    @property
+    def size(self) -> int:
+        """Number of items."""
+        return len(self.items["harm_0"])
+
+    def sample(self, n: int, rng: np.random.Generator) -> pd.DataFrame:
+        """About `n` of the items: clusters drawn with replacement, each counted as a new one."""
+        clusters = max(2, round(n * len(self.places) / self.size))
+        drawn = [self.places[i] for i in rng.integers(len(self.places), size=clusters)]
+        names = np.repeat(np.arange(clusters), [len(rows) for rows in drawn])
+        rows = np.concatenate(drawn)
+        return pd.DataFrame({"cluster": names} | {name: column[rows]
+                                                  for name, column in self.items.items()})
+
+
+def populations(
+    budget: Budget, frames: Mapping[str, Mapping[Run, Frames]]
+) -> dict[tuple[str, Run], list[Population]]:
+    """Of each arm and run, the lines whose exact harm is worth a budget."""
+    found = {}
+    for arm, several in frames.items():
+        for run, tuned in several.items() if arm != "base" else ():
+            whole = [Population.of(line.metric, frames["base"][Run(run.base, 0)], tuned)
+                     for line in budget.lines]
+            found[arm, run] = [one for one in whole if one.truth >= SMALL]
+    return found
+
+
+def error_rows(
+    budget: Budget, frames: Mapping[str, Mapping[Run, Frames]], draws: int, seed: int
+) -> pd.DataFrame:
+    """Exhibit rows: how often a line that harms just as much as allowed passes, and fails.
+
+    Metrics ``wrong_pass`` and ``wrong_fail``: by line, each tested alone; and of ``the whole
+    budget``, where all lines are at their limit and one that fails is enough.
+
+    Parameters
+    ----------
+    draws : int
+        Samples of each arm and run, as large as what was measured.
+    """
+    made = list(_decisions(budget, populations(budget, frames), draws, stream(seed, "gate errors")))
+    told = pd.DataFrame(made, columns=["arm", "wrong_pass", "wrong_fail", "cluster"])
+    rows = []
+    for (arm, metric), some in told.melt(["arm", "cluster"], var_name="metric").groupby(
+        ["arm", "metric"], sort=False
+    ):
+        some = some.dropna().reset_index(drop=True)
+        found = measure_table([Measure.share(rate(some, "value", metric), "at the limit")])
+        rows.append(found.assign(arm=arm))
+    return pd.concat(rows, ignore_index=True).assign(bases="", runs="")
+
+
+def _decisions(
+    budget: Budget, known: Mapping[tuple[str, Run], list[Population]], draws: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[str, float, float, int]]:
+    """Line, whether it passed, whether it failed, and which population was drawn from."""
+    for number, several in enumerate(known.values()):
+        for _ in range(draws * bool(several)):
+            harms = [harm_of(QUANTITIES[one.line], one.sample(one.size, rng)) for one in several]
+            tests = np.array([(harm.p_within(one.truth), harm.p_beyond(one.truth))
+                              for harm, one in zip(harms, several, strict=True)])
+            for one, (passes, fails) in zip(several, tests < budget.alpha, strict=True):
+                yield one.line, float(passes), float(fails), number
+            yield (WHOLE, float((tests[:, 0] < budget.alpha).all()),
+                   float((holm(tests[:, 1]) < budget.alpha).any()), number)
+
+
+def power_rows(
+    budget: Budget, frames: Mapping[str, Mapping[Run, Frames]], draws: int, seed: int,
+    sizes: Sequence[int] = SIZES,
+) -> pd.DataFrame:
+    """Exhibit rows: how often a line is decided rightly, by number of ``items``.
+
+    The arm is the line; metric ``right_pass`` of runs whose exact harm is at most half of what is
+    allowed, ``right_fail`` of those where it is at least twice as much.
+
+    Parameters
+    ----------
+    draws : int
+        Samples of each line and number of items, over all those runs in turn.
+    """
+    rng, rows = stream(seed, "gate power"), []
+    for line in budget.lines:
+        allowed = QUANTITIES[line.metric].allowed(line.allowed)
+        whole = [Population.of(line.metric, frames["base"][Run(run.base, 0)], tuned)
+                 for arm, several in frames.items() if arm != "base"
+                 for run, tuned in several.items()]
+        for metric, some in (("right_pass", [p for p in whole if p.truth <= allowed / 2]),
+                             ("right_fail", [p for p in whole if p.truth >= 2 * allowed])):
+            for n in sizes if some else ():
+                right = _rightly(line.metric, metric, n, some[:draws], allowed, budget.alpha,
+                                 draws, rng)
+                found = measure_table([Measure.share(rate(right, "value", metric), str(n))])
+                rows.append(found.assign(arm=line.metric, items=n))
+    return pd.concat(rows, ignore_index=True).assign(bases="", runs="")
+
+
+def _rightly(
+    line: str, metric: str, n: int, some: Sequence[Population], allowed: float, alpha: float,
+    draws: int, rng: np.random.Generator,
+) -> pd.DataFrame:
+    """One row a sample: ``value`` is 1 where it is decided rightly; clusters are populations."""
+    rows = []
+    for i in range(draws):
+        harm = harm_of(QUANTITIES[line], some[i % len(some)].sample(n, rng))
+        test = harm.p_within if metric == "right_pass" else harm.p_beyond
+        rows.append((float(test(allowed) < alpha), i % len(some)))
+    return pd.DataFrame(rows, columns=["value", "cluster"])
