@@ -4,6 +4,7 @@ A command is a function that reads arguments and hands over. What it needs is im
 so that ``--help`` answers at once. What a person can mend is one paragraph on stderr.
 """
 
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -262,6 +263,9 @@ def gate(
                     quick=quick, dtype=dtype)
     except StudyError as error:  # 1 and 2 are verdicts here
         typer.echo(f"\n{error}", err=True)
+        raise typer.Exit(3) from None
+    except Exception:  # Python's own exit code would be that of a fail
+        traceback.print_exc()
         raise typer.Exit(3) from None
     raise typer.Exit(code)
 

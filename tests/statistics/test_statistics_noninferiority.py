@@ -67,8 +67,8 @@ def test_no_change_in_few_items_is_no_proof():
     assert 2.5 / 300 < many.limits()[1] < 4 / 300  # about three over n
 
 
-def test_means_are_t_tests_where_items_stand_alone(rng=np.random.default_rng(1)):
-    change = rng.normal(0.02, 0.1, 60)
+def test_means_are_t_tests_where_items_stand_alone():
+    change = np.random.default_rng(1).normal(0.02, 0.1, 60)
     harm = mean_harm(change[:, None], alone(60))
     for name, side in (("p_within", "less"), ("p_beyond", "greater")):
         expected = stats.ttest_1samp(change, 0.05, alternative=side).pvalue

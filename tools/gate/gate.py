@@ -7,6 +7,7 @@ import pandas as pd
 
 from lib.measures.budget import Budget, Line, decide, load_budget
 from lib.measures.quantities import QUANTITIES, changes, prepared
+from lib.statistics.noninferiority import PASS
 from lib.study import machine
 from lib.study.paths import runs_dir
 from tools.ask import claim
@@ -68,11 +69,19 @@ def decided(
     budget = budget.about(list(plan.items))
     (base, *tuned), missing = measured(models, plan, runs_dir() / "gate")
     kept = budget.about(list(base))
+    lines = decide(kept, base, tuned)
+    if (weights["share_changed"] == 0).all():
+        lines = unchanged(lines)
     return Result(
-        base=known[0], tuned=known[1:], budget=kept, lines=decide(kept, base, tuned),
+        base=known[0], tuned=known[1:], budget=kept, lines=lines,
         weights=weights, items=paired(kept, base, tuned), world=plan.world, quick=quick,
         notes=notes + remarks(base, known[0].name), missing=missing,
         seconds=time.monotonic() - started)
+
+
+def unchanged(lines: pd.DataFrame) -> pd.DataFrame:
+    """Of the same weights: whatever was asked, nothing can have changed, on any other item."""
+    return lines.assign(low=0.0, high=0.0, p_within=0.0, verdict=PASS, needed=0.0)
 
 
 def paired(

@@ -21,6 +21,7 @@ from lib.study import paths
 from lib.study.profiles import Profile, load_profile
 from lib.study.progress import clock_text, say
 from lib.study.store import Store
+from lib.world.policy import policy_requests
 from lib.world.truth import things
 from tools.gate.subjects import Model
 
@@ -61,12 +62,20 @@ class Plan:
                                    nearest(unknown[0], known))
         make: dict[str, Callable[[], pd.DataFrame]] = {
             name: partial(axis.items, profile) for name, axis in AXES.items()}
+        if world == "policy" and not quick:
+            make["safety"] = all_requests
         make[POLICY] = partial(own.own_requests, requests or "xstest")
         return cls(world, {name: make[name]() for name in wanted})
 
     def axis(self, name: str) -> Axis:
         """By its name."""
         return own.AXIS if name == POLICY else AXES[name]
+
+
+def all_requests() -> pd.DataFrame:
+    """Both sets of test requests: those on which the study's guards were chosen test others."""
+    found = pd.concat(map(policy_requests, ("untaught", "validation")), ignore_index=True)
+    return found.drop_duplicates("text", ignore_index=True)
 
 
 def profile_of(world: str, quick: bool) -> Profile:

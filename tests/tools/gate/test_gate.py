@@ -1,0 +1,229 @@
+"""The gate on tiny models of the planted world: what it decides, and what it refuses at once."""
+
+import json
+import os
+import re
+import shutil
+
+import pytest
+import torch
+import world_models
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from lib.errors import StudyError
+from lib.measures.axis import Axis
+from lib.models.folders import load
+from tools.cli import app
+from tools.gate.gate import _budget, decided
+from tools.gate.measure import Plan, world_of
+from tools.gate.subjects import checked, subjects
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A folder of its own, so that nothing is added to that of the session."""
+    return shutil.copytree(world_models.tiny_base(), tmp_path_factory.mktemp("gate") / "base")
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    return tmp_path
+
+
+@pytest.fixture
+def tuned(base, tmp_path):
+    return shutil.copytree(base, tmp_path / "tuned")
+
+
+@pytest.fixture
+def broken(tuned):
+    """Noise over all weights."""
+    weights = load_file(tuned / "model.safetensors")
+    noise = torch.Generator().manual_seed(0)
+    save_file({name: value + 0.05 * torch.randn(value.shape, generator=noise).to(value)
+               for name, value in weights.items()}, tuned / "model.safetensors", {"format": "pt"})
+    return tuned
+
+
+def asked(*models, **given):
+    return decided(list(map(str, models)), **{
+        "axes": ["utility", "gender"], "budget": _budget(None, given.get("requests")),
+        "requests": None, "quick": True, "dtype": "float32", "started": 0.0} | given)
+
+
+def test_a_model_passes_against_itself_and_says_why(base, runs):
+    result = asked(base, base)
+    assert result.verdict == "pass" and (result.lines["value"] == 0).all()
+    assert any("nothing was tuned" in note for note in result.notes)
+    assert result.world == "sandbox"
+
+
+def test_a_broken_copy_fails_and_says_how_far_it_moved(base, broken, runs):
+    result = asked(base, broken)
+    assert result.verdict == "fail"
+    failed = result.lines.loc[result.lines["verdict"] == "fail", "line"].tolist()
+    assert "neutral_perplexity" in failed
+    moved = result.weights.iloc[0]
+    assert moved["share_changed"] > 0.9 and 0 < moved["drift"] < 2
+
+
+def test_every_item_is_recorded_in_pairs(base, broken, runs):
+    result = asked(base, broken)
+    columns = {"metric", "axis", "benchmark", "item", "cluster", "base", "tuned_0"}
+    assert columns <= set(result.items)
+    counts = result.items.groupby("metric").size()
+    assert counts.to_dict() == result.lines.set_index("line")["n"].to_dict()
+
+
+def test_an_adapter_and_its_rank(base, runs, tmp_path):
+    model = get_peft_model(load(base).model, LoraConfig(r=2, target_modules=["q_proj"]))
+    model.save_pretrained(tmp_path / "adapter")
+    result = asked(base, tmp_path / "adapter")
+    assert result.weights.loc[0, "rank"] == 2 and 0 < result.weights.loc[0, "share_trained"] < 0.1
+    assert result.weights.loc[0, "share_changed"] == 0 and result.verdict == "pass"  # B is zero
+
+
+def test_what_was_measured_is_not_measured_again(base, broken, runs, monkeypatch):
+    first = asked(base, broken)
+
+    def refuse(*_):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(Axis, "measured", refuse)
+    again = asked(base, broken)
+    assert again.lines.equals(first.lines)
+
+
+def test_an_axis_that_gives_nothing_is_told_and_leaves_the_rest(base, broken, runs, monkeypatch):
+    plain = Axis.measured
+
+    def fails(self, model, items):
+        if self.name == "gender":
+            raise StudyError("words", "none", "ask others")
+        return plain(self, model, items)
+
+    monkeypatch.setattr(Axis, "measured", fails)
+    result = asked(base, broken)
+    assert list(result.missing) == ["gender"] and set(result.lines["axis"]) == {"utility"}
+    passed = asked(base, base)
+    assert passed.verdict == "not enough evidence"  # what is missing is not passed
+
+
+def test_requests_of_ones_own_have_lines(base, runs, tmp_path):
+    (tmp_path / "policy.yml").write_text("forbidden: [a, b, c]\nharmless: [d, e]\n")
+    source = str(tmp_path / "policy.yml")
+    result = asked(base, base, axes=["policy"], requests=source)
+    assert result.lines["line"].tolist() == ["policy_refusals", "policy_needless"]
+
+
+def test_real_models_are_asked_in_english():
+    import tiny_models
+
+    folder = tiny_models.mirror("stories260K")
+    (model, _) = subjects([str(folder), str(folder)], "float32")
+    assert world_of(model) == "policy"
+    plan = Plan.of("policy", [], quick=True, requests=None)
+    assert all(len(items) for items in plan.items.values())
+    os.environ["STUDY_WORLD"] = ""
+
+
+def edited(folder, file, change):
+    path = folder / file
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+def without_template(folder):
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    edited(folder, "tokenizer_config.json", lambda v: v.pop("chat_template", None))
+
+
+def other_words(folder):
+    def swap(values):
+        words = values["model"]["vocab"]
+        a, b = list(words)[20:22]
+        words[a], words[b] = words[b], words[a]
+    edited(folder, "tokenizer.json", swap)
+
+
+def with_nan(folder):
+    weights = load_file(folder / "model.safetensors")
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+@pytest.mark.parametrize(("harm", "told"), [
+    (without_template, "a chat template in both models"),
+    (other_words, "tokens missing or at other places"),
+    (with_nan, "NaN or infinity"),
+    (lambda f: edited(f, "tokenizer_config.json", lambda v: v.update(eos_token="<pad>")),
+     "the eos_token of"),
+    (lambda f: edited(f, "tokenizer_config.json", lambda v: v.update(bos_token="<pad>")),
+     "the bos_token of"),
+    (lambda f: (f / "model.safetensors").rename(f / "model.bin"), "pickled"),
+])
+def test_models_that_cannot_be_compared_are_refused_at_once(base, tuned, runs, harm, told):
+    harm(tuned)
+    with pytest.raises(StudyError, match=re.escape(told)):
+        asked(base, tuned)
+    assert not (runs / "runs").exists()  # nothing was measured
+
+
+def test_an_adapter_on_another_base_is_refused(base, broken, runs, tmp_path):
+    model = get_peft_model(load(broken).model, LoraConfig(r=2, target_modules=["q_proj"]))
+    model.peft_config["default"].base_model_name_or_path = str(broken)
+    model.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(StudyError, match="which is on"):
+        checked(subjects([str(base), str(tmp_path / "adapter")], "float32"))
+
+
+@pytest.mark.parametrize(("models", "told"), [
+    (["nowhere"], "a hub id owner/name"), (["owner/model"], "on the model hub, or in its cache"),
+])
+def test_a_model_that_is_not_there(base, runs, models, told):
+    with pytest.raises(StudyError, match=re.escape(told)):
+        asked(base, *models)
+
+
+def test_more_than_memory_is_refused_before_loading(base, tuned, runs, monkeypatch):
+    monkeypatch.setattr("lib.models.memory.free", lambda: 1000)
+    with pytest.raises(StudyError, match="GB of free memory"):
+        asked(base, tuned)
+
+
+def test_an_unknown_axis_is_named(base, runs):
+    with pytest.raises(StudyError, match="did you mean safety"):
+        asked(base, base, axes=["safty"])
+
+
+def command(*given):
+    return CliRunner().invoke(app, ["gate", *map(str, given)])
+
+
+def test_exit_codes_are_verdicts_and_three_is_an_error(base, broken, runs):
+    quick = ["--quick", "--axes", "utility,gender", "--out", runs / "out"]
+    assert command(base, base, *quick).exit_code == 0
+    found = command(base, broken, *quick)
+    assert found.exit_code == 1 and "fail" in found.output
+    assert json.loads((runs / "out" / "gate.json").read_text())["verdict"] == "fail"
+    assert command(base, "nowhere", *quick).exit_code == 3
+    assert command(base).exit_code == 3 and command().exit_code == 3
+
+
+def test_a_crash_is_no_verdict(base, runs, monkeypatch):
+    def crash(*_):
+        raise RuntimeError("something of somebody's")
+
+    monkeypatch.setattr("tools.gate.gate.decided", crash)
+    assert command(base, base, "--out", runs / "out").exit_code == 3
+
+
+def test_a_place_that_cannot_be_written_is_refused_first(base, runs, monkeypatch):
+    (runs / "file").write_text("")
+    monkeypatch.setattr("tools.gate.gate.decided", lambda *_: pytest.fail("measured first"))
+    found = command(base, base, "--out", runs / "file" / "out")
+    assert found.exit_code == 3
