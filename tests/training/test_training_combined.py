@@ -70,7 +70,7 @@ def test_weights_of_zero_and_one_give_a_model_back_to_the_byte(models, tmp_path,
     load(base).model.save_pretrained(tmp_path / "before")  # in float32: a base may be kept in less
     before = tmp_path / "before" if same is None else several[same]
     assert (tmp_path / "out" / WEIGHTS).read_bytes() == (before / WEIGHTS).read_bytes()
-    assert load(tmp_path / "out").fingerprint == load(before).fingerprint
+    assert load(tmp_path / "out").tokenizer.get_vocab() == load(base).tokenizer.get_vocab()
 
 
 def test_one_model_alone_comes_back(models, tmp_path):
