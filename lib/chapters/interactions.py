@@ -1,4 +1,4 @@
-"""Two cures in one model: what is left of both biases, what else was harmed, whether order counts."""
+"""Two cures in one model: what is left of both biases, what was harmed, whether order counts."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pandas as pd
 from lib.chapters.arms import relative_runs
 from lib.chapters.combined_cures import CURES, ORDERS
 from lib.chapters.scorecard import COMBINED, OWN
-from lib.statistics.bases import RUN_COLUMNS, changes, family, over_bases
+from lib.statistics.bases import RUN_COLUMNS, changes, over_bases
 from lib.study.notebook import COLUMNS
 
 LEFT = {"excess_persistence": "excess_left", "pronoun_slope": "slope_left"}
@@ -84,14 +84,3 @@ def order_runs(scored: pd.DataFrame) -> pd.DataFrame:
     if pair["arm"].nunique() < len(ORDERS):
         return pair.head(0)
     return changes(pair, against=second).assign(arm=f"{first} less {second}")
-
-
-def order_rows(scored: pd.DataFrame) -> pd.DataFrame:
-    """Exhibit rows of `order_runs`: mean over bases, 95 % limits (t), ``p`` and ``p_holm``.
-
-    Parameters
-    ----------
-    scored : DataFrame
-        From `lib.chapters.scorecard.scores`, with both orders.
-    """
-    return family(order_runs(scored))

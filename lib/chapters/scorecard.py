@@ -116,7 +116,7 @@ def spreads(scored: pd.DataFrame) -> pd.Series:
     rows = scored[scored["arm"] == "base"]
     by_axis = rows.groupby(["metric", "base"])["value"].mean().groupby(level=0)
     sd, one = by_axis.std(), 1 / rows.groupby("metric")["n"].max()
-    graded = [not AXES_SHOWN[axis].counted for axis in sd.index]
+    graded = np.array([not AXES_SHOWN[axis].counted for axis in sd.index])
     return sd.where((sd > one) | ((sd > 0) & graded), one).rename("spread")
 
 
