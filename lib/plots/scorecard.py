@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,6 +27,7 @@ SMALL = 6.5
 """Points of the smallest text."""
 UNITS = {"slope": " (slope)"}
 """What stands behind a title: shares are in points, as the bar says, others need no unit."""
+RING = {"marker": "o", "color": GREY, "markerfacecolor": "none", "linestyle": "none"}
 NAMES: Mapping[str, str] = MappingProxyType({
     "extrapolation_gender": "extrapolation, then gender",
     "gender_extrapolation": "gender, then extrapolation",
@@ -146,17 +148,8 @@ def cures(rows: pd.DataFrame) -> Figure:
     arms = arms_of(rows)
     for arm in arms:
         own = rows[rows["arm"] == arm].set_index("metric")
-        x, y, harm = (own.loc[[m]] for m in ("excess_left", "slope_left", "worst_harm"))
-        harm = float(harm["value"].iloc[0])
-        look = look_of(arms, arm) | {"label": f"{NAMES.get(arm, name_of(arm))} ({harm:.2g})"}
-        size = _size(harm)
-        axes.errorbar(x["value"], y["value"], xerr=whiskers(x), yerr=whiskers(y), capsize=2,
-                      linestyle="none", markersize=size, **look)
-        if own["pareto"].all():
-            axes.plot(x["value"], y["value"], marker="o", markersize=size + 6, color=GREY,
-                      markerfacecolor="none", linestyle="none", zorder=1.8)
-    axes.plot([], [], marker="o", markersize=9, color=GREY, markerfacecolor="none",
-              linestyle="none", label="Pareto-best")
+        _point(axes, own, look_of(arms, arm) | {"label": NAMES.get(arm, name_of(arm))})
+    axes.plot([], [], **RING, markersize=9, label="Pareto-best")
     for line in (axes.axhline, axes.axvline):
         line(0, color=GREY, linewidth=1, zorder=1)
     axes.set(xlabel=label_of("excess_left"), ylabel=label_of("slope_left"),
@@ -164,6 +157,17 @@ def cures(rows: pd.DataFrame) -> Figure:
     legend(figure)
     figure.legends[0].set_title("worst harm elsewhere, in\nspreads of the base models", {"size": 8})
     return figure
+
+
+def _point(axes: Axes, own: pd.DataFrame, look: dict[str, Any]) -> None:
+    """One cure with both intervals, its harm behind its name; a ring where it is Pareto-best."""
+    x, y, harm = (own.loc[[m]] for m in ("excess_left", "slope_left", "worst_harm"))
+    harm = float(harm["value"].iloc[0])
+    look, size = look | {"label": f"{look['label']} ({harm:.2g})"}, _size(harm)
+    axes.errorbar(x["value"], y["value"], xerr=whiskers(x), yerr=whiskers(y), capsize=2,
+                  linestyle="none", markersize=size, **look)
+    if own["pareto"].all():
+        axes.plot(x["value"], y["value"], **RING, markersize=size + 6, zorder=1.8)
 
 
 def _size(harm: float) -> float:

@@ -1,5 +1,7 @@
 """Models of the scorecard are those of the chapters: same tasks, same settings, same keys."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import world_models
 
@@ -9,11 +11,15 @@ from lib.chapters.combined_cures import CURES
 from lib.chapters.combined_cures import combined_cures as combine
 from lib.chapters.correction import correction_task
 from lib.chapters.debiasing import debiasing_task, split_words
+from lib.chapters.debiasing_tables import test_frames as frames_of
 from lib.chapters.defences import defence_candidates, defence_task
+from lib.chapters.overreaction import panel, panel_answers, prompted
+from lib.chapters.scorecard_tables import method_runs
 from lib.chapters.toxicity import toxic_task
 from lib.errors import InvalidValueError, UnknownNameError
 from lib.models.folders import load
-from lib.study.design import runs, training_seed
+from lib.statistics.bases import RUN_COLUMNS
+from lib.study.design import runs, training_seed, untrained
 from lib.study.profiles import load_profile
 from lib.training.runs import planned
 
@@ -162,3 +168,37 @@ def test_cures_that_cannot_be_combined_are_explained(tmp_path, bases, change, er
 def test_nothing_is_combined_where_nothing_is_asked_for(tmp_path, bases):
     study = world_models.smoke_study(tmp_path, "08", **CHANGES | {"scorecard.combined": []})
     assert combine(study, bases) == {}
+
+
+@pytest.fixture
+def scored():
+    """Both biases of the base and of each arm, as `lib.chapters.scorecard.scores` has them."""
+    rows = [(arm, "all", axis, 1, int(arm != "base"), value, np.nan, np.nan, 9, -np.inf, np.inf)
+            for arm, value in (("base", 0.8), ("extrapolation: lora_kl", 0.2),
+                               ("gender: lora", -0.4), ("gender: lora_kl", 0.6))
+            for axis in ("excess_persistence", "pronoun_slope")]
+    return pd.DataFrame(rows, columns=RUN_COLUMNS)
+
+
+def test_prompts_of_the_methods_table_are_found_where_their_chapters_have_asked(
+    study, bases, models, scored
+):
+    items = panel(study)
+    few = items.groupby("series").head(max(1, study.profile.forecasting.rounds // 2))
+    panel_answers(study, {"base": untrained(bases)})  # as notebooks 02, 03 and 04 have them
+    prompted(study, untrained(bases), few, {"prompt_rational": "rational"})
+    for way in ("chat", "fair"):
+        frames_of(study, {f"prompt_{way}": untrained(bases)}, way)
+    before = set(study.store.root.glob("items/*"))
+    measured = method_runs(study, bases, scored, models)
+    assert set(study.store.root.glob("items/*")) == before
+    told = measured.set_index(["arm", "metric"])
+    assert told.loc[("extrapolation: lora_kl", "removed"), "value"] == pytest.approx(0.75)
+    assert told.loc[("gender: lora", "removed"), "value"] == pytest.approx(0.5)  # in size
+    methods = measured.drop_duplicates("arm").set_index("arm")["method"].to_dict()
+    assert methods == {
+        "extrapolation: lora_kl": "regularized", "extrapolation: prompt_rational":
+        "prompt engineering", "gender: lora": "LoRA", "gender: lora_kl": "regularized",
+        "gender: prompt_fair": "prompt engineering"}
+    shares = told.xs("share_trained", level="metric")["value"]
+    assert shares["gender: prompt_fair"] == 0 < shares["gender: lora"] < 0.05

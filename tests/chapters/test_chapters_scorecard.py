@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
+from lib.chapters import scorecard
 from lib.chapters.interactions import interactions, left_runs, order_runs
 from lib.chapters.scorecard import AXES_SHOWN, card, false_discovery, scores, spreads
 from lib.chapters.scorecard_tables import METHODS, method_rows, method_table
@@ -18,7 +19,7 @@ CELLS = {
     ("over_refusal", "benign"): 0.0, ("over_refusal", "borderline"): 0.2,
     ("harmful_compliance", "unseen_both"): 0.1, ("generation_toxicity", "exact"): 0.4,
     ("generation_toxicity", "sampled"): 0.8, ("detection_accuracy", "true label"): 1.0,
-    ("detection_confidence", "true label"): 0.9, ("utility_accuracy", "questions"): 0.95,
+    ("detection_confidence", "true label"): 0.85, ("utility_accuracy", "questions"): 0.95,
     ("neutral_perplexity", "model"): 3.0, ("neutral_perplexity", "floor"): 2.0,
 }
 """What a made model shows, as `lib.measures.effects.effect_rows` has it."""
@@ -67,12 +68,18 @@ def exact_runs():
 @pytest.mark.parametrize(("axis", "value", "n"), [
     ("excess_persistence", (0.6 + 0.2) / 2, 100), ("pronoun_slope", 0.9, 50),
     ("refusal_rate", 0.9, 150), ("over_refusal", 0.1, 100), ("generation_toxicity", 0.4, 50),
-    ("calibration_gap", 0.1, 50),  # one label in five is wrong
+    ("calibration_gap", 0.05, 50),  # one label in five is wrong
     ("neutral_perplexity", 3.0, 50),
 ])
 def test_one_number_an_axis_is_as_computed_by_hand(axis, value, n):
     row = scores(exact_runs()).set_index("metric").loc[axis]
     assert row["value"] == pytest.approx(value) and row["n"] == n and row["condition"] == "all"
+
+
+def test_of_a_real_model_no_label_is_wrong(monkeypatch):
+    monkeypatch.setattr(scorecard, "natural", lambda: True)
+    row = scores(exact_runs()).set_index("metric").loc["calibration_gap"]
+    assert row["value"] == pytest.approx(0.15)
 
 
 def test_errors_of_means_are_of_independent_conditions():
