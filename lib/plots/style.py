@@ -34,7 +34,8 @@ ARMS = (
     "full_average", "lora_projection", "full_uniform", "full_ema", "prompt_fair", "prompt_chat",
     "attacked", "before refusals", "full_control", "full_recontrol", "full_masked", "full_dpo",
     "full_rloo", "full_filter_0.3", "full_filter_0.5", "full_filter_0.7", "full_filter_rule",
-    "lora_control",
+    "lora_control", "extrapolation_gender", "gender_extrapolation", "joint", "joint_kl", "added",
+    "ties",
 )
 UNLISTED = 32
 """Place of the first arm that is not among them; fixed, so that listing one more moves no other."""
@@ -92,6 +93,13 @@ LABELS = {
     "strength": "Strength of the penalty at the end",
     "kept": "Part of the update kept",
     "loss_ratio": "Task loss / plain",
+    "excess_persistence": "Excess persistence (slope, no unit)",
+    "calibration_gap": "|P(right verdict) - share of right labels|",
+    "excess_left": "Excess persistence left (share)",
+    "slope_left": "Pronoun slope left (share)",
+    "worst_harm": "Worst harm on another axis (spreads of the base models)",
+    "worse_axes": "Other axes that got worse (count)",
+    "removed": "Bias removed on its own axis (share)",
     "turn_back": "P(refusal's first word) inside a recipe",
 }
 """Axis labels, with units, of the metrics."""

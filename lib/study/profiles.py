@@ -6,7 +6,7 @@ takes an entry out. The settings themselves are defined in `lib.study.settings`,
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self, get_origin
+from typing import Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -40,6 +40,7 @@ class Profile(Settings):
     debiasing: settings.DebiasingSettings = Field(description="gender debiasing")
     safety: settings.SafetySettings = Field(description="the safety break and its fix")
     toxicity: settings.ToxicitySettings = Field(description="learning from toxic data")
+    scorecard: settings.ScorecardSettings = Field(description="every intervention on every axis")
     evaluation: settings.EvaluationSettings = Field(description="how much is measured")
 
     @model_validator(mode="after")
@@ -116,7 +117,7 @@ def is_part(part: Profile, whole: Profile) -> bool:
             and _within(*(p.model_dump(exclude=BESIDE) for p in (part, whole))))
 
 
-LEVELS = ("labels", "examples", "curve", "attacks")
+LEVELS = ("labels", "examples", "curve", "attacks", "combined", *get_args(settings.Scored))
 """Lists of things that are tried, each for itself: a part may try fewer."""
 
 

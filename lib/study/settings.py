@@ -275,3 +275,36 @@ class ToxicitySettings(Settings):
         if unknown := {*self.measured, *compared} - known:
             raise ValueError(f"measured and contrasts must name arms, but name {sorted(unknown)}")
         return self
+
+
+Scored = Literal["extrapolation", "gender", "explicit", "benign", "poisoned", "toxicity"]
+Combination = Literal[
+    "extrapolation_gender", "gender_extrapolation", "joint", "joint_kl", "added", "ties"]
+
+
+class ScorecardSettings(Settings):
+    """Every intervention on every axis: which ones, and how two cures are combined."""
+
+    arms: dict[Scored, Annotated[list[str], Field(min_length=1)]] = Field(
+        min_length=1, description="by task (correction, debiasing, kinds of attack, toxic data): "
+        "arms of that task's own section, measured on every axis"
+    )
+    cured: str = Field(description="arm of correction and of debiasing whose cures are combined")
+    combined: list[Combination] = Field(
+        description="ways to have both cures: one after the other, trained jointly, updates added"
+    )
+    weights: Annotated[list[Annotated[float, Field(ge=0, le=10)]],
+                       Field(min_length=2, max_length=2)] = Field(
+        [1.0, 1.0], description="weights of both updates where they are added: extrapolation's, "
+        "then gender's"
+    )
+    density: float = Field(
+        0.5, gt=0, le=1, description="share of an update's values that ties keeps, the largest"
+    )
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        for name, several in ({"combined": self.combined} | self.arms).items():
+            if repeated := sorted({one for one in several if several.count(one) > 1}):
+                raise ValueError(f"{name} must name each once, but repeats {', '.join(repeated)}")
+        return self

@@ -120,12 +120,14 @@ def test_the_default_is_a_part_of_the_reference():
     assert set(part.bases.numbers) < set(whole.bases.numbers)
     assert part.bases.seeds <= whole.bases.seeds
     assert part.bases.chosen_on == whole.bases.chosen_on
-    other = {name: True for name in ("name", "description", "bases", "safety")}
+    other = {name: True for name in ("name", "description", "bases", "safety", "scorecard")}
     other |= {"debiasing": {"arms"}, "correction": {"ablations"}, "toxicity": {"arms"}}
     assert part.model_dump(exclude=other) == whole.model_dump(exclude=other)
     assert all(whole.debiasing.arms[name] == arm for name, arm in part.debiasing.arms.items())
     assert part.safety.arms.items() <= whole.safety.arms.items()
     assert part.toxicity.arms.items() <= whole.toxicity.arms.items()
+    few, many = (p.scorecard.model_dump(exclude={"arms", "combined"}) for p in (part, whole))
+    assert few == many and {*part.scorecard.combined} <= {*whole.scorecard.combined}
     assert is_part(part, whole) and not is_part(whole, part)
 
 
@@ -136,6 +138,9 @@ def test_the_default_is_a_part_of_the_reference():
     ({"safety.targets": ["q_proj"]}, False),  # what one thing is made of
     ({"forecasting.rhos": [0.0, 0.2]}, False),
     ({"safety.benign_examples": 200}, False),
+    ({"scorecard.combined": ["ties"], "scorecard.arms": {"toxicity": ["full"]}}, True),
+    ({"scorecard.arms": {"toxicity": ["full_kl"]}}, False),
+    ({"scorecard.density": 0.2}, False),
 ])
 def test_a_part_may_try_fewer_things_and_none_otherwise(change, still):
     assert is_part(load_profile("sandbox", change), load_profile("reference")) is still
@@ -189,6 +194,14 @@ def test_unknown_override_is_refused_with_the_nearest_name(name, advice):
         ("debiasing.contrasts", [["lora", "lore"]]),
         ("safety.arms", {"lora": {"learning_rates": [0.1], "targets": ["lm_head"]}}),
         ("safety.learning_rates", {}),
+        ("scorecard.arms", {}),
+        ("scorecard.arms", {"gender": []}),
+        ("scorecard.arms", {"gender": ["lora", "lora"]}),
+        ("scorecard.arms", {"pronouns": ["lora"]}),
+        ("scorecard.combined", ["averaged"]),
+        ("scorecard.combined", ["ties", "ties"]),
+        ("scorecard.weights", [1.0]),
+        ("scorecard.density", 0.0),
         ("safety.learning_rates", {"full": [0.1]}),
         ("safety.learning_rates", {"full": [0.1], "lora": []}),
         ("finetune.rank", "8"),
