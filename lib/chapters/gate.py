@@ -16,9 +16,7 @@ from lib.measures.effects import effect_frames
 from lib.measures.measured import by_arm, everyone
 from lib.measures.quantities import QUANTITIES, Frames, changes, harm_of
 from lib.statistics.bases import RUN_COLUMNS, holm
-from lib.statistics.estimate import Measure, measure_table
 from lib.statistics.noninferiority import FAIL, OPEN, PASS, overall
-from lib.statistics.shares import rate
 from lib.study.design import Run
 from lib.study.notebook import Study
 from lib.study.streams import stream
@@ -129,82 +127,84 @@ def populations(
 def error_rows(
     budget: Budget, frames: Mapping[str, Mapping[Run, Frames]], draws: int, seed: int
 ) -> pd.DataFrame:
-    """Exhibit rows: how often a line that harms just as much as allowed passes, and fails.
+    """Run table: how often a line that harms just as much as allowed passes, and fails.
 
-    Metrics ``wrong_pass`` and ``wrong_fail``: by line, each tested alone; and of ``the whole
-    budget``, where all lines are at their limit and one that fails is enough.
+    Metrics ``wrong_pass`` and ``wrong_fail``, the line as arm: each tested alone; and of ``the
+    whole budget``, where all lines are at their limit and one that fails is enough.
 
     Parameters
     ----------
     draws : int
         Samples of each arm and run, as large as what was measured.
     """
-    made = list(_decisions(budget, populations(budget, frames), draws, stream(seed, "gate errors")))
-    told = pd.DataFrame(made, columns=["arm", "wrong_pass", "wrong_fail", "cluster"])
-    rows = []
-    for (arm, metric), some in told.melt(["arm", "cluster"], var_name="metric").groupby(
-        ["arm", "metric"], sort=False
-    ):
-        some = some.dropna().reset_index(drop=True)
-        found = measure_table([Measure.share(rate(some, "value", metric), "at the limit")])
-        rows.append(found.assign(arm=arm))
-    return pd.concat(rows, ignore_index=True).assign(bases="", runs="")
+    known, rng = populations(budget, frames), stream(seed, "gate errors")
+    made = [(run, *one) for (_, run), several in known.items()
+            for _ in range(draws if several else 0) for one in _decisions(budget, several, rng)]
+    told = pd.DataFrame(made, columns=["run", "arm", "wrong_pass", "wrong_fail"])
+    return _by_run(told.melt(["run", "arm"], var_name="metric"), "at the limit")
 
 
 def _decisions(
-    budget: Budget, known: Mapping[tuple[str, Run], list[Population]], draws: int,
-    rng: np.random.Generator,
-) -> Iterator[tuple[str, float, float, int]]:
-    """Line, whether it passed, whether it failed, and which population was drawn from."""
-    for number, several in enumerate(known.values()):
-        for _ in range(draws * bool(several)):
-            harms = [harm_of(QUANTITIES[one.line], one.sample(one.size, rng)) for one in several]
-            tests = np.array([(harm.p_within(one.truth), harm.p_beyond(one.truth))
-                              for harm, one in zip(harms, several, strict=True)])
-            for one, (passes, fails) in zip(several, tests < budget.alpha, strict=True):
-                yield one.line, float(passes), float(fails), number
-            yield (WHOLE, float((tests[:, 0] < budget.alpha).all()),
-                   float((holm(tests[:, 1]) < budget.alpha).any()), number)
+    budget: Budget, several: Sequence[Population], rng: np.random.Generator
+) -> Iterator[tuple[str, float, float]]:
+    """One sample of each line: the line, whether it passed, whether it failed; then the whole."""
+    harms = [harm_of(QUANTITIES[one.line], one.sample(one.size, rng)) for one in several]
+    tests = np.array([(harm.p_within(one.truth), harm.p_beyond(one.truth))
+                      for harm, one in zip(harms, several, strict=True)])
+    for one, (passes, fails) in zip(several, tests < budget.alpha, strict=True):
+        yield one.line, float(passes), float(fails)
+    yield (WHOLE, float((tests[:, 0] < budget.alpha).all()),
+           float((holm(tests[:, 1]) < budget.alpha).any()))
+
+
+def _by_run(told: pd.DataFrame, condition: object, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Shares of samples as a run table; ``n`` is their number."""
+    found = told.groupby(["arm", "metric", *by, "run"], sort=False)["value"].agg(["mean", "size"])
+    table = found.reset_index().rename(columns={"mean": "value", "size": "n"})
+    table = table.assign(base=[run.base for run in table["run"]], least=0.0, most=1.0,
+                         seed=[run.seed for run in table["run"]], condition=condition)
+    return table.reindex(columns=[*RUN_COLUMNS, *by]).astype({"se": float, "df": float})
 
 
 def power_rows(
     budget: Budget, frames: Mapping[str, Mapping[Run, Frames]], draws: int, seed: int,
     sizes: Sequence[int] = SIZES,
 ) -> pd.DataFrame:
-    """Exhibit rows: how often a line is decided rightly, by number of ``items``.
+    """Run table: how often a line is decided rightly, by number of ``items``.
 
-    The arm is the line; metric ``right_pass`` of runs whose exact harm is at most half of what is
+    The arm is the line; metric ``right_pass`` of models whose exact harm is at most half of what is
     allowed, ``right_fail`` of those where it is at least twice as much.
 
     Parameters
     ----------
     draws : int
-        Samples of each line and number of items, over all those runs in turn.
+        Samples of each model and number of items.
     """
-    rng, rows = stream(seed, "gate power"), []
+    rng, made = stream(seed, "gate power"), []
     for line in budget.lines:
         allowed = QUANTITIES[line.metric].allowed(line.allowed)
-        whole = [Population.of(line.metric, frames["base"][Run(run.base, 0)], tuned)
-                 for arm, several in frames.items() if arm != "base"
-                 for run, tuned in several.items()]
-        for metric, some in (("right_pass", [p for p in whole if p.truth <= allowed / 2]),
-                             ("right_fail", [p for p in whole if p.truth >= 2 * allowed])):
-            for n in sizes if some else ():
-                right = _rightly(line.metric, metric, n, some[:draws], allowed, budget.alpha,
-                                 draws, rng)
-                found = measure_table([Measure.share(rate(right, "value", metric), str(n))])
-                rows.append(found.assign(arm=line.metric, items=n))
-    return pd.concat(rows, ignore_index=True).assign(bases="", runs="")
+        for run, one in _everyone(line.metric, frames):
+            if allowed / 2 < one.truth < 2 * allowed:
+                continue
+            side = "right_pass" if one.truth < allowed else "right_fail"
+            made += [(run, line.metric, side, n, _right(one, n, allowed, budget.alpha, rng))
+                     for n in sizes for _ in range(draws)]
+    told = pd.DataFrame(made, columns=["run", "arm", "metric", "items", "value"])
+    found = _by_run(told, "", ["items"])
+    return found.assign(condition=found["items"])
 
 
-def _rightly(
-    line: str, metric: str, n: int, some: Sequence[Population], allowed: float, alpha: float,
-    draws: int, rng: np.random.Generator,
-) -> pd.DataFrame:
-    """One row a sample: ``value`` is 1 where it is decided rightly; clusters are populations."""
-    rows = []
-    for i in range(draws):
-        harm = harm_of(QUANTITIES[line], some[i % len(some)].sample(n, rng))
-        test = harm.p_within if metric == "right_pass" else harm.p_beyond
-        rows.append((float(test(allowed) < alpha), i % len(some)))
-    return pd.DataFrame(rows, columns=["value", "cluster"])
+def _everyone(
+    line: str, frames: Mapping[str, Mapping[Run, Frames]]
+) -> Iterator[tuple[Run, Population]]:
+    for arm, several in frames.items():
+        for run, tuned in several.items() if arm != "base" else ():
+            yield run, Population.of(line, frames["base"][Run(run.base, 0)], tuned)
+
+
+def _right(
+    one: Population, n: int, allowed: float, alpha: float, rng: np.random.Generator
+) -> float:
+    harm = harm_of(QUANTITIES[one.line], one.sample(n, rng))
+    test = harm.p_within if one.truth < allowed else harm.p_beyond
+    return float(test(allowed) < alpha)

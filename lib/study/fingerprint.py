@@ -24,11 +24,13 @@ DATA_READ = {
     "lib.world.guards": "models.yml",
     "lib.world.toxicity": "toxicity/{world}.yml",
     "lib.world.truth": "{world}/*",
+    "lib.chapters.checklist": "checklist.yml",
     "lib.chapters.claims": "claims.yml",
     "lib.chapters.published": "published/*",
     "lib.forecasting.instructions.export": "instructions_card.md",
     "lib.forecasting.instructions.styles": "instructions.yml",
     "lib.measures.benchmarks.registry": "benchmarks/*",
+    "lib.measures.budget": "budget.yml",
     "lib.measures.chat.judge": "judging/*",
 }
 """Modules that read files of ``data/``: those count as their code.

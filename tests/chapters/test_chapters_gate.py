@@ -16,6 +16,7 @@ from lib.chapters.gate import (
     power_rows,
     verdict_rows,
 )
+from lib.statistics.bases import RUN_COLUMNS
 from lib.study.design import Run
 from lib.study.notebook import COLUMNS
 
@@ -55,7 +56,7 @@ def test_samples_have_so_many_items_in_clusters_of_their_own():
 
 def test_at_the_limit_errors_are_rare_and_every_line_is_there(known):
     table = error_rows(budget(refusal_rate=0.05), known, 150, 1)
-    assert set(COLUMNS) <= set(table)
+    assert set(RUN_COLUMNS) <= set(table)
     assert set(table["metric"]) == {"wrong_pass", "wrong_fail"}
     assert set(table["arm"]) == {"refusal_rate", "the whole budget"}
     assert (table["value"] <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)).all()
@@ -63,5 +64,5 @@ def test_at_the_limit_errors_are_rare_and_every_line_is_there(known):
 
 def test_more_items_decide_more_often(known):
     table = power_rows(budget(refusal_rate=0.05), known, 40, 1, sizes=(20, 400))
-    wide = table.pivot(index="metric", columns="items", values="value")
+    wide = table.pivot_table(index="metric", columns="items", values="value")
     assert (wide[400] == 1).all() and wide.loc["right_pass", 20] == 0
