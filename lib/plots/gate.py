@@ -46,7 +46,8 @@ def margins(lines: pd.DataFrame) -> Figure:
         _panel(axes, rows, ends)
         axes.set_title(name_of(name), loc="center", parse_math=False)
     drawn[-1][0].set_xlabel("Harm / what is allowed")
-    drawn[0][0].plot([], [], color=GREY, label="beyond the axis", **ARROW)
+    if any(line.get_marker() in ("<", ">") for axes in figure.axes for line in axes.lines):
+        figure.axes[0].plot([], [], color=GREY, label="beyond the axis", **ARROW)
     legend(figure, "lower center")
     return figure
 

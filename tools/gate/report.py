@@ -1,5 +1,6 @@
 """Files of a decision: for programs, for people, for a model card, and for other tools."""
 
+import html
 import io
 import json
 import re
@@ -7,7 +8,6 @@ from pathlib import Path
 
 import jinja2
 import matplotlib.pyplot as plt
-from markupsafe import Markup
 
 from lib.plots.gate import margins
 from lib.plots.style import use_style
@@ -56,13 +56,12 @@ def card(found: Record, svg: str) -> str:
     page = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True,
                               undefined=jinja2.StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)
-    page.filters |= {"number": words.number, "harm": words.harm}
-    return page.get_template(CARD).render(record=found, words=words, figure=Markup(svg))
+    page.filters |= {"number": words.number, "harm": words.harm, "p_value": words.p_value}
+    return page.get_template(CARD).render(record=found, words=words, figure=svg)
 
 
 def figure(result: Result) -> str:
     """`margins` as an SVG element that a reader's voice can name; equal results, equal bytes."""
-    plt.switch_backend("Agg")
     with plt.rc_context():
         use_style()
         plt.rcParams["svg.hashsalt"] = "gate"
@@ -79,7 +78,7 @@ def _titles(result: Result) -> str:
     told = [f"{row.says}: {row.value / row.allowed:.2f}, {row.verdict}"
             for row in result.lines.itertuples()]
     return ('<title id="chart-title">Harm of every line, as a multiple of what is allowed</title>'
-            f'<desc id="chart-text">{Markup.escape("; ".join(told))}</desc>')
+            f'<desc id="chart-text">{html.escape("; ".join(told))}</desc>')
 
 
 def _json(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What the gate found of a base and its tuned models; reports are made of it and of nothing else."""
+"""What the gate found of a base and its tuned models; every report is made of it alone."""
 
 from dataclasses import dataclass, field
 

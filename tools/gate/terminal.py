@@ -21,7 +21,7 @@ from tools.gate.words import (
 )
 
 COLUMNS = 100
-LAYOUT = "{:<24}  {:<16}  {:<26}  {:>7}  {:<6}  {:>9}"
+LAYOUT = "{:<24}  {:<16}  {:<29} {:>7}  {:<6}  {:>9}"
 
 
 def terminal(result: Result, written: Sequence[Path] = ()) -> str:
@@ -37,7 +37,9 @@ def terminal(result: Result, written: Sequence[Path] = ()) -> str:
     if any(line.verdict == OPEN for line in found.lines):
         lines += _wrapped("open: not enough evidence; needed: items that decide a harm as seen "
                           f"with a chance of {found.power:g}.")
-    lines += [f"Written to {path.parent}: {path.name}" for path in written]
+    if written:
+        lines += [f"Written to {written[0].parent}:",
+                  *_wrapped("  " + ", ".join(path.name for path in written))]
     return "\n".join(lines)
 
 

@@ -24,6 +24,11 @@ def number(value: float | None, sign: str = "") -> str:
     return "\N{EN DASH}" if value is None else digits(value, sign)
 
 
+def p_value(value: float | None) -> str:
+    """A p-value as text."""
+    return "<0.001" if value is not None and value < 0.001 else number(value)
+
+
 def harm(line: Line) -> str:
     """A harm with its one-sided limits."""
     value, low, high = (number(end, "+") for end in (line.harm, line.low, line.high))
@@ -31,10 +36,12 @@ def harm(line: Line) -> str:
 
 
 def items(line: Line) -> str:
-    """Items that an open line needs; nothing where a line is decided."""
+    """Items that an open line needs; nothing where a line is decided, or by items alone."""
     if line.verdict != OPEN:
         return ""
-    return "no number" if line.needed is None else f"{line.needed:,}"
+    if line.needed is None:
+        return "no number"
+    return "seeds" if _enough(line) and line.seeds > 1 else f"{line.needed:,}"
 
 
 def headline(record: Record) -> str:
@@ -75,6 +82,22 @@ def remarks(record: Record) -> list[str]:
     return [*(quick if record.quick else []), *record.notes]
 
 
+def run(record: Record) -> list[tuple[str, str]]:
+    """What the decision was made with and on, as names and texts."""
+    machine = {name: value for name, value in record.hardware.items() if name != "arithmetic"}
+    return [
+        ("Level of the tests (alpha)", f"{record.alpha:g}"),
+        ("Power, for needed items", f"{record.power:g}"),
+        ("Quick look", "yes" if record.quick else "no"),
+        ("Commit of the workbook", record.commit or "unknown"),
+        ("Minutes", f"{record.seconds / 60:.1f}"),
+        ("Machine", ", ".join(f"{name.replace('_', ' ')} {value or 'none'}"
+                              for name, value in machine.items())),
+        ("Versions", ", ".join(f"{name} {version or 'not installed'}"
+                               for name, version in record.versions.items())),
+    ]
+
+
 def _named(lines: Iterable[Line]) -> str:
     return ", ".join(line.metric for line in lines)
 
@@ -82,14 +105,21 @@ def _named(lines: Iterable[Line]) -> str:
 def _would_decide(line: Line) -> str:
     if line.needed is None:
         return _no_number(line)
-    if line.needed > line.n:
+    if not _enough(line):
+        # Only a fail is adjusted, and by how much depends on the other lines.
+        fails = ", before adjustment for all lines" if (line.harm or 0) > line.allowed else ""
         return (f"About {line.needed:,} items like these instead of {line.n:,}, if the harm is "
-                f"as seen ({number(line.harm, '+')}).")
+                f"as seen ({number(line.harm, '+')}){fails}.")
     if line.seeds > 1:
         return (f"More training seeds: {line.seeds} tell too little of how much seeds differ; "
                 "the items would do.")
     return (f"Other items: {line.n:,} decide a harm as seen more often than not, and these did "
             "not.")
+
+
+def _enough(line: Line) -> bool:
+    """Whether there are as many items already as a line is said to need."""
+    return line.needed is not None and line.needed <= line.n
 
 
 def _no_number(line: Line) -> str:
