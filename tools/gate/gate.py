@@ -38,12 +38,12 @@ def gate(
     out = out or runs_dir() / "gate" / Path(names[-1]).name
     claim(out)
     machine.keep_to_quota()
-    from tools.gate.report import exit_code, terminal, write  # torch counts cores on import
+    from tools.gate.record import exit_code  # torch counts cores on import
+    from tools.gate.report import write
+    from tools.gate.terminal import terminal
 
     result = decided(names, axes, wanted, requests, quick, dtype, started)
-    write(result, out)
-    print(terminal(result))
-    print(out)
+    print(terminal(result, write(result, out)))
     return exit_code(result.verdict)
 
 

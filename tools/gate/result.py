@@ -29,7 +29,7 @@ class Result:
     tuned: list[Subject]  # training seeds of one recipe
     budget: Budget
     lines: pd.DataFrame  # `lib.measures.budget.decide`: a row a line
-    weights: pd.DataFrame  # a row a tuned model: name, adapter, share_changed, drift
+    weights: pd.DataFrame  # a row a tuned model: name, rank, share_trained, share_changed, drift
     items: pd.DataFrame  # paired records: metric, axis, benchmark, item, cluster, base, tuned_0, ..
     world: str  # whose words were asked
     quick: bool
