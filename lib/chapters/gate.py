@@ -25,7 +25,7 @@ Models = Mapping[str, Mapping[Run, object]]
 """Arm to run to model folder."""
 VERDICTS = (PASS, OPEN, FAIL)
 SMALL = 0.01
-"""Harm below which a budget that allows just as much would be about nothing."""
+"""Harm below which a budget that allows just as much is not looked at."""
 WHOLE = "the whole budget"
 USED = ("harm_0", "tokens", "x", "share")
 """Columns of items that harms are read of, besides the cluster."""
@@ -61,19 +61,43 @@ def gate_table(
     return pd.concat(parts, ignore_index=True)
 
 
-def verdict_rows(budget: Budget, frames: Mapping[str, Mapping[Run, Frames]]) -> pd.DataFrame:
-    """Run table of verdicts: by arm, ``share`` of runs (0 or 1 each) with each verdict.
+def run_decisions(
+    budget: Budget, frames: Mapping[str, Mapping[Run, Frames]]
+) -> dict[tuple[str, Run], pd.DataFrame]:
+    """`decide` of every run alone, by arm and run: as somebody with one tuned model would.
 
-    Every run is decided alone, as somebody with one tuned model would.
+    Parameters
+    ----------
+    budget : Budget
+    frames : mapping
+        From `arm_frames`.
     """
-    rows = []
-    for arm, several in frames.items():
-        for run, found in several.items() if arm != "base" else ():
-            table = decide(budget, frames["base"][Run(run.base, 0)], [found])
-            rows += [(arm, verdict, "share", *run, float(overall(table["verdict"]) == verdict))
-                     for verdict in VERDICTS]
-    table = pd.DataFrame(rows, columns=["arm", "condition", "metric", "base", "seed", "value"])
-    return table.assign(n=len(budget.lines), least=0.0, most=1.0).reindex(columns=RUN_COLUMNS)
+    return {(arm, run): decide(budget, frames["base"][Run(run.base, 0)], [found])
+            for arm, several in frames.items() if arm != "base"
+            for run, found in several.items()}
+
+
+def harm_rows(decisions: Mapping[tuple[str, Run], pd.DataFrame]) -> pd.DataFrame:
+    """Run table of harms: the condition is the line."""
+    parts = [table.assign(arm=arm, condition=table["line"], metric="harm", base=run.base,
+                          seed=run.seed) for (arm, run), table in decisions.items()]
+    found = pd.concat(parts, ignore_index=True)
+    return found.reindex(columns=RUN_COLUMNS).assign(least=-np.inf, most=np.inf, df=np.nan)
+
+
+def verdict_rows(decisions: Mapping[tuple[str, Run], pd.DataFrame]) -> pd.DataFrame:
+    """Run table of verdicts: ``share`` of runs (0 or 1 each) with each; the condition says which.
+
+    Parameters
+    ----------
+    decisions : mapping
+        From `run_decisions`.
+    """
+    rows = [(arm, verdict, "share", *run, float(overall(table["verdict"]) == verdict), len(table))
+            for (arm, run), table in decisions.items() for verdict in VERDICTS]
+    table = pd.DataFrame(rows, columns=["arm", "condition", "metric", "base", "seed", "value",
+                                        "n"])
+    return table.assign(least=0.0, most=1.0).reindex(columns=RUN_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -114,97 +138,100 @@ class Population:
 def populations(
     budget: Budget, frames: Mapping[str, Mapping[Run, Frames]]
 ) -> dict[tuple[str, Run], list[Population]]:
-    """Of each arm and run, the lines whose exact harm is worth a budget."""
-    found = {}
-    for arm, several in frames.items():
-        for run, tuned in several.items() if arm != "base" else ():
-            whole = [Population.of(line.metric, frames["base"][Run(run.base, 0)], tuned)
-                     for line in budget.lines]
-            found[arm, run] = [one for one in whole if one.truth >= SMALL]
-    return found
+    """Of each arm and run, every line."""
+    return {(arm, run): [Population.of(line.metric, frames["base"][Run(run.base, 0)], tuned)
+                         for line in budget.lines]
+            for arm, several in frames.items() if arm != "base"
+            for run, tuned in several.items()}
 
 
 def error_rows(
-    budget: Budget, frames: Mapping[str, Mapping[Run, Frames]], draws: int, seed: int
+    budget: Budget, known: Mapping[tuple[str, Run], list[Population]], draws: int, seed: int
 ) -> pd.DataFrame:
     """Run table: how often a line that harms just as much as allowed passes, and fails.
 
     Metrics ``wrong_pass`` and ``wrong_fail``, the line as arm: each tested alone; and of ``the
-    whole budget``, where all lines are at their limit and one that fails is enough.
+    whole budget``, where all lines are at their limit and one that fails is enough. Harms below
+    `SMALL` have no value: a budget that allows so little would be about nothing.
 
     Parameters
     ----------
+    known : mapping
+        From `populations`.
     draws : int
         Samples of each arm and run, as large as what was measured.
     """
-    known, rng = populations(budget, frames), stream(seed, "gate errors")
-    made = [(run, *one) for (_, run), several in known.items()
-            for _ in range(draws if several else 0) for one in _decisions(budget, several, rng)]
+    made = []
+    for place, ((_, run), several) in enumerate(known.items()):
+        rng = stream(seed, "gate errors", *run, place)
+        for _ in range(draws):
+            made += [(run, *one) for one in _decisions(budget, several, rng)]
     told = pd.DataFrame(made, columns=["run", "arm", "wrong_pass", "wrong_fail"])
-    return _by_run(told.melt(["run", "arm"], var_name="metric"), "at the limit")
+    return _by_run(told.melt(["run", "arm"], var_name="metric"), draws, "at the limit")
 
 
 def _decisions(
     budget: Budget, several: Sequence[Population], rng: np.random.Generator
 ) -> Iterator[tuple[str, float, float]]:
     """One sample of each line: the line, whether it passed, whether it failed; then the whole."""
-    harms = [harm_of(QUANTITIES[one.line], one.sample(one.size, rng)) for one in several]
-    tests = np.array([(harm.p_within(one.truth), harm.p_beyond(one.truth))
-                      for harm, one in zip(harms, several, strict=True)])
-    for one, (passes, fails) in zip(several, tests < budget.alpha, strict=True):
-        yield one.line, float(passes), float(fails)
-    yield (WHOLE, float((tests[:, 0] < budget.alpha).all()),
-           float((holm(tests[:, 1]) < budget.alpha).any()))
+    tests = np.full((len(several), 2), np.nan)
+    for i, one in enumerate(several):
+        if one.truth >= SMALL:
+            harm = harm_of(QUANTITIES[one.line], one.sample(one.size, rng))
+            tests[i] = harm.p_within(one.truth), harm.p_beyond(one.truth)
+    hit = np.where(np.isnan(tests), np.nan, tests < budget.alpha)
+    yield from ((one.line, *found) for one, found in zip(several, hit, strict=True))
+    if np.isfinite(tests).any():
+        fails = np.nanmin(holm(tests[:, 1])) < budget.alpha
+        yield WHOLE, float(np.nanmin(hit[:, 0])), float(fails)
 
 
-def _by_run(told: pd.DataFrame, condition: object, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Shares of samples as a run table; ``n`` is their number."""
-    found = told.groupby(["arm", "metric", *by, "run"], sort=False)["value"].agg(["mean", "size"])
-    table = found.reset_index().rename(columns={"mean": "value", "size": "n"})
-    table = table.assign(base=[run.base for run in table["run"]], least=0.0, most=1.0,
-                         seed=[run.seed for run in table["run"]], condition=condition)
+def _by_run(
+    told: pd.DataFrame, draws: int, condition: object, by: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Shares of samples as a run table; ``n`` is their number in an arm."""
+    found = told.groupby(["arm", "metric", *by, "run"], sort=False)["value"].mean().reset_index()
+    table = found.assign(base=[run.base for run in found["run"]], least=0.0, most=1.0, n=draws,
+                         seed=[run.seed for run in found["run"]], condition=condition)
     return table.reindex(columns=[*RUN_COLUMNS, *by]).astype({"se": float, "df": float})
 
 
 def power_rows(
-    budget: Budget, frames: Mapping[str, Mapping[Run, Frames]], draws: int, seed: int,
+    budget: Budget, known: Mapping[tuple[str, Run], list[Population]], draws: int, seed: int,
     sizes: Sequence[int] = SIZES,
 ) -> pd.DataFrame:
     """Run table: how often a line is decided rightly, by number of ``items``.
 
     The arm is the line; metric ``right_pass`` of models whose exact harm is at most half of what is
-    allowed, ``right_fail`` of those where it is at least twice as much.
+    allowed, ``right_fail`` of those where it is at least twice as much; others have no value.
 
     Parameters
     ----------
+    known : mapping
+        From `populations`.
     draws : int
         Samples of each model and number of items.
     """
-    rng, made = stream(seed, "gate power"), []
-    for line in budget.lines:
-        allowed = QUANTITIES[line.metric].allowed(line.allowed)
-        for run, one in _everyone(line.metric, frames):
-            if allowed / 2 < one.truth < 2 * allowed:
-                continue
-            side = "right_pass" if one.truth < allowed else "right_fail"
-            made += [(run, line.metric, side, n, _right(one, n, allowed, budget.alpha, rng))
-                     for n in sizes for _ in range(draws)]
+    limits = {line.metric: QUANTITIES[line.metric].allowed(line.allowed) for line in budget.lines}
+    made = []
+    for place, ((_, run), several) in enumerate(known.items()):
+        rng = stream(seed, "gate power", *run, place)
+        for one in (one for one in several if one.line in limits):
+            made += [(run, one.line, side, n, value) for n in sizes for _ in range(draws)
+                     for side, value in _right(one, n, limits[one.line], budget.alpha, rng)]
     told = pd.DataFrame(made, columns=["run", "arm", "metric", "items", "value"])
-    found = _by_run(told, "", ["items"])
+    found = _by_run(told, draws, "", ["items"])
     return found.assign(condition=found["items"])
-
-
-def _everyone(
-    line: str, frames: Mapping[str, Mapping[Run, Frames]]
-) -> Iterator[tuple[Run, Population]]:
-    for arm, several in frames.items():
-        for run, tuned in several.items() if arm != "base" else ():
-            yield run, Population.of(line, frames["base"][Run(run.base, 0)], tuned)
 
 
 def _right(
     one: Population, n: int, allowed: float, alpha: float, rng: np.random.Generator
-) -> float:
-    harm = harm_of(QUANTITIES[one.line], one.sample(n, rng))
-    test = harm.p_within if one.truth < allowed else harm.p_beyond
-    return float(test(allowed) < alpha)
+) -> list[tuple[str, float]]:
+    """Whether a sample is decided rightly, for both metrics."""
+    found = {"right_pass": np.nan, "right_fail": np.nan}
+    if not allowed / 2 < one.truth < 2 * allowed:
+        harm = harm_of(QUANTITIES[one.line], one.sample(n, rng))
+        side, test = (("right_pass", harm.p_within) if one.truth < allowed
+                      else ("right_fail", harm.p_beyond))
+        found[side] = float(test(allowed) < alpha)
+    return list(found.items())

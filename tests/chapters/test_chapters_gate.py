@@ -13,7 +13,10 @@ from lib.chapters.gate import (
     Population,
     error_rows,
     gate_table,
+    harm_rows,
+    populations,
     power_rows,
+    run_decisions,
     verdict_rows,
 )
 from lib.statistics.bases import RUN_COLUMNS
@@ -35,10 +38,17 @@ def test_arms_are_decided_with_their_seeds_together(known):
 
 
 def test_runs_are_decided_one_by_one(known):
-    table = verdict_rows(budget(**WHOLE), known)
+    table = verdict_rows(run_decisions(budget(**WHOLE), known))
     wide = table.pivot_table(index="arm", columns="condition", values="value")
     assert wide.loc["good", "pass"] == wide.loc["bad", "fail"] == 1
     assert (wide.sum(axis=1) == 1).all()
+
+
+def test_harms_of_runs_are_those_of_their_decisions(known):
+    table = harm_rows(run_decisions(budget(**WHOLE), known))
+    assert set(table["condition"]) == set(WHOLE) and set(RUN_COLUMNS) <= set(table)
+    lost = table[(table["condition"] == "refusal_rate") & (table["arm"] == "bad")]
+    assert lost["value"].round(6).tolist() == [0.3, 0.31]
 
 
 def test_a_gain_is_a_harm_of_the_same_size_in_a_population():
@@ -55,14 +65,17 @@ def test_samples_have_so_many_items_in_clusters_of_their_own():
 
 
 def test_at_the_limit_errors_are_rare_and_every_line_is_there(known):
-    table = error_rows(budget(refusal_rate=0.05), known, 150, 1)
+    limit = budget(refusal_rate=0.05)
+    table = error_rows(limit, populations(limit, known), 150, 1)
     assert set(RUN_COLUMNS) <= set(table)
     assert set(table["metric"]) == {"wrong_pass", "wrong_fail"}
     assert set(table["arm"]) == {"refusal_rate", "the whole budget"}
-    assert (table["value"] <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)).all()
+    assert table["value"].notna().groupby(table["base"]).any().all()
+    assert (table["value"].dropna() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)).all()
 
 
 def test_more_items_decide_more_often(known):
-    table = power_rows(budget(refusal_rate=0.05), known, 40, 1, sizes=(20, 400))
+    limit = budget(refusal_rate=0.05)
+    table = power_rows(limit, populations(limit, known), 40, 1, sizes=(20, 400))
     wide = table.pivot_table(index="metric", columns="items", values="value")
     assert (wide[400] == 1).all() and wide.loc["right_pass", 20] == 0
