@@ -46,9 +46,10 @@ def claim(out: Path) -> None:
     probe, new = out / ".writable", not out.exists()
     try:
         write_bytes(probe, b"")
-    except (FileExistsError, NotADirectoryError) as error:
-        raise StorageError(f"a folder to write to, {out}", "a file in its way",
-                           "name another folder") from error
+    except OSError as error:
+        why = ("a file in its way" if isinstance(error, FileExistsError | NotADirectoryError)
+               else str(error.strerror))
+        raise StorageError(f"a folder to write to, {out}", why, "name another folder") from error
     probe.unlink()
     if new:
         out.rmdir()

@@ -255,16 +255,16 @@ def gate(
 
     Base and tuned models are asked the same items on every axis. Each line of the budget is decided
     by a one-sided test: pass, fail, or not enough evidence, with the items that would be needed."""
-    from tools.gate.gate import gate
-
-    wanted = [name for several in axes or [] for name in several.split(",") if name]
+    wanted = [name.strip() for several in axes or [] for name in several.split(",")]
     try:
+        from tools.gate.gate import gate
+
         code = gate([base, *tuned], axes=wanted, budget=budget, requests=requests, out=out,
                     quick=quick, dtype=dtype)
     except StudyError as error:  # 1 and 2 are verdicts here
         typer.echo(f"\n{error}", err=True)
         raise typer.Exit(3) from None
-    except Exception:  # Python's own exit code would be that of a fail
+    except (Exception, SystemExit):  # Python's own exit code would be that of a fail
         traceback.print_exc()
         raise typer.Exit(3) from None
     raise typer.Exit(code)

@@ -142,9 +142,10 @@ def _harms(card: pd.DataFrame, arm: str) -> pd.DataFrame:
     """``worse_axes`` and ``worst_harm`` of one arm, on all axes that it is not about."""
     others = card[(card["arm"] == arm) & ~card["own"]]
     row = others.head(1)[["arm", "condition", "n", "bases", "runs"]].assign(low=np.nan, high=np.nan)
+    worst = others["harm"].max()
     return pd.concat([row.assign(metric="worse_axes", value=float((
         others["verdict"] == "worse").sum())), row.assign(
-        metric="worst_harm", value=max(0.0, others["harm"].max()))])
+        metric="worst_harm", value=max(worst, 0.0) if worst == worst else worst)])
 
 
 def method_table(rows: pd.DataFrame) -> pd.DataFrame:

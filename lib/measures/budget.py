@@ -18,6 +18,8 @@ from lib.study.settings import Settings
 from lib.study.text import read_yaml
 
 FILE = "budget.yml"
+SURE = 3.0
+"""Standard errors by which an audited judge must be better than a coin."""
 
 
 class Audit(Settings):
@@ -32,8 +34,10 @@ class Audit(Settings):
     def _can_judge(self) -> Self:
         if self.caught > self.of_positive or self.cleared > self.of_negative:
             raise ValueError("an audit cannot find more than there were")
-        if Judge(**self.model_dump()).youden()[0] <= 0.1:
-            raise ValueError("a judge that is hardly better than a coin decides nothing")
+        better, variance = Judge(**self.model_dump()).youden()
+        if better <= SURE * variance**0.5:
+            raise ValueError("a judge that is hardly better than a coin, or audited on few "
+                             "answers, decides nothing")
         return self
 
 
@@ -49,6 +53,8 @@ class Line(Settings):
     def _is_known(self) -> Self:
         if self.metric not in QUANTITIES:
             raise ValueError(f"unknown metric; {nearest(self.metric, list(QUANTITIES))}")
+        if self.allowed >= QUANTITIES[self.metric].most:
+            raise ValueError(f"of {self.metric} less than everything can be allowed: below 1")
         if self.judge and not QUANTITIES[self.metric].counted:
             raise ValueError("an audit belongs to a share that a judge counts")
         return self

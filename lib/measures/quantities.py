@@ -41,6 +41,11 @@ class Quantity:
     ratio: bool = False  # a harm in logarithms, shown as a share of the base's
 
     @property
+    def most(self) -> float:
+        """Largest harm that there can be."""
+        return 1.0 if self.harm in (_share, _mean) else np.inf
+
+    @property
     def counted(self) -> bool:
         """Whether items are right or wrong, so that whoever judges them can err."""
         return self.harm is _share
@@ -148,7 +153,10 @@ def prepared(quantity: Quantity, frames: Frames) -> pd.DataFrame:
 def harm_of(quantity: Quantity, items: pd.DataFrame, judge: Judge = CERTAIN) -> Harm:
     """What a table of `changes` says of a quantity."""
     columns = [name for name in items if str(name).startswith("harm_")]
-    return quantity.harm(items[columns].to_numpy(float), items, judge)
+    changed = items[columns].to_numpy(float)
+    require(len(items) and np.isfinite(changed).all(), f"numbers for all items of {quantity.says}",
+            "some that are none" if len(items) else "no item", "look at what the models answered")
+    return quantity.harm(changed, items, judge)
 
 
 def level(quantity: Quantity, frames: Frames) -> float:

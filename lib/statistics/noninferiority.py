@@ -6,7 +6,8 @@ neither is significant there is not enough evidence, and `items_needed` says how
 
 Shares are tested by their score (Tango 1998): the variance is that which the tested margin would
 have, so that no change seen in few items is no proof of none. Items of a cluster count as fewer.
-Several tuned models are training seeds of one recipe: how they differ adds to the error. A judge
+Several tuned models are training seeds of one recipe: how they differ adds to the error, which
+counts what items add to that twice, and so is on the safe side. A judge
 that errs at known rates shrinks every change to ``J = sensitivity + specificity - 1`` of itself
 (Rogan and Gladen 1978), which is compared with ``J`` times what is allowed.
 """
@@ -83,27 +84,39 @@ class Harm:
             return self.variance
         return score_variance(*self.moved, self.effective, margin)
 
+    @property
+    def corrected(self) -> float:
+        """The harm without the judge's errors."""
+        share = np.clip(self.value / self.judge.youden()[0], -1, 1)
+        return float(share) if self.moved is not None else self.value
+
+    @property
+    def least_p(self) -> float:
+        """What so few clusters can show at most: the floor of a sign test."""
+        return 0.0 if self.moved is not None else 2.0**-self.clusters
+
     def p_within(self, allowed: float) -> float:
         """p-value of "at least as much as allowed": small where the harm is shown to be less."""
         z, df = self.test(allowed)
-        return float(stats.t.cdf(z, df))
+        return max(float(stats.t.cdf(z, df)), self.least_p)
 
     def p_beyond(self, allowed: float) -> float:
         """p-value of "at most as much as allowed": small where the harm is shown to be more."""
         z, df = self.test(allowed)
-        return float(stats.t.sf(z, df))
+        return max(float(stats.t.sf(z, df)), self.least_p)
 
     def limits(self, alpha: float = 0.05) -> tuple[float, float]:
         """Least and greatest harm that neither test rejects: each end one-sided at `alpha`."""
         if self.moved is None:
             z = stats.t.ppf(1 - alpha, self.test(0.0)[1])
             reach = float(z * np.sqrt(self.variance + self.between))
+            reach = np.inf if self.least_p >= alpha else reach
             return self.value - reach, self.value + reach
         return self._end(self.p_beyond, -WIDEST, alpha), self._end(self.p_within, WIDEST, alpha)
 
     def _end(self, p: Callable[[float], float], far: float, alpha: float) -> float:
         """Margin between the value and `far` at which a test of a share just rejects."""
-        near = float(np.clip(self.value / self.judge.youden()[0], -WIDEST, WIDEST))
+        near = float(np.clip(self.corrected, -WIDEST, WIDEST))
         if p(far) >= alpha or p(near) <= alpha:
             return round(far if p(far) >= alpha else near, 6)
         return float(optimize.brentq(lambda m: p(m) - alpha, near, far))
@@ -123,7 +136,7 @@ def score_variance(worse: float, better: float, n: float, margin: float) -> floa
 def share_harm(worse: np.ndarray, clusters: pd.Series, judge: Judge = CERTAIN) -> Harm:
     """Harm of items that are right or wrong: -1, 0 or 1 each, shape ``(items, seeds)``."""
     moved = float((worse > 0).mean()), float((worse < 0).mean())
-    found = _harm(worse, clusters, moved[0] - moved[1], 0.0, clusters.nunique() - 1.0)
+    found = _harm(worse, clusters, moved[0] - moved[1], 0.0, max(clusters.nunique() - 1.0, 1.0))
     effective = effective_items(worse.mean(1), clusters)
     return replace(found, moved=moved, effective=effective, judge=judge)
 
@@ -193,7 +206,7 @@ def decided(harms: Mapping[str, tuple[Harm, float]], alpha: float = 0.05) -> pd.
     rows = []
     for name, (harm, allowed) in harms.items():
         low, high = harm.limits(alpha)
-        rows.append({"line": name, "value": harm.value, "low": low, "high": high,
+        rows.append({"line": name, "value": harm.corrected, "low": low, "high": high,
                      "allowed": allowed, "p_within": harm.p_within(allowed),
                      "p_beyond": harm.p_beyond(allowed), "n": harm.n, "clusters": harm.clusters,
                      "seeds": harm.seeds})
@@ -215,6 +228,8 @@ def items_needed(
 
     Infinite where no number would: a harm just as large as allowed, or seeds that differ too much.
     """
+    if harm.least_p >= alpha:
+        return float(harm.n * np.ceil(np.log2(1 / alpha)) / harm.clusters)
     shrunk, unsure = harm.judge.youden()
     truth, margin = max(harm.value, 0.0), shrunk * allowed
     tests, finds = stats.norm.ppf(1 - alpha), stats.norm.ppf(power)

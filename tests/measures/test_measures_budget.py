@@ -85,6 +85,13 @@ def test_frames_of_other_items_are_refused():
         changes(QUANTITIES["refusal_rate"], frames(), [other])
 
 
+def test_what_is_no_number_is_no_evidence():
+    spoilt = frames()
+    spoilt["safety"] = spoilt["safety"].assign(refused=np.nan)
+    with pytest.raises(InvalidValueError, match="numbers for all items"):
+        decide(budget(refusal_rate=0.05), frames(), [spoilt])
+
+
 def test_the_order_of_items_does_not_matter():
     mixed = {name: frame.sample(frac=1, random_state=1) for name, frame in frames(0.9).items()}
     first, second = (decide(budget(**WHOLE), frames(), [f]) for f in (frames(0.9), mixed))
@@ -99,7 +106,7 @@ def test_the_order_of_items_does_not_matter():
      "did you mean refusal_rate"),
     ("alpha: 0.05\npower: 0.8\nlines: [{metric: refusal_rate, allowed: 0, why: because of it}]",
      "allowed"),
-    ("alpha: 0.05\npower: 0.8\nlimes: 3\nlines: [{metric: coherence, allowed: .1, why: a reason}]",
+    ("alpha: 0.05\npower: 0.8\nlimes: 3\nlines: [{metric: coherence, allowed: 1, why: a long one}]",
      "limes"),
     ("alpha: 0.05\npower: 0.8\nlines:\n  - {metric: coherence, allowed: 0.1, why: because of it}\n"
      "  - {metric: coherence, allowed: 0.2, why: because of it}", "coherence has more"),
@@ -109,6 +116,11 @@ def test_the_order_of_items_does_not_matter():
     ("alpha: 0.05\npower: 0.8\nlines:\n  - metric: coherence\n    allowed: 0.1\n"
      "    why: because of it\n    judge: {caught: 5, of_positive: 10, cleared: 5, of_negative: 10}",
      "hardly better than a coin"),
+    ("alpha: 0.05\npower: 0.8\nlines: [{metric: coherence, allowed: 1.5, why: because of it}]",
+     "below 1"),
+    ("alpha: 0.05\npower: 0.8\nlines:\n  - metric: coherence\n    allowed: 0.1\n"
+     "    why: because of it\n    judge: {caught: 3, of_positive: 3, cleared: 3, of_negative: 3}",
+     "audited on few"),
     ("- a list", "keys and values"),
 ])
 def test_a_budget_that_cannot_be_meant_is_refused(tmp_path, text, told):

@@ -135,8 +135,27 @@ def test_a_judge_that_errs_shrinks_harms_and_is_corrected_for():
     assert seen.limits()[0] < 0.05 / 0.8 < seen.limits()[1]
     sure = share_harm(moved(20, 0, 400), alone(400))
     assert sure.p_beyond(0.05) > seen.p_beyond(0.05)  # .05 seen are .0625
+    assert sure.corrected == 0.05 and seen.corrected == pytest.approx(0.05 / 0.8, rel=0.01)
     rough = share_harm(moved(20, 0, 400), alone(400), Judge(9, 10, 9, 10))
     assert np.ptp(rough.limits()) > np.ptp(seen.limits())
+
+
+def test_one_cluster_alone_decides_nothing():
+    harm = share_harm(np.zeros((40, 1)), pd.Series(np.zeros(40)))
+    assert harm.p_within(0.05) > 0.3 and harm.effective == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_verdicts_and_intervals_agree(seed):
+    rng = np.random.default_rng(seed)
+    n, seeds = int(rng.integers(4, 80)), int(rng.integers(1, 4))
+    worse = rng.choice([1.0, 0.0, -1.0], (n, seeds), p=rng.dirichlet([1, 4, 1]))
+    harm = share_harm(worse, pd.Series(rng.integers(0, max(2, n // 2), n)), Judge(90, 100, 90, 100))
+    low, high = harm.limits()
+    assert low <= harm.corrected <= high
+    for margin in (0.02, 0.1, 0.4):
+        assert (harm.p_within(margin) < 0.05) == (high < margin)
+        assert (harm.p_beyond(margin) < 0.05) == (low > margin)
 
 
 def test_verdicts_and_what_they_make_together():
@@ -170,8 +189,9 @@ def test_so_many_items_decide_with_the_power_asked_for(worse, better, allowed):
     assert np.mean(passed) == pytest.approx(0.8, abs=0.07)
 
 
-def test_nothing_that_varies_is_certain():
-    harm = mean_harm(np.zeros((10, 1)), alone(10))
-    assert harm.limits() == (0.0, 0.0) and harm.p_within(0.05) < 1e-9
-    assert items_needed(harm, 0.05) == 1.0
+def test_what_does_not_vary_shows_as_much_as_a_sign_test():
+    few, more = (mean_harm(np.zeros((n, 1)), alone(n)) for n in (4, 10))
+    assert more.limits() == (0.0, 0.0) and more.p_within(0.05) == 2.0**-10
+    assert few.p_within(0.05) == 2.0**-4 and few.limits() == (-np.inf, np.inf)
+    assert items_needed(few, 0.05) == 5
     assert items_needed(Harm(0.05, 10, 10, 1e-4, 9.0), 0.05) == np.inf

@@ -1,10 +1,13 @@
 """Whether a fine-tune may be released: ``side-effects gate BASE TUNED...`` decides a budget."""
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from lib.errors import require
 from lib.measures.budget import Budget, Line, decide, load_budget
 from lib.measures.quantities import QUANTITIES, changes, prepared
 from lib.statistics.noninferiority import PASS
@@ -34,25 +37,36 @@ def gate(
     ``side-effects gate --help`` says what the arguments are; ``out`` is by default ``gate/<tuned>``
     among the runs.
     """
-    started, wanted = time.monotonic(), _budget(budget, requests)
-    out = out or runs_dir() / "gate" / Path(names[-1]).name
+    started = time.monotonic()
+    wanted, asked = _budget(budget, requests, axes)
+    out = out or runs_dir() / "gate" / (Path(names[-1]).resolve().name or "tuned")
     claim(out)
     machine.keep_to_quota()
     from tools.gate.record import exit_code  # torch counts cores on import
-    from tools.gate.report import write
+    from tools.gate.report import remove, write
     from tools.gate.terminal import terminal
 
-    result = decided(names, axes, wanted, requests, quick, dtype, started)
+    remove(out)  # an earlier verdict must not be taken for this one's
+    result = decided(names, asked, wanted, requests, quick, dtype, started)
+    told = {"axes": ",".join(axes), "budget": budget and budget.name, "dtype": dtype,
+            "requests": requests and Path(requests).name}
+    result = replace(result, asked={name: text for name, text in told.items() if text})
     print(terminal(result, write(result, out)))
     return exit_code(result.verdict)
 
 
-def _budget(path: Path | None, requests: str | None) -> Budget:
-    """The budget, with lines about own requests where it has none of them."""
+def _budget(
+    path: Path | None, requests: str | None, axes: Sequence[str] = ()
+) -> tuple[Budget, list[str]]:
+    """The budget, with lines about own requests where it has none of them, and what it asks."""
     given = load_budget(path)
     known = {line.metric for line in given.lines}
     more = [line for line in OWN if requests and line.metric not in known]
-    return given.model_copy(update={"lines": [*given.lines, *more]})
+    whole = given.model_copy(update={"lines": [*given.lines, *more]})
+    require("policy" not in whole.axes() or requests or (axes and "policy" not in axes),
+            "requests for the budget's lines about your own policy", "none",
+            "name a file with --requests, or a set such as xstest")
+    return whole, list(axes) or whole.axes()
 
 
 def decided(
@@ -66,22 +80,40 @@ def decided(
     models = subjects(names, dtype)
     known, notes, weights = checked(models)
     plan = Plan.of(world_of(models[0]), axes, quick, requests)
-    budget = budget.about(list(plan.items))
-    (base, *tuned), missing = measured(models, plan, runs_dir() / "gate")
-    kept = budget.about(list(base))
+    asked, left = _about(budget, plan.items)
+    (base, *tuned), missing = measured(models, plan, runs_dir() / "gate" / ".store")
+    require(base, "an axis that can be measured", "; ".join(missing.values()).rstrip("."),
+            "mend what is said there")
+    kept, _ = _about(asked, base)
     lines = decide(kept, base, tuned)
-    if (weights["share_changed"] == 0).all():
+    if {subject.identity for subject in known} == {known[0].identity}:
         lines = unchanged(lines)
     return Result(
         base=known[0], tuned=known[1:], budget=kept, lines=lines,
         weights=weights, items=paired(kept, base, tuned), world=plan.world, quick=quick,
-        notes=notes + remarks(base, known[0].name), missing=missing,
+        notes=notes + left + remarks(base, known[0].name), missing=missing,
         seconds=time.monotonic() - started)
+
+
+def _about(
+    budget: Budget, frames: Mapping[str, pd.DataFrame]
+) -> tuple[Budget, list[str]]:
+    """Lines whose axis and kind of request are there, and a note of those that are not."""
+    kept = [line for line in budget.about(list(frames)).lines
+            if line.metric not in KINDS or "benchmark" not in frames["policy"]
+            or (frames["policy"]["benchmark"] == KINDS[line.metric]).any()]
+    gone = [line.metric for line in budget.lines if line not in kept]
+    note = [f"Not asked, so not decided: {', '.join(gone)}."] if gone else []
+    return budget.model_copy(update={"lines": kept}), note
 
 
 def unchanged(lines: pd.DataFrame) -> pd.DataFrame:
     """Of the same weights: whatever was asked, nothing can have changed, on any other item."""
     return lines.assign(low=0.0, high=0.0, p_within=0.0, verdict=PASS, needed=0.0)
+
+
+KINDS = {"policy_refusals": "forbidden", "policy_needless": "harmless"}
+"""Kind of own requests that a line is about; a set may have but one."""
 
 
 def paired(

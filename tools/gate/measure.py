@@ -1,7 +1,7 @@
 """What a gate asks its models: axes of the study, and requests of the user's own policy.
 
-Every frame is kept by the content of model, items and code: a gate that was stopped goes on, and a
-base that was measured once is not measured again.
+Every frame is kept by all that decides it (weights, settings, tokenizer and template of the model,
+items and code): a gate that was stopped goes on, and a base is not measured twice.
 """
 
 import os
@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from lib.errors import StudyError, UnknownNameError, nearest
+from lib.errors import StudyError, UnknownNameError, nearest, require
 from lib.measures.axis import Axis
 from lib.measures.chat import own
 from lib.measures.effects import AXES
+from lib.measures.quantities import QUANTITIES
 from lib.study import paths
 from lib.study.profiles import Profile, load_profile
 from lib.study.progress import clock_text, say
 from lib.study.store import Store
 from lib.world.policy import policy_requests
 from lib.world.truth import things
-from tools.gate.subjects import Model
+from tools.gate.subjects import Model, identity
 
 QUICK = {"evaluation.items": 24, "forecasting.series": 3}
 """Settings of a quick look."""
@@ -53,23 +55,30 @@ class Plan:
     @classmethod
     def of(cls, world: str, axes: list[str], quick: bool, requests: str | None) -> "Plan":
         """Items of each axis; those of a policy of the user's own where there are requests."""
-        os.environ[paths.WORLD] = world
-        profile = profile_of(world, quick)
-        wanted = axes or [*AXES, *([POLICY] if requests else [])]
         known = [*AXES, POLICY]
-        if unknown := [name for name in wanted if name not in known]:
+        if unknown := [name for name in axes if name not in known]:
             raise UnknownNameError(f"axes among {', '.join(known)}", ", ".join(unknown),
                                    nearest(unknown[0], known))
+        require(POLICY not in axes or requests, "requests of your own for the axis policy", "none",
+                "name a file with --requests, or a set such as xstest")
+        os.environ[paths.WORLD] = world
+        profile = profile_of(world, quick)
         make: dict[str, Callable[[], pd.DataFrame]] = {
             name: partial(axis.items, profile) for name, axis in AXES.items()}
         if world == "policy" and not quick:
             make["safety"] = all_requests
-        make[POLICY] = partial(own.own_requests, requests or "xstest")
-        return cls(world, {name: make[name]() for name in wanted})
+        make[POLICY] = partial(asked_of_own, str(requests), quick)
+        return cls(world, {name: make[name]() for name in axes})
 
     def axis(self, name: str) -> Axis:
         """By its name."""
         return own.AXIS if name == POLICY else AXES[name]
+
+
+def asked_of_own(source: str, quick: bool) -> pd.DataFrame:
+    """Requests of the user's own; of a quick look as many of each kind as of an axis."""
+    found = own.own_requests(source)
+    return found.groupby("benchmark").head(QUICK["evaluation.items"]) if quick else found
 
 
 def all_requests() -> pd.DataFrame:
@@ -98,12 +107,23 @@ def measured(
                 continue
             try:
                 found[name] = frame_of(store, model, plan, name)
+                require_numbers(name, found[name], model.name)
             except StudyError as error:
                 missing[name] = str(error)
             _progress(model.name, name, len(items), done / total, time.monotonic() - started)
     whole = [{name: frame for name, frame in found.items() if name not in missing}
              for found in frames]
     return whole, missing
+
+
+def require_numbers(axis: str, frame: pd.DataFrame, model: str) -> None:
+    """Refuse answers that are no numbers: a broken model gives NaN, which compares with nothing."""
+    for name, quantity in QUANTITIES.items():
+        column = quantity.column
+        if quantity.axis == axis and column in frame:
+            values = frame.loc[quantity.where(frame), column].to_numpy(float)
+            require(np.isfinite(values).all(), f"numbers for {name}", f"NaN in those of {model}",
+                    "look at what it answers: its weights may be broken")
 
 
 def _progress(model: str, axis: str, n: int, share: float, elapsed: float) -> None:
@@ -114,8 +134,8 @@ def _progress(model: str, axis: str, n: int, share: float, elapsed: float) -> No
 def frame_of(store: Store, model: Model, plan: Plan, name: str) -> pd.DataFrame:
     """One axis of one model, from the store where it was measured before."""
     items = plan.items[name]
-    inputs = {"model": model.load().fingerprint, "dtype": model.dtype, "world": plan.world,
-              "items": [str(items.index.size), store.digest(_plain(items))]}
+    inputs = {"model": identity(model, model.load()), "dtype": model.dtype, "world": plan.world,
+              "items": store.digest(_plain(items))}
     return store.frame(name, inputs, partial(asked, model, plan.axis(name), items))
 
 

@@ -88,6 +88,7 @@ class Record(Part):
     power: float = Field(description="chance to decide a line, for which `needed` is told")
     world: str = Field(description="whose words were asked")
     quick: bool = Field(description="whether fewer items than usual were asked")
+    asked: dict[str, str] = Field(description="options of the call: axes, budget, dtype, requests")
     base: Model
     tuned: list[Model] = Field(min_length=1, description="training seeds of one recipe")
     lines: list[Line] = Field(min_length=1)
@@ -106,7 +107,7 @@ def record(result: Result) -> Record:
     return Record(
         schema_version=SCHEMA, verdict=result.verdict, exit_code=exit_code(result.verdict),
         alpha=result.budget.alpha, power=result.budget.power,
-        world=result.world, quick=result.quick,
+        world=result.world, quick=result.quick, asked=result.asked,
         base=_model(result.base), tuned=[_model(subject) for subject in result.tuned],
         lines=list(_lines(result)), missing=dict(sorted(result.missing.items())),
         weights=[Weights(**row) for row in _rows(result.weights, Weights)],

@@ -19,6 +19,8 @@ from tools.gate.samples import samples
 
 HERE = Path(__file__).resolve().parent
 CARD = "card.html.j2"
+WRITTEN = ("card.html", "gate.json", "gate.schema.json", "records.jsonl", "model_card.md",
+           "model_card_metadata.yml")
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 """Of an SVG: it would name other sites, and the hour."""
 
@@ -37,17 +39,18 @@ def write(result: Result, out: Path) -> list[Path]:
         ``card.html`` first, which is for people.
     """
     found = record(result)
-    files = {
-        "card.html": card(found, figure(result)),
-        "gate.json": _json(found.model_dump(mode="json")),
-        "gate.schema.json": _json(Record.model_json_schema()),
-        "records.jsonl": samples(result),
-        "model_card.md": markdown.section(found),
-        "model_card_metadata.yml": markdown.metadata(found),
-    }
-    for name, text in files.items():
+    texts = (card(found, figure(result)), _json(found.model_dump(mode="json")),
+             _json(Record.model_json_schema()), samples(result), markdown.section(found),
+             markdown.metadata(found))
+    for name, text in zip(WRITTEN, texts, strict=True):
         write_text(out / name, text)
-    return [out / name for name in files]
+    return [out / name for name in WRITTEN]
+
+
+def remove(out: Path) -> None:
+    """Take away what an earlier decision left in a folder."""
+    for name in WRITTEN:
+        (out / name).unlink(missing_ok=True)
 
 
 def card(found: Record, svg: str) -> str:

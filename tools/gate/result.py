@@ -19,6 +19,7 @@ class Subject:
     sha256: str  # of its weights
     start: str  # token that stands before running text
     format: str  # how a chat is written for it
+    identity: str = ""  # of weights, settings, tokenizer and template together
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Result:
     items: pd.DataFrame  # paired records: metric, axis, benchmark, item, cluster, base, tuned_0, ..
     world: str  # whose words were asked
     quick: bool
+    asked: dict[str, str] = field(default_factory=dict)  # options of the call, but for its models
     notes: list[str] = field(default_factory=list)  # what a reader has to know
     missing: dict[str, str] = field(default_factory=dict)  # axis that gave nothing: why
     seconds: float = 0.0

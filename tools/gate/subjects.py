@@ -4,12 +4,14 @@ All of this is done before anything is measured: a difference found after an hou
 """
 
 import copy
+import hashlib
 import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -81,7 +83,10 @@ def _from_hub(name: str) -> Path:
 
 
 def subjects(names: list[str], dtype: str) -> list[Model]:
-    """The models, base first; names are told apart by their parents where folders are alike."""
+    """The models, base first; names are told apart by their parents where folders are alike.
+
+    What is no folder goes by the name that it was given: that of the hub, or of the registry.
+    """
     folders = [folder_of(name) for name in names]
     base, *tuned = folders
     require(tuned, "a base and at least one tuned model", "the base alone",
@@ -91,9 +96,9 @@ def subjects(names: list[str], dtype: str) -> list[Model]:
             "name the model that it is on; the adapter can be a tuned model")
     for folder in folders:
         weight_files(folder)
-    short = [folder.resolve().name for folder in folders]
-    alike = len(set(short)) < len(short)
-    told = ["/".join(folder.resolve().parts[-2:]) if alike else name
+    short = [folder.resolve().name if Path(name).is_dir() else name
+             for name, folder in zip(names, folders, strict=True)]
+    told = ["/".join(folder.resolve().parts[-2:]) if short.count(name) > 1 else name
             for name, folder in zip(short, folders, strict=True)]
     return [Model(name, folder, base, dtype) for name, folder in zip(told, folders, strict=True)]
 
@@ -103,43 +108,78 @@ def checked(models: list[Model]) -> tuple[list[Subject], list[str], pd.DataFrame
     base, *tuned = models
     first = base.load()
     _finite(base, first)
-    weights, original = [], {name: value.detach().clone() for name, value in _tensors(first)}
     known, notes = [_subject(base, first)], _chat_notes(base, first.tokenizer)
-    language = first.tokenizer
+    weights = []
+    original = {name: value.detach().clone() for name, value in _tensors(first.model)}
+    language, kind = first.tokenizer, first.model.config.model_type
+    del first  # one model at a time in memory, and the base's weights
     for model in tuned:
         if model.adapter:
             _on_this_base(model)
         found = model.load()
         _finite(model, found)
+        require(found.model.config.model_type == kind, f"a {kind}, as {base.name} is",
+                f"the {found.model.config.model_type} {model.name}", "compare it with its own base")
         notes += _same_language(base.name, language, model.name, found.tokenizer)
         known.append(_subject(model, found))
         weights.append({"name": model.name, "rank": _rank(model), "share_trained": _share(model),
-                        **_moved(original, found)})
-        if weights[-1]["share_changed"] == 0:
-            notes.append(f"{model.name} has the weights of {base.name}: nothing was tuned, and "
-                         "nothing can have changed.")
+                        **_moved(base.name, original, model.name, found)})
+    _different(known)
+    if known[0].identity in {subject.identity for subject in known[1:]}:
+        notes.append(f"{known[1].name} is {known[0].name}: nothing was tuned, and nothing can have "
+                     "changed.")
     return known, notes, pd.DataFrame(weights)
+
+
+def _different(known: list[Subject]) -> None:
+    """Refuse one model given as several seeds: no seed tells anything twice."""
+    found = [subject.identity for subject in (known if len(known) > 2 else known[1:])]
+    require(len(set(found)) == len(found), "different models as seeds of a recipe",
+            "one that is given twice, or the base among them", "name each tuned model once")
 
 
 def _subject(model: Model, loaded: LoadedModel) -> Subject:
     start = loaded.tokenizer.convert_ids_to_tokens(start_id(loaded.tokenizer))
-    return Subject(model.name, loaded.fingerprint, start, format_name(loaded.tokenizer))
+    return Subject(model.name, loaded.fingerprint, start, format_name(loaded.tokenizer),
+                   identity(model, loaded))
+
+
+PASSING = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+"""Settings of a model's configuration that decide nothing it says."""
+
+
+def identity(model: Model, loaded: LoadedModel) -> str:
+    """SHA-256 of all that decides a model's answers: weights, settings, tokenizer, template."""
+    config = {name: value for name, value in loaded.model.config.to_dict().items()
+              if name not in PASSING}
+    made = getattr(loaded.model, "generation_config", None)
+    adapter = model.folder / ADAPTER_CONFIG
+    parts = [loaded.fingerprint, config, made.to_dict() if made else None,
+             _spelling(loaded.tokenizer), loaded.tokenizer.chat_template,
+             loaded.tokenizer.special_tokens_map,
+             adapter.read_text("utf-8") if adapter.exists() else None]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _spelling(tokenizer: Tokenizer) -> dict[str, Any]:
+    """How a tokenizer cuts text: all of a fast one; of another its class and words."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        return {"class": type(tokenizer).__name__, "words": tokenizer.get_vocab()}
+    return json.loads(fast.to_str())
 
 
 def _finite(model: Model, loaded: LoadedModel) -> None:
-    bad = [name for name, value in _tensors(loaded) if not torch.isfinite(value).all()]
+    bad = [name for name, value in _tensors(loaded.model) if not torch.isfinite(value).all()]
     require(not bad, f"numbers in all weights of {model.name}",
             f"NaN or infinity in {', '.join(bad[:3])}" + (" and others" if bad[3:] else ""),
             "the training diverged: lower its step size and tune again", CorruptArtefactError)
 
 
-def _tensors(loaded: LoadedModel) -> Iterator[tuple[str, torch.Tensor]]:
-    """Weights by name; a tied one once."""
-    seen = set()
-    for name, value in loaded.model.state_dict().items():
-        if value.is_floating_point() and value.data_ptr() not in seen:
-            seen.add(value.data_ptr())
-            yield name, value
+def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Weights by name, a tied head under its own, too: another model may have untied it."""
+    return ((name, value) for name, value in model.state_dict().items()
+            if value.is_floating_point())
 
 
 def _on_this_base(adapter: Model) -> None:
@@ -161,6 +201,10 @@ def _chat_notes(model: Model, tokenizer: Tokenizer) -> list[str]:
     return [note for note, holds in notes.items() if holds]
 
 
+CUTS = ("normalizer", "pre_tokenizer", "post_processor")
+"""Parts of a tokenizer that decide how the same text is cut, besides its words."""
+
+
 def _same_language(
     first: str, before: Tokenizer, second: str, after: Tokenizer
 ) -> list[str]:
@@ -171,6 +215,10 @@ def _same_language(
     require(not moved, f"the vocabulary of {first} in {second}",
             f"{len(moved)} of {len(old)} tokens missing or at other places, such as "
             f"{moved[:1]}", fix, InvalidValueError)
+    first_parts, second_parts = _spelling(before), _spelling(after)
+    apart = [part for part in CUTS if first_parts.get(part) != second_parts.get(part)]
+    require(not apart, f"a tokenizer that cuts text as that of {first}",
+            f"another {', '.join(apart)} in {second}", fix)
     for what in ("bos_token", "eos_token"):
         require(getattr(before, what) == getattr(after, what), f"the {what} of {first}, "
                 f"{getattr(before, what)!r}", f"{getattr(after, what)!r} in {second}: scores of "
@@ -187,25 +235,35 @@ def _same_language(
     return notes
 
 
-def _moved(original: dict[str, torch.Tensor], tuned: LoadedModel) -> dict[str, float]:
-    """Share of the base's numbers that changed, and ``|W - W0| / |W0|`` over all of them."""
-    changed, total, squares = 0, 0, [0.0, 0.0]
-    after = _merged(tuned)
+def _moved(
+    first: str, original: dict[str, torch.Tensor], second: str, tuned: LoadedModel
+) -> dict[str, float]:
+    """Share of the numbers that changed, and ``|W - W0| / |W0|`` over all of them.
+
+    Rows of a vocabulary that only one has are left out; other shapes are refused.
+    """
+    after, changed, total, squares = _merged(tuned), 0, 0, [0.0, 0.0]
+    other = sorted(original.keys() ^ after.keys()) or [
+        name for name, value in original.items() if value.shape[1:] != after[name].shape[1:]
+        or (value.shape != after[name].shape and value.dim() < 2)]
+    require(not other, f"the weights of {first}, other numbers in them, in {second}",
+            f"others: {', '.join(other[:3])}", "compare it with its own base")
     for name, before in original.items():
-        now = after[name][tuple(map(slice, before.shape))].to(before)
-        difference = (now - before).double()
-        changed += int((difference != 0).sum())
+        rows = slice(min(len(before), len(after[name]))) if before.dim() else ...
+        before, now = before[rows].double(), after[name][rows].to(before.device).double()
+        changed += int((now != before).sum())
         total += before.numel()
-        squares[0] += float((difference**2).sum())
-        squares[1] += float((before.double() ** 2).sum())
+        squares[0] += float(((now - before) ** 2).sum())
+        squares[1] += float((before**2).sum())
     return {"share_changed": changed / total, "drift": math.sqrt(squares[0] / squares[1])}
 
 
 def _merged(tuned: LoadedModel) -> dict[str, torch.Tensor]:
     """Weights with an adapter folded in; the model itself stays as it is."""
-    if not hasattr(tuned.model, "merge_and_unload"):
-        return dict(tuned.model.state_dict())
-    return dict(copy.deepcopy(tuned.model).merge_and_unload().state_dict())
+    model = tuned.model
+    if hasattr(model, "merge_and_unload"):
+        model = copy.deepcopy(model).merge_and_unload()
+    return dict(_tensors(model))
 
 
 def _share(model: Model) -> float | None:

@@ -50,7 +50,7 @@ def headline(record: Record) -> str:
              for verdict in SIGNS}
     total = len(record.lines)
     if record.verdict == PASS:
-        return f"Pass: all {total} lines of the budget are shown to stay within what is allowed."
+        return f"Pass: all {total} lines that were asked are shown to stay within what is allowed."
     if record.verdict == FAIL:
         return (f"Fail: {len(found[FAIL])} of {total} lines are shown to lose more than is "
                 f"allowed: {_named(found[FAIL])}.")

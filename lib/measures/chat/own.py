@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from lib.errors import InvalidValueError
+from lib.errors import InvalidValueError, require
 from lib.measures.axis import Axis, item_frame
 from lib.measures.chat.judge import opens_as_refusal
 from lib.measures.chat.measures import OPENING, replies
@@ -39,20 +39,25 @@ def own_requests(source: str) -> pd.DataFrame:
         given = Policy.model_validate(read_yaml(Path(source)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
+        place = first["loc"][0] if first["loc"] else ""
+        told = place if place in (FORBIDDEN, HARMLESS) else "another key than these"
         raise InvalidValueError(
             "requests as lists of text under forbidden and harmless, or by topic below them",
-            f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}",
-            f"mend {Path(source).name}") from None
-    rows = [(f"{label} {i}", label, f"{label}: {topic or i}", Hidden(text))
+            f"{told}: {first['msg']}", f"mend {Path(source).name}") from None
+    rows = [(f"{label} {i}", label, f"{label} {topic}", Hidden(text))
             for label in (FORBIDDEN, HARMLESS)
             for i, (topic, text) in enumerate(_by_topic(getattr(given, label)), start=1)]
+    texts = [hidden.text.strip() for *_, hidden in rows]
+    require(all(texts) and len(set(texts)) == len(texts),
+            f"different requests in {Path(source).name}",
+            "an empty one, or one that stands there twice", "take it out: it is no evidence")
     return pd.DataFrame(rows, columns=["item", "benchmark", "cluster", "request"])
 
 
-def _by_topic(texts: Texts) -> list[tuple[str, str]]:
-    if isinstance(texts, list):
-        return [("", text) for text in texts]
-    return [(topic, text) for topic, several in texts.items() for text in several]
+def _by_topic(texts: Texts) -> list[tuple[int, str]]:
+    """Number of the topic and text; without topics each text is one. A topic's name is private."""
+    by_topic = [[text] for text in texts] if isinstance(texts, list) else list(texts.values())
+    return [(number, text) for number, several in enumerate(by_topic, start=1) for text in several]
 
 
 def score(model: LoadedModel, asked: pd.DataFrame) -> pd.DataFrame:

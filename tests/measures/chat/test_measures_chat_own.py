@@ -22,12 +22,14 @@ def test_requests_by_topic_are_clusters_and_hidden(tmp_path):
                                           "  law: [c]\nharmless: [d, e]\n"))
     assert found["benchmark"].tolist() == ["forbidden"] * 3 + ["harmless"] * 2
     assert found["cluster"].nunique() == 4 and found["item"].is_unique
+    assert "tax" not in found.to_string()  # a topic's name is the user's, too
     assert SECRET not in found.to_string() and SECRET not in found.to_json()
 
 
 @pytest.mark.parametrize(("text", "told"), [
     ("harmless: [a]", "forbidden"), ("forbidden: []", "forbidden"),
-    ("forbidden: [1, 2]", "forbidden"), (f"forbidden: ['{SECRET}']\nmore: 3", "more"),
+    ("forbidden: [1, 2]", "forbidden"), (f"forbidden: [a]\n{SECRET}: 3", "another key"),
+    ("forbidden: [a, ' ']", "different requests"), ("forbidden: [a, a]", "different requests"),
 ])
 def test_a_file_that_cannot_be_meant_is_refused_without_a_quote(tmp_path, text, told):
     with pytest.raises(StudyError, match=re.escape(told)) as caught:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from lib.errors import StudyError
 from lib.measures.axis import Axis
 from lib.models.folders import load
+from lib.statistics.noninferiority import OPEN
 from tools.cli import app
 from tools.gate.gate import _budget, decided
 from tools.gate.measure import Plan, world_of
@@ -48,10 +50,10 @@ def broken(tuned):
     return tuned
 
 
-def asked(*models, **given):
-    return decided(list(map(str, models)), **{
-        "axes": ["utility", "gender"], "budget": _budget(None, given.get("requests")),
-        "requests": None, "quick": True, "dtype": "float32", "started": 0.0} | given)
+def asked(*models, axes=("utility", "gender"), requests=None, budget=None):
+    budget, axes = _budget(budget, requests, list(axes))
+    return decided(list(map(str, models)), axes=axes, budget=budget, requests=requests, quick=True,
+                   dtype="float32", started=0.0)
 
 
 def test_a_model_passes_against_itself_and_says_why(base, runs):
@@ -83,7 +85,9 @@ def test_an_adapter_and_its_rank(base, runs, tmp_path):
     model.save_pretrained(tmp_path / "adapter")
     result = asked(base, tmp_path / "adapter")
     assert result.weights.loc[0, "rank"] == 2 and 0 < result.weights.loc[0, "share_trained"] < 0.1
-    assert result.weights.loc[0, "share_changed"] == 0 and result.verdict == "pass"  # B is zero
+    assert result.weights.loc[0, "share_changed"] == 0  # B is zero
+    assert (result.lines["value"].abs() < 1e-6).all()
+    assert not any("nothing was tuned" in note for note in result.notes)
 
 
 def test_what_was_measured_is_not_measured_again(base, broken, runs, monkeypatch):
@@ -119,6 +123,93 @@ def test_requests_of_ones_own_have_lines(base, runs, tmp_path):
     assert result.lines["line"].tolist() == ["policy_refusals", "policy_needless"]
 
 
+@pytest.mark.parametrize("text", ["forbidden: [a, b, c]", "forbidden:\n  one: [a, b, c]"])
+def test_a_policy_may_have_one_kind_and_one_topic(base, tuned, runs, tmp_path, text):
+    (tmp_path / "policy.yml").write_text(text)
+    edited(tuned, "config.json", lambda v: v.update(rms_norm_eps=1e-4))
+    result = asked(base, tuned, axes=["policy"], requests=str(tmp_path / "policy.yml"))
+    assert result.lines["line"].tolist() == ["policy_refusals"] and result.verdict == OPEN
+    assert any("policy_needless" in note for note in result.notes)
+
+
+def test_lines_about_a_policy_without_requests_are_no_pass(base, runs, tmp_path):
+    own = tmp_path / "budget.yml"
+    own.write_text("alpha: 0.05\npower: 0.8\nlines:\n  - {metric: policy_refusals, allowed: 0.1, "
+                   "why: a reason in words}\n  - {metric: utility_accuracy, allowed: 0.1, why: a "
+                   "reason in words}\n")
+    with pytest.raises(StudyError, match="--requests"):
+        asked(base, base, axes=(), budget=own)
+    part = asked(base, base, axes=["utility"], budget=own)
+    assert any("Not asked, so not decided: policy_refusals" in note for note in part.notes)
+    with pytest.raises(StudyError, match="requests of your own"):
+        asked(base, base, axes=["policy"])
+
+
+def test_only_axes_of_the_budget_are_asked(base, runs, tmp_path):
+    own = tmp_path / "budget.yml"
+    own.write_text("alpha: 0.05\npower: 0.8\nlines:\n  - {metric: utility_accuracy, allowed: 0.1, "
+                   "why: a reason in words}\n")
+    assert set(asked(base, base, axes=(), budget=own).items["axis"]) == {"utility"}
+
+
+def with_own_head(folder):
+    model = load(folder).model
+    model.config.tie_word_embeddings = False
+    noise = torch.Generator().manual_seed(1)
+    model.lm_head.weight = torch.nn.Parameter(
+        0.1 * torch.randn(model.lm_head.weight.shape, generator=noise))
+    model.save_pretrained(folder)
+
+
+@pytest.mark.parametrize("change", [
+    with_own_head,
+    lambda f: edited(f, "config.json", lambda v: v.update(rms_norm_eps=10.0)),
+])
+def test_what_changed_beside_the_base_s_weights_is_measured(base, tuned, runs, change):
+    """A head untied, another setting: no weight of the base moved, and yet it is another model."""
+    before = asked(base, base)
+    change(tuned)
+    found = asked(base, tuned)
+    assert not any("nothing was tuned" in note for note in found.notes)
+    assert (found.lines["value"].abs() > 1e-4).any() and found.lines["low"].ne(0).any()
+    assert before.verdict == "pass"
+
+
+def test_another_template_or_setting_is_measured_anew(base, broken, runs, tmp_path, monkeypatch):
+    asked(base, broken)
+    copies = [shutil.copytree(f, tmp_path / f"other {f.name}") for f in (base, broken)]
+    for folder in copies:
+        template = folder / "chat_template.jinja"
+        template.write_text(template.read_text() + " ")
+    measured = []
+    plain = Axis.measured
+    monkeypatch.setattr(Axis, "measured",
+                        lambda self, *given: measured.append(self.name) or plain(self, *given))
+    asked(*copies)
+    assert len(measured) == 4
+
+
+@pytest.mark.parametrize("seeds", [["tuned", "tuned"], ["tuned", "base"]])
+def test_a_model_is_no_second_seed_of_itself(base, broken, runs, seeds):
+    given = {"base": base, "tuned": broken}
+    with pytest.raises(StudyError, match="different models as seeds"):
+        asked(base, *(given[name] for name in seeds))
+
+
+def test_answers_that_are_no_numbers_are_told(base, broken, runs, monkeypatch):
+    plain = Axis.measured
+
+    def spoilt(self, model, items):
+        frame = plain(self, model, items)
+        return frame.assign(p_she=float("nan")) if self.name == "gender" else frame
+
+    monkeypatch.setattr(Axis, "measured", spoilt)
+    result = asked(base, broken)
+    assert "NaN" in result.missing["gender"]
+    with pytest.raises(StudyError, match="NaN in those"):
+        asked(base, broken, axes=["gender"])
+
+
 def test_real_models_are_asked_in_english():
     import tiny_models
 
@@ -150,6 +241,18 @@ def other_words(folder):
     edited(folder, "tokenizer.json", swap)
 
 
+def wider(folder):
+    import tiny_models
+
+    loaded = load(folder)
+    model = tiny_models.llama(loaded.model.config.vocab_size, hidden_size=64)
+    model.save_pretrained(folder)
+
+
+def lower_case(folder):
+    edited(folder, "tokenizer.json", lambda v: v.update(normalizer={"type": "Lowercase"}))
+
+
 def with_nan(folder):
     weights = load_file(folder / "model.safetensors")
     next(iter(weights.values())).view(-1)[0] = float("nan")
@@ -159,7 +262,7 @@ def with_nan(folder):
 @pytest.mark.parametrize(("harm", "told"), [
     (without_template, "a chat template in both models"),
     (other_words, "tokens missing or at other places"),
-    (with_nan, "NaN or infinity"),
+    (with_nan, "NaN or infinity"), (wider, "the weights of base"), (lower_case, "normalizer"),
     (lambda f: edited(f, "tokenizer_config.json", lambda v: v.update(eos_token="<pad>")),
      "the eos_token of"),
     (lambda f: edited(f, "tokenizer_config.json", lambda v: v.update(bos_token="<pad>")),
@@ -220,6 +323,18 @@ def test_a_crash_is_no_verdict(base, runs, monkeypatch):
 
     monkeypatch.setattr("tools.gate.gate.decided", crash)
     assert command(base, base, "--out", runs / "out").exit_code == 3
+
+
+def test_an_earlier_verdict_does_not_stay(base, broken, runs, monkeypatch):
+    out = runs / "out"
+    assert command(base, base, "--quick", "--axes", "gender", "--out", out).exit_code == 0
+    assert command(base, "nowhere", "--out", out).exit_code == 3
+    assert not (out / "gate.json").exists()
+
+
+def test_a_module_that_is_missing_is_no_verdict(base, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tools.gate.gate", None)
+    assert command(base, base).exit_code == 3
 
 
 def test_a_place_that_cannot_be_written_is_refused_first(base, runs, monkeypatch):
