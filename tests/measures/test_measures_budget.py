@@ -106,7 +106,8 @@ def test_the_order_of_items_does_not_matter():
      "did you mean refusal_rate"),
     ("alpha: 0.05\npower: 0.8\nlines: [{metric: refusal_rate, allowed: 0, why: because of it}]",
      "allowed"),
-    ("alpha: 0.05\npower: 0.8\nlimes: 3\nlines: [{metric: coherence, allowed: 1, why: a long one}]",
+    ("alpha: 0.05\npower: 0.8\nlimes: 3\nlines:\n"
+     "  - {metric: coherence, allowed: 0.1, why: because of it}",
      "limes"),
     ("alpha: 0.05\npower: 0.8\nlines:\n  - {metric: coherence, allowed: 0.1, why: because of it}\n"
      "  - {metric: coherence, allowed: 0.2, why: because of it}", "coherence has more"),
