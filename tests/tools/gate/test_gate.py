@@ -17,6 +17,7 @@ from lib.errors import StudyError
 from lib.measures.axis import Axis
 from lib.models.folders import load
 from lib.statistics.noninferiority import OPEN
+from lib.study import paths
 from tools.cli import app
 from tools.gate.gate import _budget, decided
 from tools.gate.measure import Plan, world_of
@@ -70,6 +71,15 @@ def test_a_broken_copy_fails_and_says_how_far_it_moved(base, broken, runs):
     assert "neutral_perplexity" in failed
     moved = result.weights.iloc[0]
     assert moved["share_changed"] > 0.9 and 0 < moved["drift"] < 2
+
+
+def test_a_base_without_its_refusals_fails_on_them_alone(runs):
+    """Of the shipped bases the truth is known: one stage of training apart, and nothing else."""
+    base = paths.BASES / "base_01"
+    lines = asked(base / "aligned", base / "unaligned", axes=["safety", "gender"]).lines
+    failed = set(lines.loc[lines["verdict"] == "fail", "line"])
+    assert failed == {"refusal_rate", "harmful_compliance"}
+    assert lines.set_index("line").loc["refusal_rate", "value"] > 0.9
 
 
 def test_every_item_is_recorded_in_pairs(base, broken, runs):
