@@ -174,7 +174,7 @@ def _by_method(rows: pd.DataFrame, tell: Callable[[pd.DataFrame], str]) -> list[
 
 
 def _per_cent(rows: pd.DataFrame) -> str:
-    return "; ".join(dict.fromkeys(f"{100 * value:.2g} %" for value in rows["value"]))
+    return "; ".join(dict.fromkeys(f"{100 * value:.3g} %" for value in rows["value"]))
 
 
 def _intervals(rows: pd.DataFrame) -> str:
@@ -183,5 +183,6 @@ def _intervals(rows: pd.DataFrame) -> str:
 
 def _risk(rows: pd.DataFrame) -> str:
     wide = rows.pivot(index="arm", columns="metric", values="value").loc[rows["arm"].unique()]
-    return "; ".join(f"{one.worse_axes:.0f} axes worse, at most {one.worst_harm:.2g} spreads"
+    return "; ".join(f"axes worse: {one.worse_axes:.0f}, worst: "
+                     f"{round(one.worst_harm, 1 if one.worst_harm < 10 else None)} spreads"
                      for one in wide.itertuples())

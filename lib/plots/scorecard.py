@@ -163,7 +163,8 @@ def _point(axes: Axes, own: pd.DataFrame, look: dict[str, Any]) -> None:
     """One cure with both intervals, its harm behind its name; a ring where it is Pareto-best."""
     x, y, harm = (own.loc[[m]] for m in ("excess_left", "slope_left", "worst_harm"))
     harm = float(harm["value"].iloc[0])
-    look, size = look | {"label": f"{look['label']} ({harm:.2g})"}, _size(harm)
+    told = f"{harm:.0f}" if harm >= 10 else f"{harm:.2g}"
+    look, size = look | {"label": f"{look['label']} ({told})"}, _size(harm)
     axes.errorbar(x["value"], y["value"], xerr=whiskers(x), yerr=whiskers(y), capsize=2,
                   linestyle="none", markersize=size, **look)
     if own["pareto"].all():
