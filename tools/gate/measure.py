@@ -18,7 +18,9 @@ from lib.errors import StudyError, UnknownNameError, nearest, require
 from lib.measures.axis import Axis
 from lib.measures.chat import own
 from lib.measures.effects import AXES
+from lib.measures.probes import probe_items, probed, probes
 from lib.measures.quantities import QUANTITIES
+from lib.models.folders import LoadedModel
 from lib.study import paths
 from lib.study.profiles import Profile, load_profile
 from lib.study.progress import clock_text, say
@@ -33,6 +35,8 @@ PROFILES = {"sandbox": "sandbox", "policy": "real"}
 """World to the profile that says how much is asked."""
 FULL = {"sandbox": {}, "policy": {"evaluation.items": 200}}
 POLICY = own.AXIS.name
+PROBES, PROBING = "probes", 1
+"""Axis of ways around a refusal; and the seed of what is drawn for them."""
 FEW = 0.5
 """Share of a base's refusals, or of probability on numbers, below which little can be lost."""
 
@@ -55,7 +59,7 @@ class Plan:
     @classmethod
     def of(cls, world: str, axes: list[str], quick: bool, requests: str | None) -> "Plan":
         """Items of each axis; those of a policy of the user's own where there are requests."""
-        known = [*AXES, POLICY]
+        known = [*AXES, PROBES, POLICY]
         if unknown := [name for name in axes if name not in known]:
             raise UnknownNameError(f"axes among {', '.join(known)}", ", ".join(unknown),
                                    nearest(unknown[0], known))
@@ -67,12 +71,13 @@ class Plan:
             name: partial(axis.items, profile) for name, axis in AXES.items()}
         if world == "policy" and not quick:
             make["safety"] = all_requests
+        make[PROBES] = partial(probe_items, PROBING, profile.evaluation.items // len(probes()))
         make[POLICY] = partial(asked_of_own, str(requests), quick)
         return cls(world, {name: make[name]() for name in axes})
 
     def axis(self, name: str) -> Axis:
         """By its name."""
-        return own.AXIS if name == POLICY else AXES[name]
+        return {POLICY: own.AXIS, PROBES: PROBED}.get(name) or AXES[name]
 
 
 def asked_of_own(source: str, quick: bool) -> pd.DataFrame:
@@ -85,6 +90,14 @@ def all_requests() -> pd.DataFrame:
     """Both sets of test requests: those on which the study's guards were chosen test others."""
     found = pd.concat(map(policy_requests, ("untaught", "validation")), ignore_index=True)
     return found.drop_duplicates("text", ignore_index=True)
+
+
+def _probed(model: LoadedModel, items: pd.DataFrame) -> pd.DataFrame:
+    return probed(model, items, PROBING)
+
+
+PROBED = Axis(PROBES, lambda profile: probe_items(PROBING), _probed, list)
+"""Red-team probes of notebook 05."""
 
 
 def profile_of(world: str, quick: bool) -> Profile:

@@ -7,6 +7,7 @@ it. `Record.model_json_schema` describes every field; it is written beside the r
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lib.measures.budget import Audit
 from lib.statistics.noninferiority import FAIL, OPEN, PASS
-from lib.study import machine
+from lib.study import machine, paths
 from tools.gate.result import SCHEMA, Result
 
 Verdict = Literal["pass", "fail", "not enough evidence"]
@@ -78,6 +79,18 @@ class Line(Part):
     judge: Audit | None = Field(description="audit of who judged the items, if one was given")
 
 
+class Rates(Part):
+    """How often a line is decided wrongly where the harm is just what is allowed (notebook 08)."""
+
+    line: str
+    wrong_pass: float = Field(description="share of samples, mean over base models")
+    wrong_pass_low: float = Field(description="95 % limit, as the next")
+    wrong_pass_high: float
+    wrong_fail: float
+    wrong_fail_low: float
+    wrong_fail_high: float
+
+
 class Record(Part):
     """A decision of ``side-effects gate``."""
 
@@ -95,6 +108,7 @@ class Record(Part):
     missing: dict[str, str] = Field(description="axis that gave nothing, and why")
     weights: list[Weights]
     notes: list[str] = Field(description="what a reader has to know")
+    calibration: list[Rates] = Field(description="measured error rates of the gate's lines")
     versions: dict[str, str | None]
     hardware: dict[str, Any]
     commit: str | None = Field(description="of the workbook; null outside git")
@@ -111,9 +125,22 @@ def record(result: Result) -> Record:
         base=_model(result.base), tuned=[_model(subject) for subject in result.tuned],
         lines=list(_lines(result)), missing=dict(sorted(result.missing.items())),
         weights=[Weights(**row) for row in _rows(result.weights, Weights)],
-        notes=result.notes, versions=machine.versions(), hardware=machine.hardware(),
+        notes=result.notes, calibration=calibration(),
+        versions=machine.versions(), hardware=machine.hardware(),
         commit=commit and commit["hash"], seconds=round(result.seconds, 1),
     )
+
+
+def calibration(path: Path = paths.FIGURES / "tables" / "08_errors.csv") -> list[Rates]:
+    """Error rates out of the committed book; none where it is not there."""
+    if not path.is_file():
+        return []
+    table = pd.read_csv(path).pivot(index="arm", columns="metric", values=["value", "low", "high"])
+    return [Rates(line=name, **{f"{metric}{end}": float(row[column, metric])
+                                for metric in ("wrong_pass", "wrong_fail")
+                                for column, end in (("value", ""), ("low", "_low"),
+                                                    ("high", "_high"))})
+            for name, row in table.iterrows()]
 
 
 def _model(subject: Any) -> Model:
