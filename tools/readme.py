@@ -33,7 +33,7 @@ SHOWN_VERSIONS = ("python", "torch", "transformers", "peft", "statsmodels")
 VERDICTS = (HOLDS, FAILS, OPEN, ABSENT)
 
 BLOCK = re.compile(r"(<!-- generated:(\w+) -->\n)(.*?)(<!-- /generated -->)", re.DOTALL)
-HEADLINE = "03_before_after"
+HEADLINE = "08_scorecard"
 
 
 def headline() -> str:
