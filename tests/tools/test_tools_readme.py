@@ -123,8 +123,8 @@ def test_a_caption_stands_before_metrics_and_is_escaped(tree):
 
 
 def test_the_headline_figure_is_shown_once_it_is_committed(tree):
-    (paths.FIGURES / "03_before_after.png").touch()
-    assert "](figures/03_before_after.png)" in readme.headline()
+    (paths.FIGURES / f"{readme.HEADLINE}.png").touch()
+    assert f"](figures/{readme.HEADLINE}.png)" in readme.headline()
 
 
 def test_profiles_say_which_can_run():
