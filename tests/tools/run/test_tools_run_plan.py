@@ -173,4 +173,4 @@ def test_a_changed_share_of_the_world_marks_every_notebook_on_models(tmp_path):
     path.write_text(path.read_text() + "# a share\n")
     after = Sources(tmp_path)
     assert [number for number in used if after.code(used[number]) != before[number]] == [
-        "00", "02", "03", "04", "05", "06", "07"]
+        "00", "02", "03", "04", "05", "06", "07", "08"]
