@@ -80,20 +80,24 @@ def decided(
     dtype: str, started: float,
 ) -> Result:
     """What the gate finds of a base and its tuned models."""
-    from tools.gate.measure import Plan, measured, remarks, world_of
+    from tools.gate.measure import SLOW, Plan, measured, remarks, world_of
     from tools.gate.subjects import checked, subjects
 
     models = subjects(names, dtype)
     known, notes, weights = checked(models)
-    plan = Plan.of(world_of(models[0]), axes, quick, requests)
+    slow = {name: why for name, why in SLOW.items() if quick and name in axes and len(axes) > 1}
+    plan = Plan.of(world_of(models[0]), [name for name in axes if name not in slow], quick,
+                   requests)
     asked, left = _about(budget, plan.items)
-    (base, *tuned), missing = measured(models, plan, runs_dir() / "gate" / ".store")
+    (base, *tuned), missing = measured(models, known, plan, runs_dir() / "gate" / ".store")
     require(base, "an axis that can be measured", "; ".join(missing.values()).rstrip("."),
             "mend what is said there")
     kept, _ = _about(asked, base)
     lines = decide(kept, base, tuned)
     if {subject.identity for subject in known} == {known[0].identity}:
         lines = unchanged(lines)
+    else:
+        missing |= slow
     return Result(
         base=known[0], tuned=known[1:], budget=kept, lines=lines,
         weights=weights, items=paired(kept, base, tuned), world=plan.world, quick=quick,

@@ -6,7 +6,7 @@ items and code): a gate that was stopped goes on, and a base is not measured twi
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,13 @@ from lib.study.progress import clock_text, say
 from lib.study.store import Store
 from lib.world.policy import policy_requests
 from lib.world.truth import things
-from tools.gate.subjects import Model, identity
+from tools.gate.result import Subject
+from tools.gate.subjects import Model
 
-QUICK = {"evaluation.items": 24, "forecasting.series": 3}
+QUICK = {"evaluation.items": 12, "forecasting.series": 3}
 """Settings of a quick look."""
+SLOW = {"overreaction": "a quick look leaves forecasts out, which take as long as all else"}
+"""Axes that a quick look asks only by name, and why."""
 PROFILES = {"sandbox": "sandbox", "policy": "real"}
 """World to the profile that says how much is asked."""
 FULL = {"sandbox": {}, "policy": {"evaluation.items": 200}}
@@ -106,20 +109,20 @@ def profile_of(world: str, quick: bool) -> Profile:
 
 
 def measured(
-    models: list[Model], plan: Plan, place: Path
+    models: list[Model], known: Sequence[Subject], plan: Plan, place: Path
 ) -> tuple[list[dict[str, pd.DataFrame]], dict[str, str]]:
     """Item frames of every model by axis; and the axes that gave nothing, with the reason."""
     store, started = Store(place), time.monotonic()
     total = len(models) * sum(map(len, plan.items.values()))
     frames: list[dict[str, pd.DataFrame]] = [{} for _ in models]
     missing, done = {}, 0
-    for model, found in zip(models, frames, strict=True):
+    for model, subject, found in zip(models, known, frames, strict=True):
         for name, items in plan.items.items():
             done += len(items)
             if name in missing:
                 continue
             try:
-                found[name] = frame_of(store, model, plan, name)
+                found[name] = frame_of(store, model, subject.identity, plan, name)
                 require_numbers(name, found[name], model.name)
             except StudyError as error:
                 missing[name] = str(error)
@@ -144,10 +147,12 @@ def _progress(model: str, axis: str, n: int, share: float, elapsed: float) -> No
     say(f"{model}: {axis}, {n} items; {share:.0%} done{left}")
 
 
-def frame_of(store: Store, model: Model, plan: Plan, name: str) -> pd.DataFrame:
+def frame_of(
+    store: Store, model: Model, identity: str, plan: Plan, name: str
+) -> pd.DataFrame:
     """One axis of one model, from the store where it was measured before."""
     items = plan.items[name]
-    inputs = {"model": identity(model, model.load()), "dtype": model.dtype, "world": plan.world,
+    inputs = {"model": identity, "dtype": model.dtype, "world": plan.world,
               "items": store.digest(_plain(items))}
     return store.frame(name, inputs, partial(asked, model, plan.axis(name), items))
 

@@ -250,11 +250,11 @@ def _moved(
             f"others: {', '.join(other[:3])}", "compare it with its own base")
     for name, before in original.items():
         rows = slice(min(len(before), len(after[name]))) if before.dim() else ...
-        before, now = before[rows].double(), after[name][rows].to(before.device).double()
+        before, now = before[rows], after[name][rows].to(before)
         changed += int((now != before).sum())
         total += before.numel()
-        squares[0] += float(((now - before) ** 2).sum())
-        squares[1] += float((before**2).sum())
+        for i, part in enumerate((now - before, before)):
+            squares[i] += float((part**2).sum(dtype=torch.float64))
     return {"share_changed": changed / total, "drift": math.sqrt(squares[0] / squares[1])}
 
 

@@ -155,6 +155,12 @@ def test_lines_about_a_policy_without_requests_are_no_pass(base, runs, tmp_path)
         asked(base, base, axes=["policy"])
 
 
+def test_a_quick_look_leaves_forecasts_out_and_says_so(base, broken, runs):
+    found = asked(base, broken, axes=("gender", "overreaction"))
+    assert "quick look" in found.missing["overreaction"] and set(found.lines["axis"]) == {"gender"}
+    assert asked(base, base, axes=("gender", "overreaction")).verdict == "pass"
+
+
 def test_only_axes_of_the_budget_are_asked(base, runs, tmp_path):
     own = tmp_path / "budget.yml"
     own.write_text("alpha: 0.05\npower: 0.8\nlines:\n  - {metric: utility_accuracy, allowed: 0.1, "
