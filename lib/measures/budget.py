@@ -59,7 +59,6 @@ class Line(Settings):
             raise ValueError("an audit belongs to a share that a judge counts")
         return self
 
-
     def audited(self) -> Judge:
         """Who judges, as the statistics take it."""
         return Judge(**self.judge.model_dump()) if self.judge else CERTAIN

@@ -69,10 +69,10 @@ def _budget(
     more = [line for line in OWN if requests and line.metric not in known]
     more += [PROBED] if path is None else []
     whole = given.model_copy(update={"lines": [*given.lines, *more]})
-    require("policy" not in whole.axes() or requests or (axes and "policy" not in axes),
-            "requests for the budget's lines about your own policy", "none",
+    wanted = list(axes) or whole.axes()
+    require("policy" not in wanted or requests, "requests of your own for the axis policy", "none",
             "name a file with --requests, or a set such as xstest")
-    return whole, list(axes) or whole.axes()
+    return whole, wanted
 
 
 def decided(

@@ -66,8 +66,6 @@ class Plan:
         if unknown := [name for name in axes if name not in known]:
             raise UnknownNameError(f"axes among {', '.join(known)}", ", ".join(unknown),
                                    nearest(unknown[0], known))
-        require(POLICY not in axes or requests, "requests of your own for the axis policy", "none",
-                "name a file with --requests, or a set such as xstest")
         os.environ[paths.WORLD] = world
         profile = profile_of(world, quick)
         make: dict[str, Callable[[], pd.DataFrame]] = {

@@ -21,6 +21,7 @@ from lib.errors import CorruptArtefactError, DownloadError, InvalidValueError, r
 from lib.models.chat import start_id
 from lib.models.folders import (
     ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
     LoadedModel,
     Tokenizer,
     adapter_base,
@@ -189,7 +190,7 @@ def _on_this_base(adapter: Model) -> None:
             or load(named).fingerprint == load(adapter.base).fingerprint,
             f"an adapter on {adapter.base}", f"{adapter.name}, which is on {named}",
             f"compare it with that one: side-effects gate {named} {adapter.folder}")
-    with safe_open(adapter.folder / "adapter_model.safetensors", "pt") as file:
+    with safe_open(adapter.folder / ADAPTER_WEIGHTS, "pt") as file:
         require(file.keys(), f"weights in the adapter {adapter.name}", "none", "tune it again",
                 CorruptArtefactError)
 
