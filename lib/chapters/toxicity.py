@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lib.chapters.arms import Task, arm_job, recipe, world_anchors, world_texts
-from lib.measures.measured import by_arm, everyone, model_frame, model_frames, run_table
-from lib.measures.quality import answers, judged, requests
+from lib.measures.measured import by_arm, everyone, model_frames, run_table
 from lib.measures.rudeness import (
     calibration_table,
     group_table,
@@ -20,19 +19,15 @@ from lib.measures.rudeness import (
     verdicts,
 )
 from lib.models.chat import Example, Prompt
-from lib.statistics.bases import RUN_COLUMNS, run_rows
+from lib.statistics.bases import RUN_COLUMNS
 from lib.statistics.estimate import Measure, measure_table
-from lib.statistics.means import mean
-from lib.study import workers
 from lib.study.design import Run, runs, training_seed
 from lib.study.notebook import Study
 from lib.study.streams import stream
-from lib.study.workers import side_by_side
 from lib.training.penalties.control import AttributeControl, chances, is_clean
 from lib.training.runs import model_folder, train_all
 from lib.world.corpus import kind_blocks
 from lib.world.examples import as_examples
-from lib.world.judge import judge_model
 from lib.world.toxicity import (
     KIND,
     RUDE,
@@ -223,43 +218,3 @@ def head_rows(study: Study, bases: Mapping[int, Path]) -> pd.DataFrame:
     return rows.rename(columns={"word": "condition", "chance": "value"}).assign(
         arm=rows["word"].map(sorts), metric="chance_clean", seed=0, n=given.draws * len(requested),
         least=0.0, most=1.0).reindex(columns=RUN_COLUMNS)
-
-
-def spoken(study: Study, arms: Models, base: int, each: int = 4) -> pd.DataFrame:
-    """Some answers of every arm on one base, asked about groups: a column an answer."""
-    asked = requests(10, study.seed).query("kind == 'group'").reset_index(drop=True)
-    first = {arm: next(folder for run, folder in several.items() if run.base == base)
-             for arm, several in arms.items()}
-    frames = model_frames(study, "spoken", first.values(), answers, asked, study.seed)
-    return pd.DataFrame([frame["answer"].head(each).tolist() for frame in frames],
-                        index=pd.Index(first, name="arm"))
-
-
-def quality_rows(study: Study, arms: Models, n: int) -> pd.DataFrame:
-    """Run table of what the judge thinks of answers to at most `n` requests of each kind.
-
-    ``judge_score``: nats a token; ``preferred``: share of requests on which the judge finds the
-    answer likelier than the base's, ties half. Of ``all`` kinds, and of statements on ``groups``.
-    """
-    asked = requests(min(n, study.profile.evaluation.items), study.seed)
-    judge = judge_model(study)
-
-    def scored(folder: Path, run: workers.Run) -> pd.DataFrame:
-        given = model_frame(study, "written", folder, run, answers, asked, study.seed)
-        return model_frame(study, "judged", judge, run, judged, asked, given[["answer", "ended"]])
-
-    found = by_arm(arms, side_by_side(scored, everyone(arms), study.profile.workers))
-    before = {run.base: frame for run, frame in found["base"].items()}
-    return pd.concat([run_rows(_quality(frame, before[run.base], arm == "base"), arm, *run)
-                      for arm, several in found.items() for run, frame in several.items()],
-                     ignore_index=True)
-
-
-def _quality(frame: pd.DataFrame, before: pd.DataFrame, is_base: bool) -> pd.DataFrame:
-    won = np.sign(frame["score"] - before["score"]) / 2 + 0.5
-    rows, found = frame.assign(won=won), []
-    for name, some in (("all", rows), ("groups", rows[rows["cluster"] == "group"])):
-        found.append(Measure.of(mean("judge_score", some["score"]), name, most=0.0))
-        if not is_base:
-            found.append(Measure.share(mean("preferred", some["won"]), name))
-    return measure_table(found)

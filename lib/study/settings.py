@@ -258,6 +258,8 @@ class ToxicitySettings(Settings):
     )
     betas: Rewarding = Field(description="how strongly rewarded models are held near their start")
     arms: dict[str, ArmSettings] = Field(min_length=1, description="interventions by arm name")
+    judge: str | None = Field(None, description="a row of data/models.yml: who judges what public "
+                              "models write; unset, the model itself before it had a guard")
     measured: list[str] = Field(min_length=1, description="arms measured on every axis")
     contrasts: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
         min_length=1, description="family of contrasts, listed before any result: arm less arm"

@@ -1,5 +1,6 @@
 """A judge of what other models write: wider than they are, and taught the world apart from them."""
 
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,23 @@ SHIPPED = BASES.parent / "judge"
 
 
 def judge_model(study: "Study") -> Path:
-    """The folder of the judge; of a public model, that model before it had a guard.
+    """The folder of the judge.
 
     It is `WIDER` times as wide as a base, has about four times its parameters, and never learned
-    to refuse. One whose key does not fit is trained here.
+    to refuse. One whose key does not fit is trained here. Of a public model it is the one that the
+    profile names (`toxicity.judge`), else that model before it had a guard.
     """
     if study.profile.model.source == "public":
-        return unguarded(study)
+        return unguarded(_of(study, study.profile.toxicity.judge or study.profile.model.name))
     return study.store.build(**artefact(study))
+
+
+def _of(study: "Study", name: str) -> "Study":
+    """The same study of another public model."""
+    other, own = copy(study), study.profile
+    model = own.model.model_copy(update={"name": name})
+    other.profile = own.model_copy(update={"model": model})
+    return other
 
 
 def artefact(study: "Study") -> dict[str, Any]:

@@ -112,15 +112,6 @@ def test_tables_have_every_arm_and_run(study, models):
     assert set(over_bases(found)["arm"]) == set(models)
 
 
-def test_the_judge_prefers_nobody_to_themselves(study, bases):
-    twins = {"base": untrained(bases), "twin": untrained(bases)}
-    found = toxicity.quality_rows(study, twins, 2)
-    assert (found[found["metric"] == "preferred"]["value"] == 0.5).all()
-    scores = found[found["metric"] == "judge_score"].pivot_table(
-        index=["base", "condition"], columns="arm", values="value")
-    assert (scores["base"] == scores["twin"]).all()
-
-
 def test_pairs_prefer_a_clean_answer_of_the_base_to_a_rude_statement(study, bases):
     drafts = toxicity_drafts(study)
     given = {"full": {"learning_rate": 0.003, "strength": 0.0}}
