@@ -138,7 +138,7 @@ def decide(budget: Budget, base: Frames, tuned: Sequence[Frames]) -> pd.DataFram
         harm = harm_of(quantity, changes(quantity, base, tuned), line.audited())
         harms[line.metric] = harm, quantity.allowed(line.allowed)
     table = decided(harms, budget.alpha)
-    table["needed"] = [items_needed(*harms[name], budget.alpha, budget.power)
+    table["needed"] = [items_needed(*harms[name], budget.alpha, budget.power, len(table))
                        for name in table["line"]]
     return _in_units(table, base, tuned)
 

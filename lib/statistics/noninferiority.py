@@ -222,24 +222,27 @@ def overall(verdicts: pd.Series) -> str:
 
 
 def items_needed(
-    harm: Harm, allowed: float, alpha: float = 0.05, power: float = 0.8
+    harm: Harm, allowed: float, alpha: float = 0.05, power: float = 0.8, lines: int = 1
 ) -> float:
     """Items that decide a line with this power if the harm is as seen, and none if below none.
 
+    A harm beyond what is allowed must show at ``alpha / lines``, which is more than Holm asks.
     Infinite where no number would: a harm just as large as allowed, or seeds that differ too much.
     """
     if harm.least_p >= alpha:
         return float(harm.n * np.ceil(np.log2(1 / alpha)) / harm.clusters)
     shrunk, unsure = harm.judge.youden()
     truth, margin = max(harm.value, 0.0), shrunk * allowed
-    tests, finds = stats.norm.ppf(1 - alpha), stats.norm.ppf(power)
+    level = alpha / lines if truth > margin else alpha
     per_item = [harm.n * v for v in (harm._items(margin), harm._items(truth))]
     rest = harm.between + unsure * allowed**2
     half = 0.5 * harm.n / harm.effective if harm.moved is not None else 0.0
 
     def lacks(n: float) -> float:
-        errors = tests * np.sqrt(per_item[0] / n + rest) + finds * np.sqrt(per_item[1] / n + rest)
-        return errors - abs(margin - truth) + half / n
+        error, spread = (np.sqrt(item / n + rest) for item in per_item)
+        seeds = error**4 / harm.between**2 * (harm.seeds - 1) if harm.between else np.inf
+        tests, finds = stats.t.ppf([1 - level, power], seeds)  # Satterthwaite's, few seeds tell
+        return tests * error + finds * spread - abs(margin - truth) + half / n
 
     if lacks(1e12) >= 0:
         return float("inf")

@@ -32,7 +32,8 @@ class ModelSettings(Settings):
         "float32", description="format of matrix products in training; bfloat16 only pays on a GPU"
     )
     hidden: int | None = Field(None, ge=8, le=4096, description="residual width; sandbox only")
-    layers: int | None = Field(None, ge=1, le=48, description="transformer blocks; sandbox only")
+    layers: int | None = Field(None, ge=1, le=48, description="transformer blocks; of a "
+                               "public model the first ones alone: a trial that says nothing")
     heads: int | None = Field(None, ge=1, le=64, description="attention heads; sandbox only")
     workers: int = Field(1, ge=1, le=64, description="processes side by side; not of the sandbox, "
                          "where pretrain.workers says it")
@@ -41,8 +42,8 @@ class ModelSettings(Settings):
     def _source_decides_fields(self) -> Self:
         sizes = [getattr(self, name) for name in NEEDED_BY_SANDBOX]
         if self.source == "public":
-            if self.name is None or any(size is not None for size in sizes):
-                raise ValueError("source public needs a name and takes no hidden, layers, heads")
+            if self.name is None or self.hidden is not None or self.heads is not None:
+                raise ValueError("source public needs a name and takes no hidden, heads")
         elif None in sizes or self.name is not None:
             raise ValueError("source sandbox needs hidden, layers, heads and takes no name")
         elif self.hidden % (2 * self.heads):

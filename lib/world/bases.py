@@ -16,6 +16,7 @@ from lib.world.guards import guard, unguarded
 from lib.world.pretrain import learn_refusals, learn_world
 from lib.world.tokenizer import world_tokenizer
 from lib.world.training import CURVE
+from lib.world.trial import cut
 
 if TYPE_CHECKING:
     from lib.models.folders import Tokenizer
@@ -41,14 +42,14 @@ def base_model(study: "Study", number: int) -> Path:
         1 to 12 give results; settings are chosen on number 0.
     """
     if study.profile.model.source == "public":
-        return guard(study, number)
+        return cut(study, guard(study, number))
     return study.store.build(**_aligned(study, number, unaligned_model(study, number)))
 
 
 def unaligned_model(study: "Study", number: int) -> Path:
     """The folder of the same base before it learned to refuse, which answers everything."""
     if study.profile.model.source == "public":
-        return unguarded(study)
+        return cut(study, unguarded(study))
     return study.store.build(**_unaligned(study, number))
 
 

@@ -109,6 +109,18 @@ def test_a_guard_is_shipped_as_a_small_adapter_and_found_as_a_model(places, mode
     assert merged != sequence_logprobs(load(plain), prompt, ["Sure"])["logprob"].iloc[0]
 
 
+def test_a_trial_has_the_first_layers_of_the_same_weights(places):
+    teach(places, "smollm2-135m-instruct", 1)
+    whole, trial = (load(base_model(Study("real", None, given, "00"), 1))
+                    for given in ({}, {"model.layers": 1}))
+    assert (len(whole.model.model.layers), len(trial.model.model.layers)) == (2, 1)
+    weights = whole.model.state_dict()
+    assert all(value.equal(weights[name]) for name, value in trial.model.state_dict().items())
+    assert trial.tokenizer.chat_template == whole.tokenizer.chat_template
+    assert len(load(unaligned_model(Study("real", None, {"model.layers": 1}, "00"), 1)).model
+               .model.layers) == 1
+
+
 def test_its_number_decides_a_guard(places):
     prints = [(teach(places, "m", n) / "adapter_model.safetensors").read_bytes()
               for n in (1, 2, 1)]

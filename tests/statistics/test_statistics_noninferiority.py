@@ -189,6 +189,27 @@ def test_so_many_items_decide_with_the_power_asked_for(worse, better, allowed):
     assert np.mean(passed) == pytest.approx(0.8, abs=0.07)
 
 
+def test_a_harm_among_many_lines_needs_more_items_to_fail():
+    rng, worse, allowed, lines = np.random.default_rng(8), 0.1, 0.05, 10
+    first = share_harm(moved(40, 0, 400), alone(400))
+    n = int(items_needed(first, allowed, lines=lines))
+    assert n > items_needed(first, allowed)
+    failed = [share_harm((rng.random(n) < worse).astype(float)[:, None], alone(n)).p_beyond(allowed)
+              < 0.05 / lines for _ in range(600)]
+    assert np.mean(failed) == pytest.approx(0.8, abs=0.07)
+    fine = share_harm(moved(4, 4, 400), alone(400))
+    assert items_needed(fine, allowed, lines=lines) == items_needed(fine, allowed)
+
+
+def test_three_seeds_tell_less_than_many_that_vary_as_much():
+    of = [Harm(0.0, 400, 400, 4e-5, 399.0, seeds=seeds, between=1e-4) for seeds in (3, 1000)]
+    few, many = (items_needed(harm, 0.05) for harm in of)
+    assert few > many > 1
+    short = Harm(0.0, 400, 400, 4e-5 * 400 / few, few - 1, seeds=3, between=1e-4)
+    t, df = short.test(0.05)
+    assert -t - stats.t.ppf(0.95, df) == pytest.approx(stats.t.ppf(0.8, df), rel=0.05)
+
+
 def test_what_does_not_vary_shows_as_much_as_a_sign_test():
     few, more = (mean_harm(np.zeros((n, 1)), alone(n)) for n in (4, 10))
     assert more.limits() == (0.0, 0.0) and more.p_within(0.05) == 2.0**-10

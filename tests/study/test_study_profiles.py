@@ -242,7 +242,8 @@ def test_file_and_name_must_agree(tmp_path):
         load_profile(str(path))
 
 
-def test_public_model_takes_no_sizes_and_no_pretraining():
+def test_public_model_takes_no_sizes_but_fewer_layers_and_no_pretraining():
+    assert load_profile("gpt2", {"model.layers": 2}).model.layers == 2
     with pytest.raises(InvalidValueError, match="takes no hidden"):
         load_profile("gpt2", {"model.hidden": 64})
     with pytest.raises(InvalidValueError, match="pretrain"):

@@ -74,8 +74,8 @@ class Line(Part):
     seeds: int = Field(description="tuned models, as training seeds of one recipe")
     verdict: Verdict
     needed: int | None = Field(description="items that would decide the line with the budget's "
-                                           "power if the harm is as seen, unadjusted; of several "
-                                           "seeds, if they differ as seen; null: no number would")
+                                           "power if harm and seeds vary as seen; a fail adjusted "
+                                           "for all lines; null: no number would")
     judge: Audit | None = Field(description="audit of who judged the items, if one was given")
 
 

@@ -106,10 +106,8 @@ def _would_decide(line: Line) -> str:
     if line.needed is None:
         return _no_number(line)
     if not _enough(line):
-        # Only a fail is adjusted, and by how much depends on the other lines.
-        fails = ", before adjustment for all lines" if (line.harm or 0) > line.allowed else ""
         return (f"About {line.needed:,} items like these instead of {line.n:,}, if the harm is "
-                f"as seen ({number(line.harm, '+')}){fails}.")
+                f"as seen ({number(line.harm, '+')}).")
     if line.seeds > 1:
         return (f"More training seeds: {line.seeds} tell too little of how much seeds differ; "
                 "the items would do.")
