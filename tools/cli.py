@@ -419,16 +419,18 @@ def publish(
 ) -> None:
     """Put outputs of executed notebooks into the committed ones.
 
-    Of a run of the profile reference also figures, tables and run tables, into figures/."""
+    Of a run of the profile reference also figures, tables and run tables, into figures/; of the
+    profile real these alone, into figures/real/."""
     from lib.study import paths
-    from tools.publish import publish, publish_exhibits
+    from tools.publish import is_of_real, publish, publish_exhibits
 
     for path in executed:
-        publish(path, paths.NOTEBOOKS / path.name)
+        if not is_of_real(path):
+            publish(path, paths.NOTEBOOKS / path.name)
         count = publish_exhibits(path, paths.FIGURES)
         files = "exhibits stay, as this is no run of the reference" if count is None else (
             f"{count} files of its exhibits")
-        typer.echo(f"{path.name}: outputs; {files}")
+        typer.echo(f"{path.name}: {'no outputs' if is_of_real(path) else 'outputs'}; {files}")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode, ValidationError
@@ -41,8 +42,7 @@ def publish_exhibits(executed: Path, figures: Path) -> int | None:
     Those of the reference, and of the real model's run below it. Returns how many files; None
     where the run is of another profile, whose exhibits stay its own.
     """
-    manifest = executed.parent / "manifest.json"
-    run = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    run = _manifest(executed)
     if run.get("profile") not in (REFERENCE, REAL) or run["parameters"]:
         return None
     figures = figures / REAL if run["profile"] == REAL else figures
@@ -55,6 +55,16 @@ def publish_exhibits(executed: Path, figures: Path) -> int | None:
             (figures / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, figures / name)
     return len(names)
+
+
+def is_of_real(executed: Path) -> bool:
+    """Whether it is the real model's run: its exhibits are committed, its notebooks are not."""
+    return _manifest(executed).get("profile") == REAL
+
+
+def _manifest(executed: Path) -> dict[str, Any]:
+    path = executed.parent / "manifest.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def is_current(path: Path) -> bool:

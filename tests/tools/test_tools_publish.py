@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lib.errors import InvalidValueError
-from tools.publish import is_current, publish, publish_exhibits
+from tools.publish import is_current, is_of_real, publish, publish_exhibits
 
 
 def write(path, cells):
@@ -137,3 +137,12 @@ def test_exhibits_of_any_other_run_stay_its_own(folders, changes):
     publish_them, book = folders
     before = texts(book)
     assert publish_them(**changes) is None and texts(book) == before
+
+
+def test_a_real_models_outputs_stay_its_own(folders):
+    publish_them, book = folders
+    executed = book.parent / "run" / "03_lora.ipynb"
+    for profile, real in (("real", True), ("reference", False), ("sandbox", False)):
+        publish_them(profile=profile)
+        assert is_of_real(executed) is real
+    assert not is_of_real(book / "no_run.ipynb")
