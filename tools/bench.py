@@ -10,8 +10,9 @@ from lib.study.disk import write_text
 def bench(
     base: Path, tuned: Sequence[Path], names: Sequence[str], out: Path, most: int | None = None
 ) -> None:
-    """Print a table of some benchmarks, or all, and write it to ``out/benchmarks.csv``."""
-    table = benchmark_report(base, tuned, list(names) or list(BENCHMARKS), most)
+    """Print a table of some benchmarks, or all public ones; write it to ``out/benchmarks.csv``."""
+    public = [name for name, benchmark in BENCHMARKS.items() if not benchmark.gated]
+    table = benchmark_report(base, tuned, list(names) or public, most)
     print(table.round(3).to_string(index=False))
     write_text(out / "benchmarks.csv", table.to_csv(index=False, lineterminator="\n"))
     print(out / "benchmarks.csv")

@@ -276,12 +276,15 @@ def bench(
     tuned: Tuned = None,
     names: Annotated[list[str] | None, typer.Option(
         "--benchmark", metavar="NAME",
-        help="only this one, such as stereoset; may be repeated (default: all)")] = None,
+        help="only this one, such as stereoset; may be repeated (default: all but toxigen, a gated "
+        "set in the folder DEBIAS_GATED names)")] = None,
     most: Most = None,
     out: Annotated[Path | None, typer.Option(
         metavar="FOLDER", help="where to write (default: bench among the runs)")] = None,
 ) -> None:
-    """Measure public benchmarks of a model, and what tuning changed."""
+    """Measure public benchmarks of a model, and what tuning changed.
+
+    A gated one is asked by its name alone; none of its texts is printed or written."""
     from lib.study.paths import runs_dir
     from tools.bench import bench
 

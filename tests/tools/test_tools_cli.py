@@ -95,6 +95,7 @@ def test_help_of_run_has_examples(capsys, side_effects):
 
 def test_help_names_what_the_code_knows(capsys, side_effects):
     from lib.forecasting.instructions.rows import LABELS
+    from lib.measures.benchmarks.report import BENCHMARKS
     from lib.measures.chat.requests import FOLDER, XSTEST
     from tools.ask import TOKENS
 
@@ -104,6 +105,10 @@ def test_help_names_what_the_code_knows(capsys, side_effects):
     side_effects("ask", "--help")
     text = " ".join(capsys.readouterr().out.split())
     assert all(word in text for word in (FOLDER, f"default: {XSTEST}", f"default: {TOKENS}"))
+    side_effects("bench", "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    gated = [name for name, benchmark in BENCHMARKS.items() if benchmark.gated]
+    assert f"default: all but {' and '.join(gated)}, a gated set" in text and FOLDER in text
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], *([c, "--help"] for c in COMMANDS)])

@@ -13,6 +13,7 @@ from lib.measures.benchmarks import (
     blimp,
     crows_pairs,
     stereoset,
+    toxigen,
     wikitext2,
     winobias,
     winogender,
@@ -38,6 +39,8 @@ class Benchmark:
     score: Callable[[LoadedModel, pd.DataFrame], pd.DataFrame]
     parts: Callable[[pd.DataFrame], pd.DataFrame]
     metrics: Metrics = percent
+    gated: bool = False
+    """Whether the user has to bring its files; asked only by name."""
 
     def summarise(self, *frames: pd.DataFrame) -> list[Estimate]:
         """Scores of one model's item frame; of two models' frames, their change."""
@@ -60,6 +63,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "blimp": Benchmark(blimp.minimal_pairs, blimp.score, blimp.parts),
     "wikitext2": Benchmark(
         wikitext2.articles, wikitext2.score, wikitext2.parts, wikitext2.metrics),
+    "toxigen": Benchmark(
+        toxigen.statements, toxigen.score, toxigen.parts, toxigen.metrics, gated=True),
 }
 """A new one is a module beside this one and its line here."""
 

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+import tiny_models
 import yaml
 from benchmark_data import mirror, needs
 from stories import stories
+from toy_toxigen import lay, table
 
-from lib.measures.benchmarks import bbq, blimp, crows_pairs, winogender
+from lib.measures.benchmarks import bbq, blimp, crows_pairs, toxigen, winogender
 from lib.measures.benchmarks.paired import exact, percent
+from lib.measures.chat.requests import FOLDER
 
 lm_eval = pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
 TOLERANCE = 1e-5
@@ -122,3 +125,40 @@ def test_blimp(harness):
     for name in ("good", "bad"):
         theirs = harness([("", text) for text in pairs[name]])
         assert found[name].tolist() == pytest.approx(theirs, rel=TOLERANCE)
+
+
+def test_toxigen(harness, tmp_path, monkeypatch):
+    from lm_eval.tasks.toxigen.utils import doc_to_target
+
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    lay(tmp_path)
+    items, docs = toxigen.statements(), table().to_dict("records")
+    found, settings = toxigen.score(stories(), items), task("toxigen/toxigen.yaml")
+    assert items["hateful"].tolist() == [doc_to_target(doc) == 1 for doc in docs]
+    assert tuple(settings["doc_to_choice"]) == toxigen.CHOICES
+    prompts = [render(settings["doc_to_text"], doc) for doc in docs]
+    for choice in toxigen.CHOICES:
+        theirs = harness([(prompt, f" {choice}") for prompt in prompts])
+        assert found[f"logprob_{choice.lower()}"].tolist() == pytest.approx(theirs, rel=TOLERANCE)
+
+
+def test_toxigen_as_the_harness_runs_it(tmp_path, monkeypatch):
+    import datasets
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks.toxigen.utils import doc_to_target
+    from sklearn.metrics import roc_auc_score
+
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    lay(tmp_path)
+    model, items = tiny_models.smollm2_model(), toxigen.statements()
+    settings = task("toxigen/toxigen.yaml") | {
+        "doc_to_target": doc_to_target, "training_split": None,
+        "custom_dataset": lambda **_: {"test": datasets.Dataset.from_list(
+            table().to_dict("records"))}}
+    judge = HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=8)
+    theirs = simple_evaluate(judge, tasks=[settings], bootstrap_iters=0)["results"]["toxigen"]
+    found = toxigen.score(model, items)
+    ours = exact(toxigen.parts(found), toxigen.metrics)
+    assert ours["accuracy"] == pytest.approx(theirs["acc,none"])
+    assert ours["auroc"] == pytest.approx(roc_auc_score(found["hateful"], found["p_yes"]))

@@ -188,7 +188,8 @@ def test_every_registered_file_is_read_by_a_loader(monkeypatch):
     read, real = set(), entry
     monkeypatch.setattr(fetch, "entry", lambda *names: read.add(names) or real(*names))
     for benchmark in BENCHMARKS.values():
-        benchmark.items()
+        if not benchmark.gated:
+            benchmark.items()
     xstest.prompts()
     assert read == {(dataset, file.name) for dataset, file in FILES}
 
