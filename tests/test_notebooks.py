@@ -7,6 +7,7 @@ import re
 import nbformat
 import pytest
 
+from lib.chapters.claims import ABSENT, claims, decided, decided_of_real, run_tables
 from lib.study import paths
 from lib.study.notebook import cell_to_run
 from tools.handout import is_handout
@@ -125,6 +126,19 @@ def test_stored_outputs_hold_no_error(path):
     bad = [(i, output.get("name")) for i, output in outputs(path)
            if output.output_type == "error" or output.get("name") == "stderr"]
     assert bad == []
+
+
+def test_verdicts_that_it_shows_are_those_of_the_committed_runs(path):
+    solved(path)
+    shown = [output["data"]["text/html"] for cell in code_cells(path)
+             if "claim_table(study)" in cell.source for output in cell.outputs]
+    cells = [re.findall("<td>(.*?)</td>", row)[-3:] for row in "".join(shown).split("<tr>")[1:]]
+    mine = [claim for claim in claims() if claim.id[:2] == path.stem[:2]]
+    ours, real = (decide(mine, run_tables(figures)) for decide, figures in (
+        (decided, paths.FIGURES), (decided_of_real, paths.REAL_FIGURES)))
+    known = [[ours[claim.id].verdict, real[claim.id].verdict.replace(ABSENT, "")] for claim in mine]
+    assert cells == [[planted, beside, planted] for planted, beside in known], (
+        "exhibits changed after it was run: run and publish it anew")
 
 
 def test_stored_outputs_name_no_machine_path(path):

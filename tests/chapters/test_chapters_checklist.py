@@ -6,7 +6,7 @@ from lib.chapters import checklist
 from lib.chapters.claims import ABSENT, FAILS, HOLDS, OPEN, claims
 from lib.errors import UnknownNameError
 from lib.study import paths
-from lib.study.notebook import Study
+from lib.study.notebook import Study, read_table
 
 
 @pytest.fixture
@@ -22,6 +22,13 @@ def test_every_step_of_the_article_has_claims_with_the_committed_verdicts(study)
     assert set(found["real_model"]) <= {HOLDS, FAILS, OPEN, ABSENT}
     known = {claim.says: claim.verdict for claim in claims()}
     assert [known[says] for says in found["claim"]] == found["reference"].tolist()
+
+
+@pytest.mark.parametrize("figures", [paths.FIGURES, paths.REAL_FIGURES], ids=["planted", "real"])
+def test_the_committed_checklist_has_the_verdicts_of_the_committed_runs(study, figures):
+    found = checklist.checklist(study)
+    committed = read_table(figures / "tables" / "08_checklist.csv")
+    assert committed[[*found]].values.tolist() == found.values.tolist()
 
 
 def test_a_claim_that_does_not_exist_is_named(study, tmp_path, monkeypatch):
