@@ -7,11 +7,12 @@ import re
 import nbformat
 import pytest
 
-from lib.chapters.claims import ABSENT, claims, decided, decided_of_real, run_tables
+from lib.chapters.claims import ABSENT
 from lib.study import paths
 from lib.study.notebook import cell_to_run
 from tools.handout import is_handout
 from tools.publish import is_current
+from tools.reference import verdicts
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 MACHINE_PATH = re.compile(
@@ -133,10 +134,9 @@ def test_verdicts_that_it_shows_are_those_of_the_committed_runs(path):
     shown = [output["data"]["text/html"] for cell in code_cells(path)
              if "claim_table(study)" in cell.source for output in cell.outputs]
     cells = [re.findall("<td>(.*?)</td>", row)[-3:] for row in "".join(shown).split("<tr>")[1:]]
-    mine = [claim for claim in claims() if claim.id[:2] == path.stem[:2]]
-    ours, real = (decide(mine, run_tables(figures)) for decide, figures in (
-        (decided, paths.FIGURES), (decided_of_real, paths.REAL_FIGURES)))
-    known = [[ours[claim.id].verdict, real[claim.id].verdict.replace(ABSENT, "")] for claim in mine]
+    ours, real = (verdicts(figures, path.stem[:2])
+                  for figures in (paths.FIGURES, paths.REAL_FIGURES))
+    known = [[ours[id].verdict, real[id].verdict.replace(ABSENT, "")] for id in ours]
     assert cells == [[planted, beside, planted] for planted, beside in known], (
         "exhibits changed after it was run: run and publish it anew")
 
