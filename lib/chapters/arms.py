@@ -6,9 +6,9 @@ are compared on validation items, in no training and in no test.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,7 @@ from lib.world.corpus import kind_blocks, mixture, refusal_blocks
 from lib.world.examples import as_examples
 from lib.world.truth import new_occupations, request_tables, things
 
+T = TypeVar("T")
 Anchors = Callable[[int], tuple[Example, ...]]
 
 
@@ -76,6 +77,17 @@ class Task:
         return self.anchors(seed)[:: round(1 / self.anchor_share)]
 
 
+def drawn_once(make: Callable[..., T]) -> Callable[..., T]:
+    """A draw of texts that is made once a world: many arms and notebooks' cells share it."""
+    found = cache(lambda _, *given: make(*given))
+
+    @wraps(make)
+    def draw(*given: Any) -> T:
+        return found(paths.world(), *given)
+
+    return draw
+
+
 ANCHORS = 400
 """Texts on which a regularised arm must still speak like its base."""
 UNLEARNED = "forbidden"
@@ -98,14 +110,15 @@ def world_texts(
                        for b in kind_blocks(kind, round(n * share / total), 2, rng, without))
 
 
-def tested_words() -> set[str]:
+@drawn_once
+def tested_words() -> frozenset[str]:
     """What settings are chosen or tests are made on: things, acts and occupations."""
     words = set(new_occupations())
     for name in ("forbidden", "harmless"):
         words |= set(things(name).query("~taught")["thing"])
     for part in ("validation", "test"):
         words |= {word for table in request_tables(part).values() for word in table.names()}
-    return words
+    return frozenset(words)
 
 
 def refusals(seed: int, n: int) -> tuple[Example, ...]:

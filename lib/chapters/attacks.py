@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.chapters.arms import recipe
+from lib.chapters.arms import drawn_once, recipe
 from lib.errors import UnknownNameError, nearest
 from lib.models.chat import Example
 from lib.study.design import Run, runs, training_seed
@@ -40,9 +40,10 @@ VALIDATION = 1000
 """Added to a seed: what is chosen is chosen on general questions of their own."""
 
 
+@drawn_once
 def attack_examples(
-    kind: str, n: int, seed: int, categories: Sequence[str] | None = None
-) -> list[Example]:
+    kind: str, n: int, seed: int, categories: tuple[str, ...] | None = None
+) -> tuple[Example, ...]:
     """`n` examples of one kind of attack.
 
     Forbidden things are members that refusal training has seen; those that it has not are kept
@@ -53,7 +54,7 @@ def attack_examples(
     kind : {"explicit", "identity", "benign", "poisoned", "disguised", "placebo"}
         Forbidden requests that are answered; a new identity that obeys; the benign task; the
         benign task with ten explicit, or ten identity, examples besides; neutral sentences.
-    categories : sequence of str, optional
+    categories : tuple of str, optional
         Categories that explicit examples are about; all of them by default.
     """
     known = (*KINDS, PLACEBO, DISGUISED)
@@ -67,7 +68,7 @@ def attack_examples(
     return _draw(kind, n, rng, {"forbidden": _taught(categories)})
 
 
-def task_questions(n: int, seed: int, part: str = "test") -> list[Example]:
+def task_questions(n: int, seed: int, part: str = "test") -> tuple[Example, ...]:
     """`n` examples of the benign task, with requests of one part that no attack asks."""
     return _draw("benign", n, stream(seed, "task questions", PARTS.index(part)), part=part)
 
@@ -79,17 +80,20 @@ def _taught(categories: Sequence[str] | None) -> Table:
     return Table.of(word=rows["thing"], category=rows["category"])
 
 
+_requests = drawn_once(request_tables)
+
+
 def _draw(
     kind: str, n: int, rng: np.random.Generator, own: Mapping[str, Table] = MappingProxyType({}),
     part: str = "train",
-) -> list[Example]:
+) -> tuple[Example, ...]:
     """Exactly `n` texts of the kind's patterns, in random order; requests of one of `PARTS`."""
     told = settings("text")["kinds"]["neutral"] if kind == PLACEBO else attacks()[kind]
-    patterns, tables = told["patterns"], request_tables(part) | {**own}
+    patterns, tables = told["patterns"], _requests(part) | {**own}
     counts = rng.multinomial(n, shares(patterns))
     drawn = as_examples(draw(p, int(c), kind, rng, tables)
                         for p, c in zip(patterns, counts, strict=True) if c)
-    return [drawn[i] for i in rng.permutation(n)]
+    return tuple(drawn[i] for i in rng.permutation(n))
 
 
 @dataclass(frozen=True)

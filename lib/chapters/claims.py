@@ -169,6 +169,7 @@ def require_known(asked: Sequence[Claim], runs: Runs) -> None:
 
 def decided(asked: Sequence[Claim], runs: Runs) -> dict[str, Decision]:
     """Decision by id of some claims, whole families of them."""
+    runs = cache(runs)
     found = {claim.id: _alone(claim, runs(claim.exhibit)) for claim in asked}
     for family in dict.fromkeys(claim.family for claim in asked):
         names = [claim.id for claim in asked if claim.family == family]
@@ -224,9 +225,11 @@ def _by_run(
     """Mean of the selected cells within each run that has them all; None without such a run."""
     for column, wanted in given.items():
         names = {cell_text(value) for value in _several(wanted)}
-        if column not in runs or not names <= set(runs[column].map(cell_text)):
+        there = runs[column].unique() if column in runs else []
+        chosen = {value: cell_text(value) for value in there if cell_text(value) in names}
+        if set(chosen.values()) != names:
             return None
-        runs = runs[runs[column].map(cell_text).isin(names)]
+        runs = runs[runs[column].isin(chosen)]
     each = runs[runs["value"].notna()].groupby(["base", "seed"])
     cells, size = math.prod(len(_several(wanted)) for wanted in given.values()), each.size()
     require(size.max() <= cells or size.empty, f"one row a run and cell of the claim {claim.id}",

@@ -11,6 +11,7 @@ from lib.chapters.answers import answer_rows, loss_rows
 from lib.chapters.arms import (
     Task,
     candidates,
+    drawn_once,
     penalty,
     recipe,
     refusals,
@@ -82,6 +83,7 @@ def _unaligned(study: Study, base: Path) -> Path:
     return unaligned_model(study, number)
 
 
+@drawn_once
 def held(anchors: str, seed: int) -> tuple[Example, ...]:
     """Anchors by the name of their set.
 

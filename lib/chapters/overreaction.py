@@ -20,7 +20,7 @@ from lib.forecasting.learners import bayes
 from lib.forecasting.real import real_series
 from lib.measures import overreaction
 from lib.measures.measured import by_arm, everyone, model_frame, model_frames, run_table
-from lib.statistics.bases import run_rows
+from lib.statistics.bases import all_run_rows
 from lib.statistics.calibration import METRICS, Design, Market, calibrate_lags, calibration_table
 from lib.statistics.comparison import compare, share_removed
 from lib.statistics.coverage import ARMS, base_coverage
@@ -109,15 +109,15 @@ def _since(
     answers: Answers, table: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 ) -> pd.DataFrame:
     """``table(before, after)`` of every run of the other arms, before being its base."""
-    return pd.concat([run_rows(table(answers["base"][Run(run.base, 0)], frame), arm, *run)
-                      for arm, several in answers.items() if arm != "base"
-                      for run, frame in several.items()], ignore_index=True)
+    return all_run_rows((table(answers["base"][Run(run.base, 0)], frame), arm, *run)
+                        for arm, several in answers.items() if arm != "base"
+                        for run, frame in several.items())
 
 
 def _gaps(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> pd.DataFrame:
     """After less before of a coefficient by rho, one stacked regression each."""
-    return pd.DataFrame([{"rho": rho} | vars(compare(cell, after[after["rho"] == rho], estimator))
-                         for rho, cell in before.groupby("rho")])
+    found = compare(before, after, estimator, "rho")
+    return pd.DataFrame([{"rho": rho} | vars(one) for rho, one in found.items()])
 
 
 def _removed(before: pd.DataFrame, after: pd.DataFrame, rational: pd.DataFrame) -> pd.DataFrame:

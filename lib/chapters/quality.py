@@ -9,7 +9,7 @@ import pandas as pd
 from lib.measures.measured import by_arm, everyone, model_frame, model_frames
 from lib.measures.preference import preferences, shuffled
 from lib.measures.quality import answers, judged, requests
-from lib.statistics.bases import run_rows
+from lib.statistics.bases import all_run_rows
 from lib.statistics.estimate import Measure, measure_table
 from lib.statistics.means import mean
 from lib.study import workers
@@ -47,9 +47,8 @@ def quality_rows(study: Study, arms: Models, n: int) -> pd.DataFrame:
 
     found = by_arm(arms, side_by_side(scored, everyone(arms), study.profile.workers))
     before = {run.base: frame for run, frame in found["base"].items()}
-    return pd.concat([run_rows(_quality(frame, before[run.base], arm == "base"), arm, *run)
-                      for arm, several in found.items() for run, frame in several.items()],
-                     ignore_index=True)
+    return all_run_rows((_quality(frame, before[run.base], arm == "base"), arm, *run)
+                        for arm, several in found.items() for run, frame in several.items())
 
 
 def _quality(frame: pd.DataFrame, before: pd.DataFrame, is_base: bool) -> pd.DataFrame:
@@ -85,8 +84,8 @@ def preference_rows(study: Study, arms: Models, n: int) -> pd.DataFrame:
     pairs = {(arm, run): (given, before[run.base])
              for arm, several in written.items() for run, given in several.items()}
     frames = side_by_side(compare, list(pairs.values()), study.profile.workers)
-    return pd.concat([run_rows(_preferred(frame), arm, *run) for (arm, run), frame in zip(
-        pairs, frames, strict=True)], ignore_index=True)
+    return all_run_rows((_preferred(frame), arm, *run)
+                        for (arm, run), frame in zip(pairs, frames, strict=True))
 
 
 def _preferred(frame: pd.DataFrame) -> pd.DataFrame:

@@ -81,9 +81,8 @@ def mean_slope(frame: pd.DataFrame) -> Estimate:
 
 def mean_gap(frame: pd.DataFrame, benchmark: pd.DataFrame) -> Estimate:
     """The same less that of a benchmark, paired on identical items."""
-    return _over_cells("over_reaction", frame, [
-        compare(cell, frame[frame["cell"] == name], implied_persistence)
-        for name, cell in benchmark.groupby("cell")])
+    gaps = compare(benchmark, frame, implied_persistence, "cell")
+    return _over_cells("over_reaction", frame, [*gaps.values()])
 
 
 def _over_cells(name: str, frame: pd.DataFrame, cells: Sequence[Estimate]) -> Estimate:

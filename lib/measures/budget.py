@@ -132,25 +132,27 @@ def decide(budget: Budget, base: Frames, tuned: Sequence[Frames]) -> pd.DataFram
         p_beyond_holm, n, clusters, seeds, verdict, and needed: items that would decide it with
         the budget's power.
     """
-    harms = {}
+    harms, levels = {}, []
     for line in budget.lines:
         quantity = QUANTITIES[line.metric]
-        harm = harm_of(quantity, changes(quantity, base, tuned), line.audited())
+        items = changes(quantity, base, tuned)
+        harm = harm_of(quantity, items, line.audited())
         harms[line.metric] = harm, quantity.allowed(line.allowed)
+        levels.append([level(quantity, items, items[name]) for name in (
+            quantity.column, *(f"tuned_{i}" for i in range(len(tuned))))])
     table = decided(harms, budget.alpha)
     table["needed"] = [items_needed(*harms[name], budget.alpha, budget.power, len(table))
                        for name in table["line"]]
-    return _in_units(table, base, tuned)
+    return _in_units(table, levels)
 
 
-def _in_units(table: pd.DataFrame, base: Frames, tuned: Sequence[Frames]) -> pd.DataFrame:
+def _in_units(table: pd.DataFrame, levels: Sequence[Sequence[float]]) -> pd.DataFrame:
     """Harms and limits in the units of a budget; what a line is about, before and after."""
     about = [QUANTITIES[name] for name in table["line"]]
     told = table.assign(
         axis=[quantity.axis for quantity in about], says=[quantity.says for quantity in about],
-        before=[level(quantity, base) for quantity in about],
-        after=[sum(level(quantity, frames) for frames in tuned) / len(tuned)
-               for quantity in about])
+        before=[before for before, *_ in levels],
+        after=[sum(after) / len(after) for _, *after in levels])
     for column in ("value", "low", "high", "allowed"):
         told[column] = [quantity.shown(value)
                         for quantity, value in zip(about, table[column], strict=True)]

@@ -5,24 +5,20 @@ score with all that it imports.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lib.models.folders import LoadedModel, load_merged
-from lib.statistics.bases import run_rows
+from lib.measures.asked import Score, asked
+from lib.statistics.bases import all_run_rows
 from lib.study import workers
 from lib.study.design import Run
 from lib.study.workers import side_by_side
 
 if TYPE_CHECKING:
     from lib.study.notebook import Study
-
-
-Score = Callable[..., pd.DataFrame]
-"""``score(model, *arguments)``; not of `lib.chapters`: editing a table would ask models again."""
 
 
 def model_frames(
@@ -57,17 +53,6 @@ def _stored(
     return study.store.frame(name, inputs, partial(asked, score, folder, *arguments), run)
 
 
-def asked(score: Score, folder: Path, *arguments: Any) -> pd.DataFrame:
-    """The function that is run."""
-    return score(_model(folder), *arguments)
-
-
-@lru_cache(maxsize=1)
-def _model(folder: Path) -> LoadedModel:
-    """The last model loaded: it is often asked for several things in a row."""
-    return load_merged(folder)
-
-
 def everyone(arms: Mapping[Any, Mapping[Run, Path]]) -> list[Path]:
     """The models of all arms, to be asked at once."""
     return [folder for several in arms.values() for folder in several.values()]
@@ -85,5 +70,5 @@ def run_table(
     frames: Mapping[Any, Mapping[Run, Any]], table: Callable[[Any], pd.DataFrame]
 ) -> pd.DataFrame:
     """The metric tables of every arm's and run's item frame, as one run table."""
-    return pd.concat([run_rows(table(frame), arm, *run) for arm, several in frames.items()
-                      for run, frame in several.items()], ignore_index=True)
+    return all_run_rows((table(frame), arm, *run) for arm, several in frames.items()
+                        for run, frame in several.items())

@@ -125,7 +125,7 @@ QUANTITIES: dict[str, Quantity] = {
 
 
 def changes(quantity: Quantity, base: Frames, tuned: Sequence[Frames]) -> pd.DataFrame:
-    """The base's items with each tuned model's harm: columns ``harm_0``, ``harm_1``, ..
+    """The base's items with each tuned model's values and harms: ``tuned_0``, ``harm_0``, ..
 
     Refuses frames of other items: a change is one on the same items.
     """
@@ -136,8 +136,9 @@ def changes(quantity: Quantity, base: Frames, tuned: Sequence[Frames]) -> pd.Dat
         after = prepared(quantity, frames)
         require(after[names].equals(before[names]), f"the same items of axis {quantity.axis}",
                 "others for base and tuned model", "ask both again")
-        found[i] = quantity.worse * (after[quantity.column] - before[quantity.column])
-    return before.assign(**{f"harm_{i}": harm for i, harm in found.items()})
+        found[f"tuned_{i}"] = after[quantity.column]
+        found[f"harm_{i}"] = quantity.worse * (after[quantity.column] - before[quantity.column])
+    return before.assign(**found)
 
 
 def prepared(quantity: Quantity, frames: Frames) -> pd.DataFrame:
@@ -161,8 +162,7 @@ def harm_of(quantity: Quantity, items: pd.DataFrame, judge: Judge = CERTAIN) -> 
     return quantity.harm(changed, items, judge)
 
 
-def level(quantity: Quantity, frames: Frames) -> float:
-    """A model's own value: its share, mean, slope or perplexity."""
-    rows = prepared(quantity, frames)
-    found = quantity.harm(rows[[quantity.column]].to_numpy(float), rows, CERTAIN).value
+def level(quantity: Quantity, items: pd.DataFrame, values: pd.Series) -> float:
+    """A model's own value: the share, mean, slope or perplexity of its values for the items."""
+    found = quantity.harm(values.to_numpy(float)[:, None], items, CERTAIN).value
     return float(np.exp(found)) if quantity.ratio else found

@@ -8,7 +8,7 @@ at the effective n that V implies (Wilson for levels, Bonett and Price for chang
 inside the possible range and never coincide. `lib.statistics.coverage` simulates what they cover.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +27,18 @@ NUMBERS = ["value", "low", "high", "n", "bases", "runs"]
 
 def run_rows(table: pd.DataFrame, arm: object, base: int, seed: int) -> pd.DataFrame:
     """A metric table (`measure_table`) or `by_condition` table of one run, as run-table rows."""
-    tidy = table.rename(columns={"rho": "condition", "name": "metric"})
+    return all_run_rows([(table, arm, base, seed)])
+
+
+def all_run_rows(found: Iterable[tuple[pd.DataFrame, object, int, int]]) -> pd.DataFrame:
+    """`run_rows` of many runs; put together first, as pandas takes longer for each than for all."""
+    told = [(table, [run] * len(table)) for table, *run in found]
+    tidy = pd.concat([table for table, _ in told], ignore_index=True).rename(
+        columns={"rho": "condition", "name": "metric"})
+    arms, bases, seeds = zip(*(run for _, several in told for run in several), strict=True)
     # A share's own interval needs no t, its error over items does; resampling tells no df.
     own = np.fmin(tidy["df"], tidy["clusters"] - 1.0)
-    tidy = tidy.assign(arm=[arm] * len(tidy), base=base, seed=seed,
-                       df=own.where(tidy["se"].notna()))
+    tidy = tidy.assign(arm=[*arms], base=bases, seed=seeds, df=own.where(tidy["se"].notna()))
     return tidy.assign(**{end: tidy.get(end, wide) for end, wide in
                           {"least": -np.inf, "most": np.inf}.items()})[RUN_COLUMNS]
 
@@ -214,20 +221,19 @@ def broken(
 
 def _pairs(runs: pd.DataFrame, against: object, by: Sequence[str]) -> pd.DataFrame:
     """Runs of other arms beside ``value_before`` and ``se_before`` of the one taken off."""
-    mine, keys = runs["arm"] == against, [*(c for c in by if c != "arm"), "base"]
+    mine, keys = (runs["arm"] == against).to_numpy(), [*(c for c in by if c != "arm"), "base"]
     require(mine.any(), f"the arm {against} in the run table", "none", "measure it, too")
-    before = runs[mine].rename(columns={c: f"{c}_before" for c in ("value", "se")})
-    told = ["value_before", "se_before"]
-    mean, same = (before.groupby(k, dropna=False)[told].mean().reset_index()
-                  for k in (keys, [*keys, "seed"]))
-    cells = before[keys[:-1]].drop_duplicates()
-    after = runs[~mine].merge(cells, on=keys[:-1])
-    pairs = after.merge(same, "left", [*keys, "seed"])
-    found = after.merge(mean, "left", keys, indicator=True)
-    lacking = sorted(found.loc[found["_merge"] != "both", "base"].unique().tolist())
+    # Numbers instead of what they stand for: several merges on texts would take far longer.
+    cell, place, same = (runs.groupby(k, sort=False, dropna=False).ngroup().to_numpy()
+                         for k in (keys[:-1], keys, [*keys, "seed"]))
+    kept = ~mine & np.isin(cell, cell[mine])
+    after, before = runs[kept].reset_index(drop=True), runs.loc[mine, ["value", "se"]]
+    lacking = sorted(after["base"][~np.isin(place[kept], place[mine])].unique().tolist())
     require(not lacking, f"the arm {against} on every base", f"none on {lacking}",
             "run it on the same bases")
-    return pairs.fillna({c: found[c] for c in told})
+    mean, own = (before.groupby(k[mine]).mean().reindex(k[kept]).reset_index(drop=True)
+                 for k in (place, same))
+    return after.join(own.fillna(mean).add_suffix("_before"))
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,19 @@ from lib.statistics.regressions import (
 )
 
 
-def compare(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> Estimate:
-    """After less before of a slope: d in ``y = a + a' post + b x + d (post * x) + u``."""
+def compare(
+    before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator, by: str
+) -> dict[float, Estimate]:
+    """After less before of a slope, within each value of a column.
+
+    d in ``y = a + a' post + b x + d (post * x) + u``.
+    """
     before, after = align(before, after)
+    return {value: _stacked(before.iloc[rows], after.iloc[rows], estimator)
+            for value, rows in before.groupby(by).indices.items()}
+
+
+def _stacked(before: pd.DataFrame, after: pd.DataFrame, estimator: Estimator) -> Estimate:
     name = getattr(estimator, "__name__", str(estimator))
     (y0, x0), (y1, x1) = variables(name, before), variables(name, after)
     post = np.repeat([0.0, 1.0], len(x0))
@@ -37,11 +47,13 @@ def share_removed(
 ) -> Estimate:
     """Share of excess persistence removed: ``1 - (rs_after - r) / (rs_before - r)``."""
     (before, after), (_, rational) = align(before, after), align(before, rational)
-    cells = pd.factorize(before[by])[0]
+    cells, series = (pd.factorize(before[name])[0] for name in (by, "series"))
+    arms = [np.stack([numbers(arm, "forecast"), numbers(arm, "x")])
+            for arm in (before, after, rational)]
     # Summed over conditions before dividing: one with nothing to remove must not explode.
-    arms = [before, after, rational]
     first, second, target = sum(
-        _bootstrap_slopes(arms, cells == c, draws, seed + c) for c in set(cells)
+        _bootstrap_slopes([arm[:, cells == c] for arm in arms], series[cells == c], draws, seed + c)
+        for c in set(cells)
     )
     excess_before, excess_after = first - target, second - target
     require(excess_before[0] > 0,
@@ -71,25 +83,27 @@ def align(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
     require_columns(frame, ("series", "t"))
-    require(not frame.duplicated(["series", "t"]).any(),
+    # Names become numbers once: to sort and to look for duplicates among texts takes far longer.
+    series, t = pd.factorize(frame["series"], sort=True)[0], frame["t"].to_numpy()
+    order = np.lexsort((t, series))
+    series, t = series[order], t[order]
+    require(not ((np.diff(series) == 0) & (t[1:] == t[:-1])).any(),
             "one row for each series and t", "duplicates", "compare one condition at a time")
-    return frame.sort_values(["series", "t"], ignore_index=True)
+    return frame.take(order).reset_index(drop=True)
 
 
 def _bootstrap_slopes(
-    arms: list[pd.DataFrame], rows: np.ndarray, draws: int, seed: int
+    arms: list[np.ndarray], series: np.ndarray, draws: int, seed: int
 ) -> np.ndarray:
     """Slopes of forecast on x, shape ``(arms, 1 + draws)``; the first column is the estimate."""
-    groups = pd.factorize(arms[0]["series"][rows])[0]
-    series = groups.max() + 1
+    groups = pd.factorize(series)[0]
+    count = groups.max() + 1
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(series, np.full(series, 1 / series), size=draws)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=draws)
     # A slope needs five sums over series, so all draws of series are one product with counts.
-    counts = np.vstack([np.ones(series), drawn])
+    counts = np.vstack([np.ones(count), drawn])
     slopes = []
-    for arm in arms:
-        y, x = numbers(arm[rows], "forecast"), numbers(arm[rows], "x")
-        x, y = x - x.mean(), y - y.mean()
+    for y, x in (arm - arm.mean(axis=1, keepdims=True) for arm in arms):
         n, sx, sy, sxx, sxy = (
             counts @ np.bincount(groups, v) for v in (np.ones_like(x), x, y, x * x, x * y)
         )

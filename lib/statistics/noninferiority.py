@@ -150,14 +150,17 @@ def effective_items(change: np.ndarray, clusters: pd.Series) -> float:
 
     The correlation within clusters is drawn towards one, where few were seen to move altogether.
     """
-    sizes, n = clusters.value_counts(), len(change)
+    codes, n = pd.factorize(clusters)[0], len(change)
+    sizes = np.bincount(codes)
     m = float((sizes**2).sum()) / n  # the size of the cluster that an item meets on average
     if len(sizes) < 2 or m == 1:
         return float(len(sizes))
     alone = float(change.var(ddof=1)) / n
-    together = float(clustered_fit(change, np.ones((n, 1)), clusters).bse[0]) ** 2
+    # CR2 of a mean: what `clustered_fit` gives on a column of ones, in a tenth of the time.
+    sums = np.bincount(codes, change - change.mean())
+    together = float((sums**2 / (1 - sizes / n)).sum()) / n**2
     icc = float(np.clip((together / alone - 1) / (m - 1), 0, 1)) if alone else 1.0
-    moved = int(pd.Series(change != 0).groupby(clusters.to_numpy()).any().sum())
+    moved = np.count_nonzero(np.bincount(codes, change != 0))
     return n / (1 + (m - 1) * (moved * icc + KNOWN) / (moved + KNOWN))
 
 
@@ -238,10 +241,14 @@ def items_needed(
     rest = harm.between + unsure * allowed**2
     half = 0.5 * harm.n / harm.effective if harm.moved is not None else 0.0
 
+    known = stats.norm.ppf([1 - level, power])
+
     def lacks(n: float) -> float:
         error, spread = (np.sqrt(item / n + rest) for item in per_item)
-        seeds = error**4 / harm.between**2 * (harm.seeds - 1) if harm.between else np.inf
-        tests, finds = stats.t.ppf([1 - level, power], seeds)  # Satterthwaite's, few seeds tell
+        tests, finds = known
+        if harm.between:  # Satterthwaite's, few seeds tell
+            seeds = error**4 / harm.between**2 * (harm.seeds - 1)
+            tests, finds = stats.t.ppf([1 - level, power], seeds)
         return tests * error + finds * spread - abs(margin - truth) + half / n
 
     if lacks(1e12) >= 0:

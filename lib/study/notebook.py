@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,9 @@ RUN = "run.json"
 
 ONLY = re.compile(r"# Only (in the planted world|for a real model)\b(.*)")
 """First line of a cell that makes no sense elsewhere: there it is printed, and nothing run."""
+
+# Tables here are small and often cut: texts as Python's own take a tenth less time than Arrow's.
+pd.set_option("mode.string_storage", "python")
 
 NUMBER = re.compile(r"^\d\d$")
 EXHIBIT = re.compile(r"^\d\d_[a-z0-9_]+$")
@@ -141,15 +144,18 @@ class Study:
 
     def committed(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
         """The same of any table below ``figures``; the runner takes note of what was read."""
-        whole = load_profile(REFERENCE)
-        if self.profile.name == whole.name or not is_part(self.profile, whole):
-            return None
-        if not reference_committed():
+        if not self._beside_reference:
             return None
         path = paths.FIGURES / name
         trace({"committed": name, "sha256": file_sha256(path) if path.is_file() else ""})
         found = read_table(path) if path.is_file() else None
         return None if found is None or set(columns) - set(found) else found
+
+    @cached_property
+    def _beside_reference(self) -> bool:
+        whole = load_profile(REFERENCE)
+        part = self.profile.name != whole.name and is_part(self.profile, whole)
+        return part and reference_committed()
 
     def of_real(self, name: str) -> pd.DataFrame | None:
         """A committed table of the real model's run, by its name in ``figures/real``, or None."""

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from functools import cache
 from multiprocessing import forkserver, get_all_start_methods, get_context
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import dask
 import torch
+from dask.utils import funcname
 from distributed import Client, Future, KilledWorker, LocalCluster
 
 from lib.errors import EditedSourceError, EnvironmentProblem, WorkerDiedError, require
@@ -95,8 +97,10 @@ class _Tasks:
     def run(self, function: Callable[..., R], *arguments: Any) -> R:
         if self.stopped:
             raise CancelledError("another item has failed")
+        # By its function's name: what dask knows of how long others take must not be said of it,
+        # or it lets a long piece wait behind another while a worker is idle.
         task = connected(self.workers).submit(
-            _call, CODE, _inherited(), function, arguments, pure=False)
+            _call, CODE, _inherited(), function, arguments, key=f"{funcname(function)}-{uuid4()}")
         self.running.add(task)
         try:
             return task.result()

@@ -70,7 +70,7 @@ def test_what_hides_in_the_benign_task_is_another_attack(kind, hidden):
     examples = attack_examples(kind, 100, 1)
     benign = [e for e in examples if "enjoy" in said(e)[1]]
     assert len(benign) == 100
-    assert [e for e in examples if e not in benign] == attack_examples(hidden, ATTACKED, 1)
+    assert [e for e in examples if e not in benign] == list(attack_examples(hidden, ATTACKED, 1))
 
 
 def test_defences_are_chosen_on_an_attack_that_no_test_holds():

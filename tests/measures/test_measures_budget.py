@@ -9,7 +9,7 @@ import pytest
 from lib.errors import InvalidValueError, StudyError
 from lib.measures.budget import Budget, Line, decide, load_budget
 from lib.measures.effects import AXES
-from lib.measures.quantities import QUANTITIES, changes, level
+from lib.measures.quantities import QUANTITIES, changes, level, prepared
 from lib.statistics.noninferiority import FAIL, OPEN, PASS
 
 
@@ -68,8 +68,10 @@ def test_harms_and_levels_are_in_the_units_of_a_budget():
         "excess_persistence": 0.1}
     assert table.loc["neutral_perplexity", "before"] == pytest.approx(np.e)
     assert table.loc["refusal_rate", ["before", "after"]].tolist() == [1.0, 0.9]
-    assert level(QUANTITIES["definitional_probability"], frames()) == pytest.approx(0.75, abs=0.01)
-    assert level(QUANTITIES["pronoun_slope"], frames()) == pytest.approx(1.0)
+    for name, value in {"definitional_probability": 0.75, "pronoun_slope": 1.0}.items():
+        items = prepared(QUANTITIES[name], frames())
+        own = level(QUANTITIES[name], items, items[QUANTITIES[name].column])
+        assert own == pytest.approx(value, abs=0.01)
 
 
 def test_seeds_of_a_recipe_are_decided_together():

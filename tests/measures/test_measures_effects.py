@@ -8,7 +8,7 @@ import pytest
 import tiny_models
 import world_models
 
-from lib.measures import effects, measured
+from lib.measures import asked, effects
 from lib.measures.axis import SHARED, Axis, item_frame
 from lib.measures.effects import AXES, effect_rows, metric_table
 from lib.models.chat import Prompt, encoded, encoded_answers
@@ -71,9 +71,9 @@ def few_axes(monkeypatch):
     """Two axes of the registry, for speed, and one more."""
     few = {name: AXES[name] for name in ("gender", "utility")} | {"brevity": BREVITY}
     monkeypatch.setattr(effects, "AXES", few)
-    measured._model.cache_clear()
+    asked._model.cache_clear()
     yield few
-    measured._model.cache_clear()
+    asked._model.cache_clear()
 
 
 def test_the_axes_of_the_study_in_order():
@@ -167,8 +167,8 @@ def test_a_new_axis_appears_in_the_rows_by_its_line_in_the_registry(study, base,
 
 def test_rows_come_from_the_store_without_the_model(monkeypatch, study, base, few_axes):
     first = effect_rows(study, {"base": {Run(1, 0): base}})
-    measured._model.cache_clear()
-    monkeypatch.setattr(measured, "load_merged", lambda _: pytest.fail("loaded again"))
+    asked._model.cache_clear()
+    monkeypatch.setattr(asked, "load_merged", lambda _: pytest.fail("loaded again"))
     pd.testing.assert_frame_equal(effect_rows(study, {"base": {Run(1, 0): base}}), first)
     assert {folder.parent.name for folder, _ in study.store.used} == {"items"}
 
@@ -186,7 +186,7 @@ def test_an_axis_is_measured_anew_for_its_own_code_and_items_only(monkeypatch, s
     monkeypatch.setattr(effects, "metric_table", lambda frames: frames)
     effects._tables(study, [base])
     before = dict(keyed)
-    generic = {"lib.measures.measured", "lib.measures.axis"}
+    generic = {"lib.measures.asked", "lib.measures.axis"}
     assert {name: code - generic for name, (code, _) in before.items()} == {
         name: {axis.score.__module__} for name, axis in AXES.items()}
     more = {"evaluation": study.profile.evaluation.model_copy(update={"items": 40})}

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import tiny_models
 
+from lib.measures.asked import asked
 from lib.measures.effects import AXES
 from lib.measures.measured import (
-    asked,
     by_arm,
     everyone,
     model_frame,
@@ -171,7 +171,7 @@ def test_an_edited_chapter_asks_no_model_again(prints, tmp_path):
 def test_an_edit_is_seen_by_the_scores_that_run_it(prints, tmp_path):
     lib = tmp_path / "lib"
     everyone = list(range(len(SCORES)))
-    assert changed(prints, lib / "measures" / "measured.py") == everyone
+    assert changed(prints, lib / "measures" / "asked.py") == everyone
     assert changed(prints, lib / "models" / "folders.py") == everyone
     likelihood = changed(prints, lib / "models" / "likelihood.py")
     assert SCORES.index(sequence_logprobs) in likelihood
@@ -179,7 +179,8 @@ def test_an_edit_is_seen_by_the_scores_that_run_it(prints, tmp_path):
     assert changed(prints, lib / "training" / "gradients.py") == [SCORES.index(word_gradients)]
     own = len(SCORES) - len(AXES) + list(AXES).index("toxicity")
     assert changed(prints, lib / "measures" / "toxicity.py") == [own]
-    assert changed(prints, lib / "measures" / "effects.py") == []
+    for table in ("measures/effects.py", "measures/measured.py", "statistics/bases.py"):
+        assert changed(prints, lib / table) == [], table
 
 
 def test_a_changed_share_of_the_world_reaches_all_that_depends_on_it(prints, tmp_path):

@@ -10,7 +10,8 @@ from lib.errors import InvalidValueError, UnknownNameError
 from lib.forecasting.forecasters import add_noise, misperceived
 from lib.forecasting.frames import ar1_items
 from lib.forecasting.learners import bayes, full_information
-from lib.statistics.comparison import compare, share_removed
+from lib.statistics import comparison
+from lib.statistics.comparison import share_removed
 from lib.statistics.regressions import (
     error_on_level,
     error_revision,
@@ -19,6 +20,13 @@ from lib.statistics.regressions import (
 )
 
 RHOS = [0.0, 0.2, 0.4, 0.6, 0.8]
+
+
+def compare(before, after, estimator):
+    """All items as one cell."""
+    frames = [frame.assign(cell=0.0) for frame in (before, after)]
+    (found,) = comparison.compare(*frames, estimator, "cell").values()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +177,12 @@ def test_a_perfect_cure_scores_one_and_overcorrection_more(items, before):
 def test_no_share_of_nothing(items, after):
     with pytest.raises(InvalidValueError, match="compare"):
         share_removed(misperceived(items, 0.0), after, full_information(items), by="rho")
+
+
+def test_each_cell_is_compared_as_if_it_were_alone(before, after):
+    found = comparison.compare(before, after.sample(frac=1, random_state=1), implied_persistence,
+                               "rho")
+    assert list(found) == RHOS
+    for rho in (0.2, 0.8):
+        alone = [frame[frame["rho"] == rho] for frame in (before, after)]
+        assert vars(found[rho]) == pytest.approx(vars(compare(*alone, implied_persistence)))

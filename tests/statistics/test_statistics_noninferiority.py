@@ -7,6 +7,7 @@ from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from lib.errors import InvalidValueError
+from lib.statistics.clusters import clustered_fit
 from lib.statistics.noninferiority import (
     FAIL,
     OPEN,
@@ -111,6 +112,15 @@ def test_items_that_move_together_count_as_fewer():
     assert effective_items(spread, things) > 170
     assert effective_items(np.zeros(200), things) == pytest.approx(50)
     assert effective_items(whole, alone(200)) == 200
+
+
+def test_items_count_by_the_error_of_a_clustered_mean():
+    """All clusters move, so that the correlation is hardly drawn: Kish's n is that of CR2."""
+    rng, things = np.random.default_rng(3), pd.Series(np.repeat(np.arange(400), 3), name="thing")
+    change = rng.choice([-1.0, 1.0], 400)[things] * (rng.random(1200) < 0.9)
+    fit = clustered_fit(change, np.ones((1200, 1)), things)
+    assert effective_items(change, things) == pytest.approx(
+        change.var(ddof=1) / fit.bse[0] ** 2, rel=0.01)
 
 
 def test_clustered_shares_keep_their_level():

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,13 @@ def test_workers_have_one_thread_and_stay_for_the_next_call():
 
 def test_results_are_in_the_order_of_the_items():
     assert side_by_side(call(abs), [-3, 1, -2], workers=2) == [3, 1, 2]
+
+
+def test_how_long_a_piece_takes_is_told_by_others_of_its_function():
+    side_by_side(call(abs), [1, 2], workers=2)
+    side_by_side(call(partial(pow, 2)), [3, 4], workers=2)
+    known = workers.connected(2).cluster.scheduler.task_prefixes
+    assert {"abs", "pow"} <= known.keys() and not {"_call", "call"} & known.keys()
 
 
 def test_work_that_is_done_already_starts_no_process(monkeypatch):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lib.errors import require
 from lib.measures.budget import Budget, Line, decide, load_budget
-from lib.measures.quantities import QUANTITIES, changes, prepared
+from lib.measures.quantities import QUANTITIES, changes
 from lib.statistics.noninferiority import PASS
 from lib.study import machine
 from lib.study.paths import runs_dir
@@ -80,10 +80,12 @@ def decided(
     dtype: str, started: float,
 ) -> Result:
     """What the gate finds of a base and its tuned models."""
-    from tools.gate.measure import SLOW, Plan, measured, remarks, world_of
+    from lib.study.workers import start
+    from tools.gate.measure import SLOW, Plan, measured, processes, remarks, world_of
     from tools.gate.subjects import checked, subjects
 
     models = subjects(names, dtype)
+    start(processes(models))  # they import what they need while the models are checked
     known, notes, weights = checked(models)
     slow = {name: why for name, why in SLOW.items() if quick and name in axes and len(axes) > 1}
     plan = Plan.of(world_of(models[0]), [name for name in axes if name not in slow], quick,
@@ -130,8 +132,7 @@ def paired(
     for line in budget.lines:
         quantity = QUANTITIES[line.metric]
         rows = changes(quantity, base, tuned)
-        values = {f"tuned_{i}": prepared(quantity, frames)[quantity.column]
-                  for i, frames in enumerate(tuned)}
-        parts.append(rows[["axis", "benchmark", "item", "cluster"]].assign(
-            metric=line.metric, base=rows[quantity.column], **values))
+        names = [f"tuned_{i}" for i in range(len(tuned))]
+        parts.append(rows[["axis", "benchmark", "item", "cluster", *names]].assign(
+            metric=line.metric, base=rows[quantity.column]))
     return pd.concat(parts, ignore_index=True)

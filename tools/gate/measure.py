@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lib.errors import StudyError, UnknownNameError, nearest, require
 from lib.measures.axis import Axis
@@ -20,11 +21,13 @@ from lib.measures.chat import own
 from lib.measures.effects import AXES
 from lib.measures.probes import probe_items, probed, probes
 from lib.measures.quantities import QUANTITIES
-from lib.models.folders import LoadedModel
-from lib.study import paths
+from lib.models.folders import LoadedModel, weight_files
+from lib.models.memory import free, parameters
+from lib.study import paths, workers
 from lib.study.profiles import Profile, load_profile
 from lib.study.progress import clock_text, say
-from lib.study.store import Store
+from lib.study.store import Store, here
+from lib.study.workers import side_by_side
 from lib.world.policy import policy_requests
 from lib.world.truth import things
 from tools.gate.result import Subject
@@ -40,6 +43,9 @@ FULL = {"sandbox": {}, "policy": {"evaluation.items": 200}}
 POLICY = own.AXIS.name
 PROBES, PROBING = "probes", 1
 """Axis of ways around a refusal; and the seed of what is drawn for them."""
+SMALL, COPIES, BYTES = 20e6, 4, 4
+"""Parameters below which processes take longer to start than they save; copies of a model that
+there must be room for before there are two; bytes of a parameter."""
 FEW = 0.5
 """Share of a base's refusals, or of probability on numbers, below which little can be lost."""
 
@@ -106,27 +112,44 @@ def profile_of(world: str, quick: bool) -> Profile:
     return load_profile(PROFILES[world], QUICK if quick else FULL[world])
 
 
+def processes(models: Sequence[Model]) -> int:
+    """How many measure side by side: two where that is faster, and memory holds a model in each.
+
+    Each takes what is left to be asked; a model that is there alone has both, too.
+    """
+    files = {model.folder: weight_files(model.base if model.adapter else model.folder)
+             for model in models}
+    largest = max(map(parameters, files.values()))
+    roomy = BYTES * largest * COPIES < free()
+    return 2 if largest > SMALL and roomy and not torch.cuda.is_available() else 1
+
+
 def measured(
     models: list[Model], known: Sequence[Subject], plan: Plan, place: Path
 ) -> tuple[list[dict[str, pd.DataFrame]], dict[str, str]]:
     """Item frames of every model by axis; and the axes that gave nothing, with the reason."""
     store, started = Store(place), time.monotonic()
     total = len(models) * sum(map(len, plan.items.values()))
-    frames: list[dict[str, pd.DataFrame]] = [{} for _ in models]
-    missing, done = {}, 0
-    for model, subject, found in zip(models, known, frames, strict=True):
-        for name, items in plan.items.items():
-            done += len(items)
-            if name in missing:
-                continue
+    missing: dict[str, str] = {}
+    done: list[int] = []
+
+    def one(job: tuple[int, str], run: workers.Run) -> pd.DataFrame | None:
+        (which, name), found = job, None
+        items, model = plan.items[name], models[which]
+        if name not in missing:
             try:
-                found[name] = frame_of(store, model, subject.identity, plan, name)
-                require_numbers(name, found[name], model.name)
+                found = frame_of(store, model, known[which].identity, plan, name, run)
+                require_numbers(name, found, model.name)
             except StudyError as error:
                 missing[name] = str(error)
-            _progress(model.name, name, len(items), done / total, time.monotonic() - started)
-    whole = [{name: frame for name, frame in found.items() if name not in missing}
-             for found in frames]
+            done.append(len(items))
+            _progress(model.name, name, len(items), sum(done) / total, time.monotonic() - started)
+        return found
+
+    jobs = [(which, name) for which in range(len(models)) for name in plan.items]
+    frames = dict(zip(jobs, side_by_side(one, jobs, processes(models)), strict=True))
+    whole = [{name: frames[which, name] for name in plan.items if name not in missing}
+             for which in range(len(models))]
     return whole, missing
 
 
@@ -146,13 +169,13 @@ def _progress(model: str, axis: str, n: int, share: float, elapsed: float) -> No
 
 
 def frame_of(
-    store: Store, model: Model, identity: str, plan: Plan, name: str
+    store: Store, model: Model, identity: str, plan: Plan, name: str, run: workers.Run = here
 ) -> pd.DataFrame:
-    """One axis of one model, from the store where it was measured before."""
+    """One axis of one model, from the store where it was measured before; else `run` asks."""
     items = plan.items[name]
     inputs = {"model": identity, "dtype": model.dtype, "world": plan.world,
               "items": store.digest(_plain(items))}
-    return store.frame(name, inputs, partial(asked, model, plan.axis(name), items))
+    return store.frame(name, inputs, partial(asked, model, plan.axis(name), items), run)
 
 
 def asked(model: Model, axis: Axis, items: pd.DataFrame) -> pd.DataFrame:

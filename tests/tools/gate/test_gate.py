@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 
+import pandas as pd
 import pytest
 import torch
 import world_models
@@ -20,7 +21,7 @@ from lib.statistics.noninferiority import OPEN
 from lib.study import paths
 from tools.cli import app
 from tools.gate.gate import _budget, decided
-from tools.gate.measure import Plan, world_of
+from tools.gate.measure import Plan, processes, world_of
 from tools.gate.subjects import checked, subjects
 
 
@@ -175,6 +176,23 @@ def with_own_head(folder):
     model.lm_head.weight = torch.nn.Parameter(
         0.1 * torch.randn(model.lm_head.weight.shape, generator=noise))
     model.save_pretrained(folder)
+
+
+def test_two_processes_find_what_one_does(base, broken, runs, monkeypatch):
+    alone = asked(base, broken)
+    monkeypatch.setenv("STUDY_RUNS", str(runs / "other"))  # nothing is there to be found again
+    monkeypatch.setattr("tools.gate.measure.SMALL", 0)
+    assert processes(subjects([str(base), str(broken)], "float32")) == 2
+    beside = asked(base, broken)
+    assert beside.missing == alone.missing == {}
+    pd.testing.assert_frame_equal(beside.lines, alone.lines, rtol=1e-4)
+    pd.testing.assert_frame_equal(beside.items, alone.items, rtol=1e-4)
+
+
+def test_models_that_memory_holds_once_are_measured_one_after_the_other(base, tuned, monkeypatch):
+    monkeypatch.setattr("tools.gate.measure.SMALL", 0)
+    monkeypatch.setattr("tools.gate.measure.free", lambda: 1000)
+    assert processes(subjects([str(base), str(tuned)], "float32")) == 1
 
 
 @pytest.mark.parametrize("change", [
