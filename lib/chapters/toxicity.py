@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.chapters.arms import Task, arm_job, recipe, world_anchors, world_texts
+from lib.chapters.arms import Task, arm_job, penalty, recipe, world_anchors, world_texts
 from lib.measures.measured import by_arm, everyone, model_frames, run_table
 from lib.measures.rudeness import (
     calibration_table,
@@ -24,7 +24,7 @@ from lib.statistics.estimate import Measure, measure_table
 from lib.study.design import Run, runs, training_seed
 from lib.study.notebook import Study
 from lib.study.streams import stream
-from lib.training.penalties.control import AttributeControl, chances, is_clean
+from lib.training.penalties.control import chances, is_clean
 from lib.training.runs import model_folder, train_all
 from lib.world.corpus import kind_blocks
 from lib.world.examples import as_examples
@@ -202,13 +202,13 @@ def calibration_rows(study: Study, arms: Models) -> pd.DataFrame:
 def head_rows(study: Study, bases: Mapping[int, Path]) -> pd.DataFrame:
     """Run table of ``chance_clean``: what the head of `AttributeControl` says of judging words.
 
-    After "the {group} are" of the first training group, as learned from a base's own answers.
+    After "the {group} are" of the first training group, as learned from a base's own answers, as
+    many as the arms that are controlled have; of a word that is several tokens, the first.
     """
-    requested, forbidden = talk()
+    given = penalty(toxic_task(study), "control", Path(), study.seed, 1.0)
     group = groups("train")[0]
     asked = replace(request(group), opening=toxicity()["explicit"].format(
         group=group, word="").removesuffix(" ."))
-    given = AttributeControl(requested, forbidden)
     judging = {sort: words(sort) for sort in (KIND, RUDE)}
     frames = model_frames(study, "head", bases.values(), chances, given, asked,
                           [word for several in judging.values() for word in several], study.seed)
@@ -216,5 +216,5 @@ def head_rows(study: Study, bases: Mapping[int, Path]) -> pd.DataFrame:
         bases, frames, strict=True)], ignore_index=True)
     sorts = {word: sort for sort, several in judging.items() for word in several}
     return rows.rename(columns={"word": "condition", "chance": "value"}).assign(
-        arm=rows["word"].map(sorts), metric="chance_clean", seed=0, n=given.draws * len(requested),
+        arm=rows["word"].map(sorts), metric="chance_clean", seed=0, n=given.draws * len(given.prompts),
         least=0.0, most=1.0).reindex(columns=RUN_COLUMNS)
