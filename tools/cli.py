@@ -42,7 +42,7 @@ Ctrl-C."""
 GATED = """\b
 Examples:
   side-effects gate models/base models/tuned
-  side-effects gate models/base models/tuned --quick             (a minute for 135 M parameters)
+  side-effects gate models/base models/tuned --quick             (two minutes for 135 M parameters)
   side-effects gate models/base seed1 seed2 seed3 --out card     (seeds of one recipe)
   side-effects gate models/base models/tuned --requests policy.yml --budget budget.yml
   side-effects gate owner/base owner/tuned --axes safety --axes utility

@@ -216,5 +216,5 @@ def head_rows(study: Study, bases: Mapping[int, Path]) -> pd.DataFrame:
         bases, frames, strict=True)], ignore_index=True)
     sorts = {word: sort for sort, several in judging.items() for word in several}
     return rows.rename(columns={"word": "condition", "chance": "value"}).assign(
-        arm=rows["word"].map(sorts), metric="chance_clean", seed=0, n=given.draws * len(given.prompts),
-        least=0.0, most=1.0).reindex(columns=RUN_COLUMNS)
+        arm=rows["word"].map(sorts), metric="chance_clean", seed=0,
+        n=given.draws * len(given.prompts), least=0.0, most=1.0).reindex(columns=RUN_COLUMNS)
