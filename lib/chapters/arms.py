@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lib.errors import require
 from lib.measures import utility
@@ -184,11 +185,13 @@ def recipe(
     profile: Profile, steps: int, batch_size: int, targets: Sequence[str] = (), rank: int = 0
 ) -> Recipe:
     """A fine-tuning as the profile has it; arms and attacks replace what is their own."""
-    given = profile.finetune
+    given, precision = profile.finetune, profile.model.dtype
+    # On a CPU bfloat16 has one kernel for attention, for which the second pass does not look.
+    again = precision != "bfloat16" or torch.cuda.is_available()
     plain = Recipe(
         "lora", given.rank, int(given.alpha), tuple(targets or given.targets), steps=steps,
-        batch_size=batch_size, accumulation=given.accumulation, checkpointing=given.checkpointing,
-        precision=profile.model.dtype)
+        batch_size=batch_size, accumulation=min(given.accumulation, batch_size),
+        checkpointing=given.checkpointing and again, precision=precision)
     return widened(plain, rank or given.rank)
 
 

@@ -97,8 +97,7 @@ class _Tasks:
     def run(self, function: Callable[..., R], *arguments: Any) -> R:
         if self.stopped:
             raise CancelledError("another item has failed")
-        # By its function's name: what dask knows of how long others take must not be said of it,
-        # or it lets a long piece wait behind another while a worker is idle.
+        # By its function's name: dask tells by it how long a piece will take, and what runs.
         task = connected(self.workers).submit(
             _call, CODE, _inherited(), function, arguments, key=f"{funcname(function)}-{uuid4()}")
         self.running.add(task)

@@ -20,11 +20,12 @@ from lib.chapters.arms import (
     candidates,
     choose,
     penalty,
+    recipe,
     refusals,
     task_losses,
     world_anchors,
 )
-from lib.chapters.attacks import Attack, attack_job
+from lib.chapters.attacks import Attack, attack_examples, attack_job
 from lib.chapters.correction import correction_task, validation_examples
 from lib.errors import InvalidValueError
 from lib.measures import utility
@@ -34,6 +35,7 @@ from lib.models.generation import generate
 from lib.study import paths
 from lib.study.profiles import load_profile
 from lib.study.settings import ArmSettings
+from lib.training.finetune import finetune
 from lib.training.penalties.tokenwise import DEEP
 from lib.world.truth import occupations, things
 
@@ -61,14 +63,33 @@ def test_an_arm_has_the_profiles_shape_unless_it_says_otherwise(study):
     assert other.alpha / other.rank == plain.alpha / plain.rank
 
 
-def test_memory_is_saved_as_the_profile_says(tmp_path):
+@pytest.mark.parametrize(("precision", "gpu", "saved"), [
+    ("bfloat16", True, True), ("bfloat16", False, False), ("float32", False, True)])
+def test_memory_is_saved_as_the_profile_says(tmp_path, monkeypatch, precision, gpu, saved):
+    """But for bfloat16 on a CPU, whose attention the second pass would make by another kernel."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     changes = {"finetune.accumulation": 4, "finetune.checkpointing": True,
-               "model.dtype": "bfloat16"}
+               "model.dtype": precision}
     study = world_models.smoke_study(tmp_path, "05", **changes)
     attack = attack_job(study, Path("base"), Attack("benign", "full", 0.001), 1).recipe
-    for recipe in (made(study), attack):
-        assert (recipe.accumulation, recipe.checkpointing, recipe.precision) == (
-            4, True, "bfloat16")
+    for one in (made(study), attack):
+        assert (one.accumulation, one.checkpointing, one.precision) == (
+            4, saved, precision)
+
+
+def test_a_step_of_few_examples_has_no_more_parts_than_these(tmp_path):
+    study = world_models.smoke_study(tmp_path, "05", **{"finetune.accumulation": 4})
+    few = attack_job(study, Path("base"), Attack("explicit", "full", 0.001, examples=2), 1).recipe
+    assert (few.batch_size, few.accumulation) == (2, 2)
+
+
+def test_a_large_profile_s_recipe_trains_on_a_cpu(tmp_path):
+    """Parts of a step, bfloat16 and a second pass, all at once."""
+    shared = recipe(load_profile("replication"), steps=2, batch_size=4, targets=["q_proj"])
+    small = replace(shared, rank=2, alpha=4, learning_rate=0.01)
+    examples = attack_examples("benign", 4, 1)
+    figures = finetune(world_models.tiny_base(), examples, small, tmp_path / "out", "tiny")
+    assert figures["steps"] == 2 and figures["last_loss"] < figures["first_loss"] * 1.5
 
 
 @pytest.mark.parametrize("kind", sorted(MAKERS))
