@@ -212,9 +212,17 @@ def arm_job(
     base: Path, task: Task, name: str, learning_rate: float, strength: float, seed: int
 ) -> Job:
     """One run of a declared arm; its ``out`` is set by `lib.training.runs.train_all`."""
-    return Job(base, task.examples(seed), arm_recipe(task, name, learning_rate, seed), Path(),
+    given = arm_recipe(task, name, learning_rate, seed)
+    return Job(base, in_parts(task.examples(seed), given), given, Path(),
                f"{task.name}: {name}, seed {seed}",
                penalty(task, task.arms[name].regularizer, base, seed, strength))
+
+
+def in_parts(examples: Sequence[Example], given: Recipe) -> Sequence[Example]:
+    """Without the last few, where an epoch would end with fewer than a step has parts."""
+    rest = len(examples) % given.batch_size
+    few = 0 < rest < given.accumulation and rest < len(examples)
+    return examples[:-rest] if few else examples
 
 
 def train_arms(

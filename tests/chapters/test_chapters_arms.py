@@ -19,6 +19,7 @@ from lib.chapters.arms import (
     candidate_rows,
     candidates,
     choose,
+    in_parts,
     penalty,
     recipe,
     refusals,
@@ -81,6 +82,13 @@ def test_a_step_of_few_examples_has_no_more_parts_than_these(tmp_path):
     study = world_models.smoke_study(tmp_path, "05", **{"finetune.accumulation": 4})
     few = attack_job(study, Path("base"), Attack("explicit", "full", 0.001, examples=2), 1).recipe
     assert (few.batch_size, few.accumulation) == (2, 2)
+
+
+@pytest.mark.parametrize(("examples", "parts", "kept"), [
+    (26, 4, 24), (26, 1, 26), (26, 2, 26), (24, 4, 24), (2, 4, 2)])
+def test_an_epoch_does_not_end_with_fewer_examples_than_parts(study, examples, parts, kept):
+    given = replace(made(study), batch_size=12, accumulation=parts)
+    assert in_parts(tuple(range(examples)), given) == tuple(range(kept))
 
 
 def test_a_large_profile_s_recipe_trains_on_a_cpu(tmp_path):
