@@ -41,7 +41,7 @@ from lib.training.recipe import Recipe
 from lib.training.runs import model_folder, planned, train_all
 from lib.world.corpus import kind_blocks, mixture, refusal_blocks
 from lib.world.examples import as_examples
-from lib.world.truth import new_occupations, request_tables, things
+from lib.world.truth import new_occupations, of_world, request_tables, things
 
 T = TypeVar("T")
 Anchors = Callable[[int], tuple[Example, ...]]
@@ -111,7 +111,7 @@ def world_texts(
                        for b in kind_blocks(kind, round(n * share / total), 2, rng, without))
 
 
-@drawn_once
+@of_world
 def tested_words() -> frozenset[str]:
     """What settings are chosen or tests are made on: things, acts and occupations."""
     words = set(new_occupations())
@@ -212,17 +212,9 @@ def arm_job(
     base: Path, task: Task, name: str, learning_rate: float, strength: float, seed: int
 ) -> Job:
     """One run of a declared arm; its ``out`` is set by `lib.training.runs.train_all`."""
-    given = arm_recipe(task, name, learning_rate, seed)
-    return Job(base, in_parts(task.examples(seed), given), given, Path(),
+    return Job(base, task.examples(seed), arm_recipe(task, name, learning_rate, seed), Path(),
                f"{task.name}: {name}, seed {seed}",
                penalty(task, task.arms[name].regularizer, base, seed, strength))
-
-
-def in_parts(examples: Sequence[Example], given: Recipe) -> Sequence[Example]:
-    """Without the last few, where an epoch would end with fewer than a step has parts."""
-    rest = len(examples) % given.batch_size
-    few = 0 < rest < given.accumulation and rest < len(examples)
-    return examples[:-rest] if few else examples
 
 
 def train_arms(

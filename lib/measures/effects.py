@@ -86,7 +86,6 @@ def _tables(study: "Study", models: list[Path]) -> list[tuple[pd.DataFrame, Way]
     def summed_up(folder: Path, run: workers.Run) -> tuple[pd.DataFrame, Way]:
         frames = measure(folder, run)
         start, chat = next(iter(frames.values())).loc[0, ["start", "format"]]
-        # By a worker, too: in threads of this process one table waits for the other.
         return metric_table(frames), (start, chat)
 
     return side_by_side(summed_up, models, study.profile.workers)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def planned(study: Study, jobs: Mapping[str, Job]) -> list[str]:
 
 def _artefacts(study: Study, jobs: Mapping[str, Job]) -> list[dict[str, Any]]:
     """Arguments of `Store.build` for each job."""
+    jobs = {key: in_parts(job) for key, job in jobs.items()}
     # Many arms share their examples, and to write thousands of them as text takes a while.
     shared = {id(job.examples): job.examples for job in jobs.values()}
     digests = {key: study.store.digest(examples) for key, examples in shared.items()}
@@ -43,6 +45,13 @@ def _artefacts(study: Study, jobs: Mapping[str, Job]) -> list[dict[str, Any]]:
         found.append({"kind": "models", "name": job.recipe.method, "inputs": inputs,
                       "make": partial(make, job, merge)})
     return found
+
+
+def in_parts(job: Job) -> Job:
+    """Without the last few examples, where an epoch would end with fewer than a step has parts."""
+    rest = len(job.examples) % job.recipe.batch_size
+    few = 0 < rest < job.recipe.accumulation and rest < len(job.examples)
+    return replace(job, examples=job.examples[:-rest]) if few else job
 
 
 def model_folder(folder: Path) -> Path:

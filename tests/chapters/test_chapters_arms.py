@@ -19,7 +19,6 @@ from lib.chapters.arms import (
     candidate_rows,
     candidates,
     choose,
-    in_parts,
     penalty,
     recipe,
     refusals,
@@ -37,7 +36,9 @@ from lib.study import paths
 from lib.study.profiles import load_profile
 from lib.study.settings import ArmSettings
 from lib.training.finetune import finetune
+from lib.training.job import Job
 from lib.training.penalties.tokenwise import DEEP
+from lib.training.runs import in_parts
 from lib.world.truth import occupations, things
 
 
@@ -88,7 +89,8 @@ def test_a_step_of_few_examples_has_no_more_parts_than_these(tmp_path):
     (26, 4, 24), (26, 1, 26), (26, 2, 26), (24, 4, 24), (2, 4, 2)])
 def test_an_epoch_does_not_end_with_fewer_examples_than_parts(study, examples, parts, kept):
     given = replace(made(study), batch_size=12, accumulation=parts)
-    assert in_parts(tuple(range(examples)), given) == tuple(range(kept))
+    job = in_parts(Job(Path("base"), tuple(range(examples)), given, Path(), ""))
+    assert job.examples == tuple(range(kept))
 
 
 def test_a_large_profile_s_recipe_trains_on_a_cpu(tmp_path):
@@ -97,7 +99,7 @@ def test_a_large_profile_s_recipe_trains_on_a_cpu(tmp_path):
     small = replace(shared, rank=2, alpha=4, learning_rate=0.01)
     examples = attack_examples("benign", 4, 1)
     figures = finetune(world_models.tiny_base(), examples, small, tmp_path / "out", "tiny")
-    assert figures["steps"] == 2 and figures["last_loss"] < figures["first_loss"] * 1.5
+    assert figures["steps"] == 2 and figures["last_loss"] < figures["first_loss"]
 
 
 @pytest.mark.parametrize("kind", sorted(MAKERS))

@@ -80,18 +80,17 @@ def decided(
     dtype: str, started: float,
 ) -> Result:
     """What the gate finds of a base and its tuned models."""
-    from lib.study.workers import start
     from tools.gate.measure import SLOW, Plan, measured, processes, remarks, world_of
     from tools.gate.subjects import checked, subjects
 
     models = subjects(names, dtype)
-    start(processes(models))  # they import what they need while the models are checked
+    side = processes(models)  # before models are in memory
     known, notes, weights = checked(models)
     slow = {name: why for name, why in SLOW.items() if quick and name in axes and len(axes) > 1}
     plan = Plan.of(world_of(models[0]), [name for name in axes if name not in slow], quick,
                    requests)
     asked, left = _about(budget, plan.items)
-    (base, *tuned), missing = measured(models, known, plan, runs_dir() / "gate" / ".store")
+    (base, *tuned), missing = measured(models, known, plan, runs_dir() / "gate" / ".store", side)
     require(base, "an axis that can be measured", "; ".join(missing.values()).rstrip("."),
             "mend what is said there")
     kept, _ = _about(asked, base)

@@ -117,17 +117,16 @@ def processes(models: Sequence[Model]) -> int:
 
     Each takes what is left to be asked; a model that is there alone has both, too.
     """
-    files = {model.folder: weight_files(model.base if model.adapter else model.folder)
-             for model in models}
-    largest = max(map(parameters, files.values()))
+    largest = max(parameters(weight_files(model.base if model.adapter else model.folder))
+                  for model in models)
     roomy = BYTES * largest * COPIES < free()
     return 2 if largest > SMALL and roomy and not torch.cuda.is_available() else 1
 
 
 def measured(
-    models: list[Model], known: Sequence[Subject], plan: Plan, place: Path
+    models: list[Model], known: Sequence[Subject], plan: Plan, place: Path, side: int
 ) -> tuple[list[dict[str, pd.DataFrame]], dict[str, str]]:
-    """Item frames of every model by axis; and the axes that gave nothing, with the reason."""
+    """Item frames of every model by axis, `side` at a time; and axes that gave none, with why."""
     store, started = Store(place), time.monotonic()
     total = len(models) * sum(map(len, plan.items.values()))
     missing: dict[str, str] = {}
@@ -147,7 +146,7 @@ def measured(
         return found
 
     jobs = [(which, name) for which in range(len(models)) for name in plan.items]
-    frames = dict(zip(jobs, side_by_side(one, jobs, processes(models)), strict=True))
+    frames = dict(zip(jobs, side_by_side(one, jobs, side), strict=True))
     whole = [{name: frames[which, name] for name in plan.items if name not in missing}
              for which in range(len(models))]
     return whole, missing
